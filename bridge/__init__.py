@@ -1,0 +1,1 @@
+"""Carries MQTT messages to AWS services by AWS IoT topic rules."""

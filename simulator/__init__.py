@@ -1,0 +1,1 @@
+"""A fleet of EV battery-swap stations that publish telemetry over MQTT."""
