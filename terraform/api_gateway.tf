@@ -1,0 +1,117 @@
+# REST API (regional). The handler routes: every path and method reaches it, so that a wrong one
+# is answered with a problem document (404, 405) and not with API Gateway's 403.
+
+resource "aws_api_gateway_rest_api" "stations" {
+  name        = "${local.name_prefix}-api"
+  description = "Latest state of the battery-swap stations"
+
+  endpoint_configuration {
+    types = ["REGIONAL"]
+  }
+}
+
+resource "aws_api_gateway_resource" "stations" {
+  rest_api_id = aws_api_gateway_rest_api.stations.id
+  parent_id   = aws_api_gateway_rest_api.stations.root_resource_id
+  path_part   = "stations"
+}
+
+resource "aws_api_gateway_resource" "station" {
+  rest_api_id = aws_api_gateway_rest_api.stations.id
+  parent_id   = aws_api_gateway_resource.stations.id
+  path_part   = "{station_id}"
+}
+
+resource "aws_api_gateway_resource" "other" {
+  rest_api_id = aws_api_gateway_rest_api.stations.id
+  parent_id   = aws_api_gateway_rest_api.stations.root_resource_id
+  path_part   = "{proxy+}"
+}
+
+locals {
+  api_resource_ids = {
+    stations = aws_api_gateway_resource.stations.id
+    station  = aws_api_gateway_resource.station.id
+    other    = aws_api_gateway_resource.other.id
+  }
+}
+
+resource "aws_api_gateway_method" "any" {
+  for_each = local.api_resource_ids
+
+  rest_api_id   = aws_api_gateway_rest_api.stations.id
+  resource_id   = each.value
+  http_method   = "ANY"
+  authorization = "NONE"
+}
+
+resource "aws_api_gateway_integration" "lambda" {
+  for_each = local.api_resource_ids
+
+  rest_api_id             = aws_api_gateway_rest_api.stations.id
+  resource_id             = each.value
+  http_method             = aws_api_gateway_method.any[each.key].http_method
+  type                    = "AWS_PROXY"
+  integration_http_method = "POST"
+  uri                     = aws_lambda_function.api_handler.invoke_arn
+}
+
+resource "aws_lambda_permission" "api_gateway" {
+  statement_id  = "AllowApiGateway"
+  action        = "lambda:InvokeFunction"
+  function_name = aws_lambda_function.api_handler.function_name
+  principal     = "apigateway.amazonaws.com"
+  source_arn    = "${aws_api_gateway_rest_api.stations.execution_arn}/*"
+}
+
+resource "aws_api_gateway_deployment" "stations" {
+  rest_api_id = aws_api_gateway_rest_api.stations.id
+
+  # A deployment is a snapshot: take a new one when what it holds changes.
+  triggers = {
+    redeployment = sha1(jsonencode([
+      local.api_resource_ids,
+      aws_api_gateway_method.any,
+      aws_api_gateway_integration.lambda,
+    ]))
+  }
+
+  lifecycle {
+    create_before_destroy = true
+  }
+}
+
+resource "aws_cloudwatch_log_group" "api_access" {
+  name              = "/aws/apigateway/${local.name_prefix}-api"
+  retention_in_days = var.log_retention_days
+}
+
+resource "aws_api_gateway_account" "region" {
+  count = var.manage_api_gateway_account ? 1 : 0
+
+  cloudwatch_role_arn = aws_iam_role.api_gateway_logs[0].arn
+
+  depends_on = [aws_iam_role_policy_attachment.api_gateway_logs]
+}
+
+resource "aws_api_gateway_stage" "stations" {
+  rest_api_id   = aws_api_gateway_rest_api.stations.id
+  deployment_id = aws_api_gateway_deployment.stations.id
+  stage_name    = coalesce(var.api_stage_name, var.environment)
+
+  access_log_settings {
+    destination_arn = aws_cloudwatch_log_group.api_access.arn
+    format = jsonencode({
+      requestId      = "$context.requestId"
+      ip             = "$context.identity.sourceIp"
+      requestTime    = "$context.requestTime"
+      httpMethod     = "$context.httpMethod"
+      path           = "$context.path"
+      status         = "$context.status"
+      responseLength = "$context.responseLength"
+      latencyMs      = "$context.responseLatency"
+    })
+  }
+
+  depends_on = [aws_api_gateway_account.region]
+}

@@ -1,0 +1,158 @@
+# One role a caller, each with no more than what it calls.
+
+data "aws_iam_policy_document" "assume_lambda" {
+  statement {
+    actions = ["sts:AssumeRole"]
+
+    principals {
+      type        = "Service"
+      identifiers = ["lambda.amazonaws.com"]
+    }
+  }
+}
+
+# ---------------------------------------------------------------------------
+# Telemetry handler
+# ---------------------------------------------------------------------------
+
+resource "aws_iam_role" "telemetry_handler" {
+  name               = "${local.name_prefix}-telemetry-handler"
+  assume_role_policy = data.aws_iam_policy_document.assume_lambda.json
+}
+
+data "aws_iam_policy_document" "telemetry_handler" {
+  statement {
+    sid       = "ConsumeTelemetry"
+    actions   = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"]
+    resources = [aws_sqs_queue.telemetry.arn]
+  }
+
+  statement {
+    sid       = "RefuseToDeadLetters"
+    actions   = ["sqs:SendMessage"]
+    resources = [aws_sqs_queue.dead_letters.arn]
+  }
+
+  statement {
+    sid       = "LatestState"
+    actions   = ["dynamodb:UpdateItem"]
+    resources = [aws_dynamodb_table.stations.arn]
+  }
+
+  statement {
+    sid       = "Archive"
+    actions   = ["s3:PutObject"]
+    resources = ["${aws_s3_bucket.telemetry.arn}/telemetry/*"]
+  }
+
+  statement {
+    sid       = "Logs"
+    actions   = ["logs:CreateLogStream", "logs:PutLogEvents"]
+    resources = ["${aws_cloudwatch_log_group.telemetry_handler.arn}:*"]
+  }
+}
+
+resource "aws_iam_role_policy" "telemetry_handler" {
+  name   = "telemetry-handler"
+  role   = aws_iam_role.telemetry_handler.id
+  policy = data.aws_iam_policy_document.telemetry_handler.json
+}
+
+# ---------------------------------------------------------------------------
+# API handler
+# ---------------------------------------------------------------------------
+
+resource "aws_iam_role" "api_handler" {
+  name               = "${local.name_prefix}-api-handler"
+  assume_role_policy = data.aws_iam_policy_document.assume_lambda.json
+}
+
+data "aws_iam_policy_document" "api_handler" {
+  statement {
+    sid       = "ReadStations"
+    actions   = ["dynamodb:GetItem", "dynamodb:Scan"]
+    resources = [aws_dynamodb_table.stations.arn]
+  }
+
+  statement {
+    sid       = "Logs"
+    actions   = ["logs:CreateLogStream", "logs:PutLogEvents"]
+    resources = ["${aws_cloudwatch_log_group.api_handler.arn}:*"]
+  }
+}
+
+resource "aws_iam_role_policy" "api_handler" {
+  name   = "api-handler"
+  role   = aws_iam_role.api_handler.id
+  policy = data.aws_iam_policy_document.api_handler.json
+}
+
+# ---------------------------------------------------------------------------
+# IoT rules
+# ---------------------------------------------------------------------------
+
+data "aws_iam_policy_document" "assume_iot" {
+  statement {
+    actions = ["sts:AssumeRole"]
+
+    principals {
+      type        = "Service"
+      identifiers = ["iot.amazonaws.com"]
+    }
+
+    # Only this account's rules: without it the role is a confused deputy.
+    condition {
+      test     = "StringEquals"
+      variable = "aws:SourceAccount"
+      values   = [local.account_id]
+    }
+  }
+}
+
+resource "aws_iam_role" "iot_rules" {
+  name               = "${local.name_prefix}-iot-rules"
+  assume_role_policy = data.aws_iam_policy_document.assume_iot.json
+}
+
+data "aws_iam_policy_document" "iot_rules" {
+  statement {
+    sid       = "SendToQueues"
+    actions   = ["sqs:SendMessage"]
+    resources = [aws_sqs_queue.telemetry.arn, aws_sqs_queue.dead_letters.arn]
+  }
+}
+
+resource "aws_iam_role_policy" "iot_rules" {
+  name   = "iot-rules"
+  role   = aws_iam_role.iot_rules.id
+  policy = data.aws_iam_policy_document.iot_rules.json
+}
+
+# ---------------------------------------------------------------------------
+# API Gateway's access logs (one role a region and account)
+# ---------------------------------------------------------------------------
+
+data "aws_iam_policy_document" "assume_api_gateway" {
+  statement {
+    actions = ["sts:AssumeRole"]
+
+    principals {
+      type        = "Service"
+      identifiers = ["apigateway.amazonaws.com"]
+    }
+  }
+}
+
+resource "aws_iam_role" "api_gateway_logs" {
+  count = var.manage_api_gateway_account ? 1 : 0
+
+  name               = "${local.name_prefix}-api-gateway-logs"
+  assume_role_policy = data.aws_iam_policy_document.assume_api_gateway.json
+}
+
+resource "aws_iam_role_policy_attachment" "api_gateway_logs" {
+  count = var.manage_api_gateway_account ? 1 : 0
+
+  role       = aws_iam_role.api_gateway_logs[0].name
+  policy_arn = "arn:aws:iam::aws:policy/service-role/AmazonAPIGatewayPushToCloudWatchLogs"
+}

@@ -1,0 +1,107 @@
+# What a station may do, and where its messages go.
+
+data "aws_iot_endpoint" "data" {
+  endpoint_type = "iot:Data-ATS"
+}
+
+# ---------------------------------------------------------------------------
+# Thing policy: a station is its certificate's thing, and speaks for nobody else
+# ---------------------------------------------------------------------------
+
+locals {
+  # Policy variables of AWS IoT, filled in at each connection; $${} is Terraform's escape.
+  thing_name = "$${iot:Connection.Thing.ThingName}"
+  iot_arn    = "arn:aws:iot:${var.aws_region}:${local.account_id}"
+
+  station_topic = "${local.topic_root}/${local.thing_name}/telemetry"
+}
+
+resource "aws_iot_policy" "station" {
+  name = "${local.name_prefix}-station-policy"
+
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [
+      {
+        Sid       = "ConnectAsItself"
+        Effect    = "Allow"
+        Action    = "iot:Connect"
+        Resource  = "${local.iot_arn}:client/${local.thing_name}"
+        Condition = { Bool = { "iot:Connection.Thing.IsAttached" = "true" } }
+      },
+      {
+        Sid    = "PublishOwnTelemetry"
+        Effect = "Allow"
+        Action = "iot:Publish"
+        Resource = [
+          "${local.iot_arn}:topic/${local.station_topic}",
+          # Basic Ingest: straight to the rule, without the broker's price for a message.
+          "${local.iot_arn}:topic/$aws/rules/${local.rule_prefix}_telemetry_rule/${local.station_topic}",
+        ]
+      },
+      {
+        Sid      = "SubscribeToOwnCommands"
+        Effect   = "Allow"
+        Action   = "iot:Subscribe"
+        Resource = "${local.iot_arn}:topicfilter/${local.topic_root}/${local.thing_name}/commands"
+      },
+      {
+        Sid      = "ReceiveOwnCommands"
+        Effect   = "Allow"
+        Action   = "iot:Receive"
+        Resource = "${local.iot_arn}:topic/${local.topic_root}/${local.thing_name}/commands"
+      },
+    ]
+  })
+}
+
+# ---------------------------------------------------------------------------
+# Rules
+# ---------------------------------------------------------------------------
+
+resource "aws_iot_topic_rule" "telemetry" {
+  name        = "${local.rule_prefix}_telemetry_rule"
+  description = "Station telemetry to the telemetry queue"
+  enabled     = true
+  sql_version = "2016-03-23"
+
+  # The payload travels encoded: what is not JSON must reach the handler too, which says in the
+  # dead-letter queue what is wrong with it. A rule that reads the payload would drop it here.
+  sql = "SELECT encode(*, 'base64') AS payload_base64, topic() AS topic, clientid() AS client_id, timestamp() AS received_at FROM '${local.telemetry_topic_filter}'"
+
+  sqs {
+    queue_url  = aws_sqs_queue.telemetry.url
+    role_arn   = aws_iam_role.iot_rules.arn
+    use_base64 = false
+  }
+
+  error_action {
+    sqs {
+      queue_url  = aws_sqs_queue.dead_letters.url
+      role_arn   = aws_iam_role.iot_rules.arn
+      use_base64 = false
+    }
+  }
+}
+
+resource "aws_iot_topic_rule" "presence" {
+  name        = "${local.rule_prefix}_presence_rule"
+  description = "Stations that connect and disconnect, to the telemetry queue"
+  enabled     = true
+  sql_version = "2016-03-23"
+  sql         = "SELECT * FROM '$aws/events/presence/+/+'"
+
+  sqs {
+    queue_url  = aws_sqs_queue.telemetry.url
+    role_arn   = aws_iam_role.iot_rules.arn
+    use_base64 = false
+  }
+
+  error_action {
+    sqs {
+      queue_url  = aws_sqs_queue.dead_letters.url
+      role_arn   = aws_iam_role.iot_rules.arn
+      use_base64 = false
+    }
+  }
+}

@@ -1,0 +1,94 @@
+# The two functions and what calls the first one. (API Gateway calls the second: api_gateway.tf.)
+
+locals {
+  telemetry_function_name = "${local.name_prefix}-telemetry-handler"
+  api_function_name       = "${local.name_prefix}-api-handler"
+  metrics_namespace       = "EvSwap"
+}
+
+# ---------------------------------------------------------------------------
+# Telemetry handler
+# ---------------------------------------------------------------------------
+
+resource "aws_cloudwatch_log_group" "telemetry_handler" {
+  name              = "/aws/lambda/${local.telemetry_function_name}"
+  retention_in_days = var.log_retention_days
+}
+
+resource "aws_lambda_function" "telemetry_handler" {
+  function_name    = local.telemetry_function_name
+  description      = "Validates telemetry; keeps the latest state in DynamoDB and the history in S3"
+  filename         = "${var.lambda_package_dir}/telemetry_handler.zip"
+  source_code_hash = filebase64sha256("${var.lambda_package_dir}/telemetry_handler.zip")
+  handler          = "telemetry_handler.app.handler"
+  runtime          = var.lambda_runtime
+  architectures    = [var.lambda_architecture]
+  role             = aws_iam_role.telemetry_handler.arn
+  memory_size      = 512
+  timeout          = var.telemetry_timeout_seconds
+
+  reserved_concurrent_executions = var.lambda_reserved_concurrency
+
+  environment {
+    variables = {
+      STATIONS_TABLE               = aws_dynamodb_table.stations.name
+      TELEMETRY_BUCKET             = aws_s3_bucket.telemetry.id
+      DEAD_LETTER_QUEUE_URL        = aws_sqs_queue.dead_letters.url
+      LOG_LEVEL                    = var.log_level
+      POWERTOOLS_SERVICE_NAME      = local.telemetry_function_name
+      POWERTOOLS_METRICS_NAMESPACE = local.metrics_namespace
+    }
+  }
+
+  # The log group first: Lambda would make one of its own, without retention.
+  depends_on = [aws_cloudwatch_log_group.telemetry_handler, aws_iam_role_policy.telemetry_handler]
+}
+
+resource "aws_lambda_event_source_mapping" "telemetry" {
+  event_source_arn                   = aws_sqs_queue.telemetry.arn
+  function_name                      = aws_lambda_function.telemetry_handler.arn
+  batch_size                         = var.telemetry_batch_size
+  maximum_batching_window_in_seconds = var.telemetry_batch_window_seconds
+
+  # A poison record must not take its batch with it.
+  function_response_types = ["ReportBatchItemFailures"]
+
+  scaling_config {
+    maximum_concurrency = var.telemetry_max_concurrency
+  }
+}
+
+# ---------------------------------------------------------------------------
+# API handler
+# ---------------------------------------------------------------------------
+
+resource "aws_cloudwatch_log_group" "api_handler" {
+  name              = "/aws/lambda/${local.api_function_name}"
+  retention_in_days = var.log_retention_days
+}
+
+resource "aws_lambda_function" "api_handler" {
+  function_name    = local.api_function_name
+  description      = "Serves the stations' latest state over REST"
+  filename         = "${var.lambda_package_dir}/api_handler.zip"
+  source_code_hash = filebase64sha256("${var.lambda_package_dir}/api_handler.zip")
+  handler          = "api_handler.app.handler"
+  runtime          = var.lambda_runtime
+  architectures    = [var.lambda_architecture]
+  role             = aws_iam_role.api_handler.arn
+  memory_size      = 512
+  timeout          = 10
+
+  reserved_concurrent_executions = var.lambda_reserved_concurrency
+
+  environment {
+    variables = {
+      STATIONS_TABLE               = aws_dynamodb_table.stations.name
+      LOG_LEVEL                    = var.log_level
+      POWERTOOLS_SERVICE_NAME      = local.api_function_name
+      POWERTOOLS_METRICS_NAMESPACE = local.metrics_namespace
+    }
+  }
+
+  depends_on = [aws_cloudwatch_log_group.api_handler, aws_iam_role_policy.api_handler]
+}

@@ -1,0 +1,42 @@
+# Provider, naming and what the other files share.
+
+terraform {
+  required_version = ">= 1.5"
+
+  required_providers {
+    aws = {
+      source  = "hashicorp/aws"
+      version = ">= 6.0"
+    }
+  }
+}
+
+provider "aws" {
+  region = var.aws_region
+
+  default_tags {
+    tags = local.tags
+  }
+}
+
+data "aws_caller_identity" "current" {}
+
+locals {
+  # Every resource is named after these two words, so two deployments can share an account.
+  name_prefix = "${var.project}-${var.environment}"
+
+  # IoT rule names allow letters, digits and underscores only.
+  rule_prefix = replace(local.name_prefix, "-", "_")
+
+  account_id = data.aws_caller_identity.current.account_id
+
+  # The topic contract: one topic a station, the station's name in the third place.
+  topic_root             = "ev-swap/stations"
+  telemetry_topic_filter = "${local.topic_root}/+/telemetry"
+
+  tags = merge({
+    Project     = var.project
+    Environment = var.environment
+    ManagedBy   = "terraform"
+  }, var.tags)
+}

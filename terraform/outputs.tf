@@ -1,0 +1,59 @@
+output "api_gateway_invoke_url" {
+  description = "Base URL of the REST API; append /stations."
+  value       = aws_api_gateway_stage.stations.invoke_url
+}
+
+output "api_gateway_id" {
+  description = "Id of the REST API, from which the local engines' URLs are built."
+  value       = aws_api_gateway_rest_api.stations.id
+}
+
+output "api_gateway_stage" {
+  description = "Stage of the REST API."
+  value       = aws_api_gateway_stage.stations.stage_name
+}
+
+output "iot_endpoint" {
+  description = "Host that stations connect to on AWS, port 8883."
+  value       = data.aws_iot_endpoint.data.endpoint_address
+}
+
+output "iot_policy_name" {
+  description = "Thing policy that every station's certificate gets."
+  value       = aws_iot_policy.station.name
+}
+
+output "telemetry_rule_name" {
+  description = "Topic rule that carries telemetry to the queue; also the name for Basic Ingest."
+  value       = aws_iot_topic_rule.telemetry.name
+}
+
+output "stations_table_name" {
+  description = "DynamoDB table with each station's latest state."
+  value       = aws_dynamodb_table.stations.name
+}
+
+output "telemetry_bucket_name" {
+  description = "S3 bucket of the archive; objects are under telemetry/."
+  value       = aws_s3_bucket.telemetry.id
+}
+
+output "telemetry_queue_url" {
+  description = "Queue between the rule and the telemetry handler."
+  value       = aws_sqs_queue.telemetry.url
+}
+
+output "dead_letter_queue_url" {
+  description = "Queue of the messages that could not be stored, with their reasons."
+  value       = aws_sqs_queue.dead_letters.url
+}
+
+output "telemetry_function_name" {
+  description = "Name of the telemetry handler."
+  value       = aws_lambda_function.telemetry_handler.function_name
+}
+
+output "api_function_name" {
+  description = "Name of the API handler."
+  value       = aws_lambda_function.api_handler.function_name
+}

@@ -1,0 +1,83 @@
+# Archive: every telemetry message, one compressed object a batch.
+
+resource "aws_s3_bucket" "telemetry" {
+  bucket        = "${local.name_prefix}-telemetry-${local.account_id}"
+  force_destroy = var.force_destroy_archive
+}
+
+resource "aws_s3_bucket_public_access_block" "telemetry" {
+  bucket = aws_s3_bucket.telemetry.id
+
+  block_public_acls       = true
+  block_public_policy     = true
+  ignore_public_acls      = true
+  restrict_public_buckets = true
+}
+
+resource "aws_s3_bucket_ownership_controls" "telemetry" {
+  bucket = aws_s3_bucket.telemetry.id
+
+  rule {
+    object_ownership = "BucketOwnerEnforced"
+  }
+}
+
+resource "aws_s3_bucket_server_side_encryption_configuration" "telemetry" {
+  bucket = aws_s3_bucket.telemetry.id
+
+  rule {
+    apply_server_side_encryption_by_default {
+      sse_algorithm = "AES256"
+    }
+  }
+}
+
+resource "aws_s3_bucket_lifecycle_configuration" "telemetry" {
+  bucket = aws_s3_bucket.telemetry.id
+
+  rule {
+    id     = "telemetry-to-glacier"
+    status = "Enabled"
+
+    filter {
+      prefix = "telemetry/"
+    }
+
+    transition {
+      days          = var.archive_glacier_after_days
+      storage_class = "GLACIER"
+    }
+
+    abort_incomplete_multipart_upload {
+      days_after_initiation = 7
+    }
+  }
+}
+
+data "aws_iam_policy_document" "telemetry_bucket" {
+  statement {
+    sid       = "TlsOnly"
+    effect    = "Deny"
+    actions   = ["s3:*"]
+    resources = [aws_s3_bucket.telemetry.arn, "${aws_s3_bucket.telemetry.arn}/*"]
+
+    principals {
+      type        = "*"
+      identifiers = ["*"]
+    }
+
+    condition {
+      test     = "Bool"
+      variable = "aws:SecureTransport"
+      values   = ["false"]
+    }
+  }
+}
+
+resource "aws_s3_bucket_policy" "telemetry" {
+  bucket = aws_s3_bucket.telemetry.id
+  policy = data.aws_iam_policy_document.telemetry_bucket.json
+
+  # Both touch the bucket's access settings; S3 refuses the second of two changes at once.
+  depends_on = [aws_s3_bucket_public_access_block.telemetry]
+}

@@ -1,0 +1,231 @@
+# ---------------------------------------------------------------------------
+# Naming and place
+# ---------------------------------------------------------------------------
+
+variable "project" {
+  description = "First part of every resource name."
+  type        = string
+  default     = "ev-swap"
+
+  validation {
+    condition     = can(regex("^[a-z][a-z0-9-]{1,18}[a-z0-9]$", var.project))
+    error_message = "project must be 3 to 20 lower-case letters, digits or hyphens, and start with a letter."
+  }
+}
+
+variable "environment" {
+  description = "Second part of every resource name: which deployment this is (dev, staging, prod)."
+  type        = string
+  default     = "dev"
+
+  validation {
+    condition     = can(regex("^[a-z][a-z0-9]{1,11}$", var.environment))
+    error_message = "environment must be 2 to 12 lower-case letters or digits, and start with a letter."
+  }
+}
+
+variable "aws_region" {
+  description = "AWS region of every resource."
+  type        = string
+  default     = "eu-central-1"
+
+  validation {
+    condition     = can(regex("^[a-z]{2}(-[a-z]+)+-[0-9]$", var.aws_region))
+    error_message = "aws_region must look like eu-central-1."
+  }
+}
+
+variable "tags" {
+  description = "Tags added to those that every resource carries."
+  type        = map(string)
+  default     = {}
+}
+
+# ---------------------------------------------------------------------------
+# Lambda
+# ---------------------------------------------------------------------------
+
+variable "lambda_package_dir" {
+  description = "Folder with telemetry_handler.zip and api_handler.zip, as `make package` builds them."
+  type        = string
+  default     = "../.testbed/packages"
+}
+
+variable "lambda_runtime" {
+  description = "Lambda runtime of both functions. The packages carry compiled wheels, so it must be the one they were built for."
+  type        = string
+  default     = "python3.13"
+
+  validation {
+    condition     = can(regex("^python3\\.(1[1-9])$", var.lambda_runtime))
+    error_message = "lambda_runtime must be python3.11 or newer."
+  }
+}
+
+variable "lambda_architecture" {
+  description = "Processor of both functions: arm64 (a fifth cheaper) or x86_64. The packages must be built for it."
+  type        = string
+  default     = "arm64"
+
+  validation {
+    condition     = contains(["arm64", "x86_64"], var.lambda_architecture)
+    error_message = "lambda_architecture must be arm64 or x86_64."
+  }
+}
+
+variable "lambda_reserved_concurrency" {
+  description = "Reserved concurrent executions of each function; -1 reserves none (a new account has too few to give any away)."
+  type        = number
+  default     = -1
+
+  validation {
+    condition     = var.lambda_reserved_concurrency >= -1
+    error_message = "lambda_reserved_concurrency must be -1 or more."
+  }
+}
+
+variable "telemetry_timeout_seconds" {
+  description = "Time-out of the telemetry handler, in seconds."
+  type        = number
+  default     = 30
+
+  validation {
+    condition     = var.telemetry_timeout_seconds >= 5 && var.telemetry_timeout_seconds <= 300
+    error_message = "telemetry_timeout_seconds must be from 5 to 300."
+  }
+}
+
+variable "log_level" {
+  description = "Level of both functions' logs."
+  type        = string
+  default     = "INFO"
+
+  validation {
+    condition     = contains(["DEBUG", "INFO", "WARNING", "ERROR"], var.log_level)
+    error_message = "log_level must be DEBUG, INFO, WARNING or ERROR."
+  }
+}
+
+variable "log_retention_days" {
+  description = "How long logs are kept, in days."
+  type        = number
+  default     = 7
+
+  validation {
+    condition     = contains([1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365], var.log_retention_days)
+    error_message = "log_retention_days must be a number of days that CloudWatch Logs offers."
+  }
+}
+
+# ---------------------------------------------------------------------------
+# Queue
+# ---------------------------------------------------------------------------
+
+variable "telemetry_batch_size" {
+  description = "Most messages that one call of the telemetry handler gets. A batch is one S3 PUT, so this sets the price of the archive."
+  type        = number
+  default     = 1000
+
+  validation {
+    condition     = var.telemetry_batch_size >= 1 && var.telemetry_batch_size <= 10000
+    error_message = "telemetry_batch_size must be from 1 to 10000."
+  }
+}
+
+variable "telemetry_batch_window_seconds" {
+  description = "How long a batch may wait to fill, in seconds: freshness against cost. SQS wants at least 1 for batches over 10."
+  type        = number
+  default     = 1
+
+  validation {
+    condition     = var.telemetry_batch_window_seconds >= 0 && var.telemetry_batch_window_seconds <= 300
+    error_message = "telemetry_batch_window_seconds must be from 0 to 300."
+  }
+}
+
+variable "telemetry_max_concurrency" {
+  description = "Most batches in work at once. A burst waits in the queue instead of starting a herd of Lambdas."
+  type        = number
+  default     = 10
+
+  validation {
+    condition     = var.telemetry_max_concurrency >= 2 && var.telemetry_max_concurrency <= 1000
+    error_message = "telemetry_max_concurrency must be from 2 to 1000, the range of an SQS event source mapping."
+  }
+}
+
+variable "queue_visibility_timeout_seconds" {
+  description = "How long a batch in work stays hidden, in seconds. null is six times the handler's time-out, as AWS advises."
+  type        = number
+  default     = null
+
+  validation {
+    condition     = var.queue_visibility_timeout_seconds == null ? true : var.queue_visibility_timeout_seconds >= 5 && var.queue_visibility_timeout_seconds <= 43200
+    error_message = "queue_visibility_timeout_seconds must be from 5 to 43200, and at least the handler's time-out."
+  }
+}
+
+variable "queue_max_receive_count" {
+  description = "How often a message is tried before it goes to the dead-letter queue."
+  type        = number
+  default     = 5
+
+  validation {
+    condition     = var.queue_max_receive_count >= 1 && var.queue_max_receive_count <= 1000
+    error_message = "queue_max_receive_count must be from 1 to 1000."
+  }
+}
+
+# ---------------------------------------------------------------------------
+# Archive
+# ---------------------------------------------------------------------------
+
+variable "archive_glacier_after_days" {
+  description = "Age at which archived telemetry moves to Glacier, in days."
+  type        = number
+  default     = 90
+
+  validation {
+    condition     = var.archive_glacier_after_days >= 1
+    error_message = "archive_glacier_after_days must be at least 1."
+  }
+}
+
+variable "force_destroy_archive" {
+  description = "Whether `terraform destroy` may delete the archive with what is in it. Leave it false where the history matters."
+  type        = bool
+  default     = false
+}
+
+# ---------------------------------------------------------------------------
+# API and monitoring
+# ---------------------------------------------------------------------------
+
+variable "api_stage_name" {
+  description = "Stage of the REST API; null is the environment's name."
+  type        = string
+  default     = null
+}
+
+variable "manage_api_gateway_account" {
+  description = "Whether this deployment sets the region's API Gateway logging role. It is one a region and account: only one deployment should."
+  type        = bool
+  default     = true
+}
+
+variable "alarm_email" {
+  description = "Address that alarms are mailed to; null mails nobody."
+  type        = string
+  default     = null
+}
+
+variable "queue_age_alarm_seconds" {
+  description = "Age of the oldest waiting message that raises an alarm, in seconds."
+  type        = number
+  default     = 300
+
+  validation {
+    condition     = var.queue_age_alarm_seconds >= 60
+    error_message = "queue_age_alarm_seconds must be at least 60."
+  }
+}
