@@ -1,0 +1,107 @@
+"""Lambda packages: the same sources and lock always give the same bytes."""
+
+import hashlib
+import platform
+import shutil
+import sys
+import tempfile
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from testbed.environments import uv
+from testbed.paths import FUNCTIONS
+
+FUNCTION_NAMES = ("telemetry_handler", "api_handler")
+
+# What pip writes about an installation differs from one to the next, and nothing reads it in a Lambda.
+_INSTALLATION_NOTES = {"RECORD", "INSTALLER", "REQUESTED", "direct_url.json", "uv_cache.json"}
+
+# The earliest time that a zip entry can carry.
+_ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """What a package is built for: msgspec is compiled, so a package fits one Python and one processor.
+
+    ``platform`` is uv's name of it, or None for the machine that we are on.
+    """
+
+    python: str
+    architecture: str
+    platform: str | None
+
+    @classmethod
+    def of_this_machine(cls) -> "Runtime":
+        """For engines that run functions as child processes here."""
+        architecture = "arm64" if platform.machine() in ("arm64", "aarch64") else "x86_64"
+        return cls(f"{sys.version_info.major}.{sys.version_info.minor}", architecture, None)
+
+    @classmethod
+    def on_linux(cls, python: str, architecture: str) -> "Runtime":
+        """For AWS, and for containers: Amazon Linux 2023 has glibc 2.34, so manylinux_2_28 wheels run."""
+        processor = "aarch64" if architecture == "arm64" else "x86_64"
+        return cls(python, architecture, f"{processor}-manylinux_2_28")
+
+
+def build(runtime: Runtime, folder: Path) -> bool:
+    """Build every function's zip for ``runtime`` in ``folder``, unless it is there already.
+
+    Returns:
+        Whether anything had to be built.
+
+    Raises:
+        TestbedError: the dependencies could not be installed.
+    """
+    key = _key(runtime)
+    stamp = folder / "built-from"
+    if stamp.is_file() and stamp.read_text() == key:
+        return False
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder) as temporary:
+        dependencies = Path(temporary) / "dependencies"
+        where = ("--python-platform", runtime.platform) if runtime.platform else ()
+        uv(
+            "pip", "install", "--quiet", "--require-hashes", "--no-deps", "--only-binary", ":all:",
+            "--link-mode", "copy", "--python-version", runtime.python, *where,
+            "--target", str(dependencies), "-r", str(FUNCTIONS / "requirements.txt"),
+        )  # fmt: skip
+        for name in FUNCTION_NAMES:
+            write_zip(folder / f"{name}.zip", {name: FUNCTIONS / name, "": dependencies})
+    stamp.write_text(key)
+    return True
+
+
+def write_zip(target: Path, trees: dict[str, Path]) -> None:
+    """Write the files of ``trees`` (prefix in the zip -> folder): sorted, without times or permissions."""
+    entries: dict[str, Path] = {}
+    for prefix, root in trees.items():
+        for path in root.rglob("*"):
+            relative = path.relative_to(root)
+            if path.is_file() and _belongs(relative):
+                entries[(Path(prefix) / relative).as_posix()] = path
+    partial = target.with_suffix(".partial")
+    with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
+        for name in sorted(entries):
+            entry = zipfile.ZipInfo(name, _ZIP_EPOCH)
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            entry.external_attr = 0o644 << 16
+            entry.create_system = 3  # Unix, wherever it is built
+            archive.writestr(entry, entries[name].read_bytes())
+    shutil.move(partial, target)
+
+
+def _belongs(path: Path) -> bool:
+    if "__pycache__" in path.parts or path.suffix == ".pyc" or path.parts[0] == "bin":
+        return False
+    return not (path.parent.name.endswith(".dist-info") and path.name in _INSTALLATION_NOTES)
+
+
+def _key(runtime: Runtime) -> str:
+    digest = hashlib.sha256(f"{runtime}{Path(__file__).read_text()}".encode())
+    sources = [path for name in FUNCTION_NAMES for path in (FUNCTIONS / name).rglob("*") if path.is_file()]
+    for path in sorted([*sources, FUNCTIONS / "requirements.txt"]):
+        if _belongs(path.relative_to(FUNCTIONS)):
+            digest.update(f"{path.relative_to(FUNCTIONS)}\0".encode() + path.read_bytes())
+    return digest.hexdigest()

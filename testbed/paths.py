@@ -1,0 +1,13 @@
+"""Where things are: the sources, and the folder that everything made at run time goes to."""
+
+import os
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+TERRAFORM = REPOSITORY / "terraform"
+FUNCTIONS = REPOSITORY / "functions"
+
+
+def state_root() -> Path:
+    """The folder of deployments, environments and packages: ``.testbed`` or ``$TESTBED_HOME``."""
+    return Path(os.environ.get("TESTBED_HOME") or REPOSITORY / ".testbed").resolve()

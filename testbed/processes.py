@@ -1,0 +1,118 @@
+"""Child processes that outlive the command that started them, found again by id and start time."""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from testbed.errors import TestbedError
+
+# SIGTERM first: the emulator saves its state and the bridge finishes what is in flight.
+STOP_SECONDS = 15.0
+
+
+@dataclass(frozen=True)
+class Process:
+    """A process of ours: its id alone could by now be somebody else's, so its start time goes with it."""
+
+    name: str
+    pid: int
+    started_at: float
+    log: str
+
+    def alive(self) -> bool:
+        """Whether this very process still runs."""
+        return self._find() is not None
+
+    def stop(self, *, kill: bool = False) -> None:
+        """End it and its children; with ``kill``, by SIGKILL at once. Does nothing if it is gone."""
+        found = self._find()
+        if found is None:
+            return
+        family = [*found.children(recursive=True), found]
+        if not kill:
+            found.send_signal(signal.SIGTERM)
+            psutil.wait_procs([found], timeout=STOP_SECONDS)
+        for member in family:
+            try:
+                member.kill()
+            except psutil.NoSuchProcess:
+                continue
+        psutil.wait_procs(family, timeout=STOP_SECONDS)
+
+    def _find(self) -> psutil.Process | None:
+        try:
+            found = psutil.Process(self.pid)
+            if abs(found.create_time() - self.started_at) > 1 or found.status() == psutil.STATUS_ZOMBIE:
+                return None
+        except psutil.NoSuchProcess:
+            return None
+        return found
+
+
+def start(
+    name: str, command: Sequence[str], *, log: Path, environment: Mapping[str, str], folder: Path
+) -> Process:
+    """Start ``command`` in a session of its own, with its output in ``log``.
+
+    Raises:
+        TestbedError: the program cannot be started.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as output:
+        try:
+            child = subprocess.Popen(
+                list(command),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=dict(environment),
+                cwd=folder,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise TestbedError(f"Cannot start {name}: {error}.", f"See {log}.") from error
+    return Process(name, child.pid, psutil.Process(child.pid).create_time(), str(log))
+
+
+def wait_until(
+    ready: Callable[[], bool], *, what: str, seconds: float, process: Process | None = None
+) -> None:
+    """Wait until ``ready()``; an exception in it means "not yet".
+
+    Raises:
+        TestbedError: ``process`` died meanwhile, or the time ran out; with the log's last line.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            if ready():
+                return
+        except Exception:  # noqa: BLE001, S110  # whatever it is, it is not ready yet
+            pass
+        if process is not None and not process.alive():
+            raise TestbedError(f"{process.name} died: {last_line(process.log)}", f"See {process.log}.")
+        if time.monotonic() > deadline:
+            where = f"See {process.log}." if process else ""
+            raise TestbedError(f"{what} was not ready within {seconds:.0f} s.", where)
+        time.sleep(0.05)
+
+
+def last_line(log: str | Path) -> str:
+    """The last line of a log that says something, or a word that there is none."""
+    try:
+        lines = [line for line in Path(log).read_text(errors="replace").splitlines() if line.strip()]
+    except OSError:
+        lines = []
+    return lines[-1].strip() if lines else "it wrote no log"
+
+
+def clean_environment(**extra: str) -> dict[str, str]:
+    """Our environment without AWS settings, which belong to the user's real account, plus ``extra``."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "TF_"))}
+    return kept | extra
