@@ -30,6 +30,7 @@ resource "aws_api_gateway_resource" "other" {
 
 locals {
   api_resource_ids = {
+    root     = aws_api_gateway_rest_api.stations.root_resource_id
     stations = aws_api_gateway_resource.stations.id
     station  = aws_api_gateway_resource.station.id
     other    = aws_api_gateway_resource.other.id
@@ -71,8 +72,8 @@ resource "aws_api_gateway_deployment" "stations" {
   triggers = {
     redeployment = sha1(jsonencode([
       local.api_resource_ids,
-      aws_api_gateway_method.any,
-      aws_api_gateway_integration.lambda,
+      [for method in aws_api_gateway_method.any : [method.http_method, method.authorization]],
+      [for integration in aws_api_gateway_integration.lambda : [integration.type, integration.uri]],
     ]))
   }
 

@@ -70,14 +70,14 @@ resource "aws_iot_topic_rule" "telemetry" {
   sql = "SELECT encode(*, 'base64') AS payload_base64, topic() AS topic, clientid() AS client_id, timestamp() AS received_at FROM '${local.telemetry_topic_filter}'"
 
   sqs {
-    queue_url  = aws_sqs_queue.telemetry.url
+    queue_url  = aws_sqs_queue.telemetry.id
     role_arn   = aws_iam_role.iot_rules.arn
     use_base64 = false
   }
 
   error_action {
     sqs {
-      queue_url  = aws_sqs_queue.dead_letters.url
+      queue_url  = aws_sqs_queue.dead_letters.id
       role_arn   = aws_iam_role.iot_rules.arn
       use_base64 = false
     }
@@ -92,14 +92,14 @@ resource "aws_iot_topic_rule" "presence" {
   sql         = "SELECT * FROM '$aws/events/presence/+/+'"
 
   sqs {
-    queue_url  = aws_sqs_queue.telemetry.url
+    queue_url  = aws_sqs_queue.telemetry.id
     role_arn   = aws_iam_role.iot_rules.arn
     use_base64 = false
   }
 
   error_action {
     sqs {
-      queue_url  = aws_sqs_queue.dead_letters.url
+      queue_url  = aws_sqs_queue.dead_letters.id
       role_arn   = aws_iam_role.iot_rules.arn
       use_base64 = false
     }

@@ -33,7 +33,7 @@ resource "aws_lambda_function" "telemetry_handler" {
     variables = {
       STATIONS_TABLE               = aws_dynamodb_table.stations.name
       TELEMETRY_BUCKET             = aws_s3_bucket.telemetry.id
-      DEAD_LETTER_QUEUE_URL        = aws_sqs_queue.dead_letters.url
+      DEAD_LETTER_QUEUE_URL        = aws_sqs_queue.dead_letters.id
       LOG_LEVEL                    = var.log_level
       POWERTOOLS_SERVICE_NAME      = local.telemetry_function_name
       POWERTOOLS_METRICS_NAMESPACE = local.metrics_namespace

@@ -40,12 +40,12 @@ output "telemetry_bucket_name" {
 
 output "telemetry_queue_url" {
   description = "Queue between the rule and the telemetry handler."
-  value       = aws_sqs_queue.telemetry.url
+  value       = aws_sqs_queue.telemetry.id
 }
 
 output "dead_letter_queue_url" {
   description = "Queue of the messages that could not be stored, with their reasons."
-  value       = aws_sqs_queue.dead_letters.url
+  value       = aws_sqs_queue.dead_letters.id
 }
 
 output "telemetry_function_name" {

@@ -14,14 +14,6 @@ resource "aws_s3_bucket_public_access_block" "telemetry" {
   restrict_public_buckets = true
 }
 
-resource "aws_s3_bucket_ownership_controls" "telemetry" {
-  bucket = aws_s3_bucket.telemetry.id
-
-  rule {
-    object_ownership = "BucketOwnerEnforced"
-  }
-}
-
 resource "aws_s3_bucket_server_side_encryption_configuration" "telemetry" {
   bucket = aws_s3_bucket.telemetry.id
 

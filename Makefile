@@ -1,0 +1,78 @@
+# `make help` explains. Every target sets up what it needs; settings are words after the target:
+#   make up ENGINE=embedded AWS_PORT=5566
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+STATIONS ?= 10
+INTERVAL ?= 5
+ARGS ?=
+TESTBED := scripts/testbed
+INSTALLED := .venv/.installed
+
+export TARGET ENGINE DEPLOYMENT ENVIRONMENT AWS_PORT MQTT_PORT METRICS_PORT AIR_GAPPED PYTHON
+
+$(INSTALLED): pyproject.toml uv.lock scripts/bootstrap
+	@scripts/bootstrap
+
+##@ Run
+
+.PHONY: demo
+demo: $(INSTALLED) ## up, ten stations for a minute, then what the REST API says of them
+	@$(TESTBED) demo $(ARGS)
+
+.PHONY: up
+up: $(INSTALLED) ## start the cloud and deploy to it (TARGET=local|aws, ENGINE=embedded|localstack)
+	@$(TESTBED) up $(ARGS)
+
+.PHONY: simulate
+simulate: $(INSTALLED) ## run a fleet (STATIONS=10 INTERVAL=5, more in ARGS="--duration 60 ...")
+	@$(TESTBED) simulate --num-stations $(STATIONS) --interval $(INTERVAL) $(ARGS)
+
+.PHONY: status
+status: $(INSTALLED) ## what runs, where it answers, what waits in the queues
+	@$(TESTBED) status $(ARGS)
+
+.PHONY: logs
+logs: $(INSTALLED) ## the logs of the functions and of the testbed's processes
+	@$(TESTBED) logs $(ARGS)
+
+.PHONY: audit
+audit: $(INSTALLED) ## hold the ledgers of what was acknowledged against archive, table and DLQ
+	@$(TESTBED) audit $(ARGS)
+
+.PHONY: cost
+cost: $(INSTALLED) ## what this costs on AWS (STATIONS=1000 INTERVAL=5)
+	@$(TESTBED) cost --stations $(STATIONS) --interval $(INTERVAL) $(ARGS)
+
+.PHONY: down
+down: $(INSTALLED) ## stop and remove everything that `up` made
+	@$(TESTBED) down $(ARGS)
+
+##@ Test
+
+.PHONY: test
+test: $(INSTALLED) ## lint, types, unit, integration and e2e tests (no Docker, no AWS account)
+	@scripts/test $(ARGS)
+
+.PHONY: e2e
+e2e: $(INSTALLED) ## the whole path on the chosen target and engine
+	@.venv/bin/pytest tests/e2e $(ARGS)
+
+.PHONY: bench
+bench: $(INSTALLED) ## latency and throughput, beside the emulator's own ceiling
+	@$(TESTBED) bench $(ARGS)
+
+.PHONY: lint
+lint: $(INSTALLED) ## ruff, mypy, actionlint, terraform fmt
+	@scripts/check
+
+.PHONY: fmt
+fmt: $(INSTALLED) ## format Python and Terraform
+	@.venv/bin/ruff check --fix --quiet . && .venv/bin/ruff format --quiet . && terraform fmt -recursive terraform
+
+.PHONY: help
+help: ## this text
+	@awk 'BEGIN {FS = ":.*## "; print "make TARGET [SETTING=value ...]"} \
+	  /^##@ / {printf "\n%s\n", substr($$0, 5)} \
+	  /^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

@@ -1,0 +1,179 @@
+"""The testbed's commands; `make` calls them."""
+
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from testbed import api, archive, dead_letters, lifecycle, logs, simulation
+from testbed import audit as auditing
+from testbed.deployment import Deployment, current
+from testbed.errors import TestbedError
+from testbed.settings import Settings
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+out = Console(highlight=False)
+
+
+def main() -> None:
+    """Run a command; an error is one line with its remedy, a traceback only with ``--debug``."""
+    debug = "--debug" in sys.argv
+    if debug:
+        sys.argv.remove("--debug")
+    try:
+        app()
+    except TestbedError as error:
+        if debug:
+            raise
+        Console(stderr=True, highlight=False, soft_wrap=True).print(f"[red]error[/red] {error}", markup=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        if debug:
+            raise
+        sys.exit(130)
+
+
+def _confirm(question: str) -> bool:
+    if not sys.stdin.isatty():
+        raise TestbedError(
+            f"{question} There is nobody to ask.", "Say yes beforehand: ARGS=--yes"
+        )
+    return typer.confirm(question)
+
+
+def _say(line: str) -> None:
+    out.print(line, soft_wrap=True, markup=False)
+
+
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask before changing or removing anything on AWS.")]
+
+
+def _asking(yes: bool) -> Callable[[str], bool]:
+    return (lambda _: True) if yes else _confirm
+
+
+@app.command()
+def up(yes: Yes = False) -> None:
+    """Start the cloud and deploy to it."""
+    lifecycle.up(Settings.from_environment(), _say, _asking(yes))
+
+
+@app.command()
+def down(yes: Yes = False) -> None:
+    """Stop and remove everything that up made."""
+    lifecycle.down(Settings.from_environment(), _say, _asking(yes))
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def simulate(
+    context: typer.Context,
+    num_stations: Annotated[int, typer.Option(help="How many stations.", min=1)] = 10,
+    interval: Annotated[float, typer.Option(help="Seconds between two messages of a station.")] = 5,
+) -> None:
+    """Run a fleet of stations against what is up; further options are the simulator's."""
+    deployment = current(Settings.from_environment())
+    sys.exit(simulation.run(deployment, num_stations, interval, context.args, _say))
+
+
+@app.command()
+def demo(
+    seconds: Annotated[int, typer.Option(help="How long the stations run.")] = 60,
+    num_stations: Annotated[int, typer.Option(help="How many stations.", min=1)] = 10,
+    yes: Yes = False,
+) -> None:
+    """Up, ten stations for a minute, then what the REST API says of them."""
+    deployment = lifecycle.up(Settings.from_environment(), _say, _asking(yes))
+    _say(f"Running {num_stations} stations for {seconds} s")
+    code = simulation.run(deployment, num_stations, 5, ["--duration", str(seconds)], _say)
+    if code:
+        raise typer.Exit(code)
+    outputs = deployment.outputs
+    auditing.wait_for_empty_queue(deployment.client("sqs"), outputs["telemetry_queue_url"], 30)
+    out.print(_stations_table(deployment))
+    objects = sum(1 for _ in archive.objects(deployment.client("s3"), outputs["telemetry_bucket_name"]))
+    letters = len(dead_letters.read(deployment.client("sqs"), outputs["dead_letter_queue_url"]))
+    _say(f"Archive: {objects} objects in {outputs['telemetry_bucket_name']}   dead letters: {letters}")
+    _say(f"Ask yourself: curl '{deployment.api_url}/stations?min_batteries=5'")
+    _say("Next: make audit (is anything lost?), make status, make logs; make down removes it all.")
+
+
+def _stations_table(deployment: Deployment) -> Table:
+    table = Table(title=f"GET {deployment.api_url}/stations")
+    for heading in ("station", "ready", "charging", "swaps", "queue", "power", "temperature", "status", "seen"):
+        table.add_column(heading, justify="left" if heading in ("station", "status") else "right")
+    for station in sorted(api.stations(deployment.api_url), key=lambda item: str(item["station_id"])):
+        table.add_row(
+            str(station["station_id"]),
+            f"{station['battery_available']}/{station.get('slots', '?')}",
+            str(station.get("charging", "")),
+            str(station.get("swaps_total", "")),
+            str(station.get("queue_length", "")),
+            f"{station['power_kw']:.0f} kW" if "power_kw" in station else "",
+            f"{station['temperature_c']:.1f} °C" if "temperature_c" in station else "",
+            str(station.get("status", "")),
+            str(station["timestamp"])[11:19],
+        )
+    return table
+
+
+@app.command()
+def status() -> None:
+    """What runs, where it answers, what waits in the queues."""
+    deployment = current(Settings.from_environment())
+    outputs, sqs = deployment.outputs, deployment.client("sqs")
+    table = Table(show_header=False, box=None)
+    where = "aws" if deployment.target == "aws" else f"local, engine {deployment.engine}"
+    table.add_row("target", f"{where}, region {deployment.region}")
+    for process in deployment.processes.values():
+        table.add_row(process.name, f"pid {process.pid}, log {process.log}")
+    table.add_row("AWS APIs", deployment.aws_url or "AWS")
+    table.add_row("REST API", f"{deployment.api_url}/stations")
+    table.add_row("MQTT", f"{deployment.mqtt_host}:{deployment.mqtt_port} (mTLS)")
+    table.add_row("stations known", str(sum(1 for _ in api.stations(deployment.api_url, limit=100))))
+    table.add_row("stations enrolled", str(len(lifecycle.enrolment(deployment).enrolled())))
+    table.add_row("queue", str(auditing.queue_depth(sqs, outputs["telemetry_queue_url"])))
+    table.add_row("dead letters", str(auditing.queue_depth(sqs, outputs["dead_letter_queue_url"])))
+    out.print(table)
+
+
+@app.command(name="logs")
+def show_logs(
+    minutes: Annotated[int, typer.Option(help="How far back.")] = 15,
+    lines: Annotated[int, typer.Option(help="Most lines of each log.")] = 40,
+) -> None:
+    """The logs of the functions and of the testbed's processes."""
+    logs.show(current(Settings.from_environment()), _say, minutes=minutes, lines=lines)
+
+
+@app.command()
+def audit(
+    ledger: Annotated[list[Path] | None, typer.Argument(help="Ledgers; without any, all of this deployment.")] = None,
+    wait: Annotated[float, typer.Option(help="Seconds to wait for the queue to empty.")] = 120,
+) -> None:
+    """Hold what the broker acknowledged against archive, table and DLQ; fails if a message is missing."""
+    deployment = current(Settings.from_environment())
+    ledgers = ledger or simulation.ledgers(deployment)
+    if not ledgers:
+        raise TestbedError("There is no ledger yet.", "Run a fleet first: make simulate")
+    start = time.monotonic()
+    report = auditing.audit(deployment, ledgers, wait_seconds=wait)
+    table = Table(title=f"Audit of {len(ledgers)} ledger(s) in {time.monotonic() - start:.1f} s", show_header=False)
+    table.add_row("acknowledged by the broker", str(report.acknowledged))
+    table.add_row("of these archived", str(report.acknowledged_archived))
+    table.add_row("of these dead-lettered", str(report.acknowledged_dead_lettered))
+    table.add_row("missing", f"[{'green' if report.missing_count == 0 else 'red'}]{report.missing_count}")
+    table.add_row("archived: unique / duplicates", f"{report.archived_unique} / {report.archived_duplicates}")
+    for reason, count in sorted(report.dead_lettered.items()):
+        table.add_row(f"dead-lettered: {reason}", str(count))
+    table.add_row("stations in the archive", str(report.stations))
+    table.add_row("wrong latest state", f"[{'green' if report.wrong_state_count == 0 else 'red'}]{report.wrong_state_count}")
+    table.add_row("still in the queue", str(report.still_queued))
+    out.print(table)
+    for line in (*(f"missing: {message}" for message in report.missing), *report.wrong_state):
+        _say(line)
+    raise typer.Exit(0 if report.clean else 1)

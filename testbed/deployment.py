@@ -1,0 +1,124 @@
+"""A deployment: what `make up` made and everything else reads, kept in one JSON file."""
+
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+import boto3
+import msgspec
+from botocore.config import Config
+
+from testbed.engines.base import Place, Ports
+from testbed.errors import TestbedError
+from testbed.processes import Process
+from testbed.settings import EngineName, Settings, Target
+from testbed.terraform import Cloud
+
+_FILE = "deployment.json"
+
+
+class Deployment(msgspec.Struct, kw_only=True, dict=True):
+    """See the module. ``engine`` and ``ports`` are None on AWS; ``fingerprint`` is of what was applied."""
+
+    target: Target
+    engine: EngineName | None
+    name: str
+    region: str
+    environment: str
+    folder: str
+    air_gapped: bool
+    ports: Ports | None = None
+    processes: dict[str, Process] = {}
+    outputs: dict[str, Any] = {}
+    fingerprint: str = ""
+    aws_url: str | None = None
+    iot_url: str | None = None
+    api_url: str = ""
+    mqtt_host: str = ""
+    mqtt_port: int = 8883
+
+    @classmethod
+    def load(cls, folder: Path) -> Self | None:
+        """The deployment in ``folder``, or None."""
+        try:
+            return msgspec.json.decode((folder / _FILE).read_bytes(), type=cls)
+        except FileNotFoundError:
+            return None
+        except msgspec.DecodeError as error:
+            raise TestbedError(f"{folder / _FILE} cannot be read: {error}.", "Remove that folder.") from error
+
+    def save(self) -> None:
+        """Write it, whole or not at all."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        partial = self.path / f"{_FILE}.partial"
+        partial.write_bytes(msgspec.json.format(msgspec.json.encode(self), indent=1))
+        partial.rename(self.path / _FILE)
+
+    @property
+    def path(self) -> Path:
+        """Its folder."""
+        return Path(self.folder)
+
+    @property
+    def place(self) -> Place:
+        """Its place, for a local engine."""
+        assert self.ports is not None  # noqa: S101  # asked of local deployments alone
+        return Place(self.path, self.ports, self.region)
+
+    @property
+    def certificates(self) -> Path:
+        """The stations' certificates and keys."""
+        return self.path / "certs" / "stations"
+
+    @property
+    def authority(self) -> Path:
+        """The fleet's certificate authority."""
+        return self.path / "certs" / "authority"
+
+    @property
+    def server_ca(self) -> Path:
+        """The PEM file with the authority that the MQTT endpoint's certificate comes from."""
+        return self.path / "certs" / "AmazonRootCA1.pem" if self.target == "aws" else self.authority / "ca.crt"
+
+    @property
+    def cloud(self) -> Cloud:
+        """Where Terraform applies to."""
+        return Cloud(self.region, self.aws_url, self.iot_url)
+
+    @cached_property
+    def session(self) -> boto3.Session:
+        """Credentials and region for it."""
+        return self.cloud.session()
+
+    def client(self, service: str, **options: Any) -> Any:
+        """A boto3 client of ``service`` in this deployment."""
+        url = self.iot_url if service == "iot" else self.aws_url
+        retries = Config(retries={"mode": "standard", "max_attempts": 5}, **options)
+        make: Callable[..., Any] = self.session.client
+        return make(service, endpoint_url=url, config=retries)
+
+    def alive(self) -> bool:
+        """Whether every process that it needs runs."""
+        return all(process.alive() for process in self.processes.values())
+
+
+def current(settings: Settings) -> Deployment:
+    """The deployment that the settings name; the engine may be left open where only one is up.
+
+    Raises:
+        TestbedError: there is none.
+    """
+    engines: list[EngineName | None]
+    if settings.target == "aws":
+        engines = [None]
+    else:
+        engines = [settings.engine] if settings.engine else ["embedded", "localstack"]
+    found = [d for engine in engines if (d := Deployment.load(settings.folder(engine))) and d.fingerprint]
+    running = [deployment for deployment in found if deployment.alive()]
+    if not running:
+        if found:
+            dead = [name for name, process in found[0].processes.items() if not process.alive()]
+            raise TestbedError(f"{', '.join(dead)} died since `make up`.", "Start it again: make up")
+        raise TestbedError("Nothing is up.", "Start it: make up" + (" TARGET=aws" if settings.target == "aws" else ""))
+    return running[0]

@@ -1,0 +1,90 @@
+"""The contract of a local engine."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from testbed.packaging import Runtime
+from testbed.processes import Process
+from testbed.settings import EngineName
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Loopback ports of a deployment."""
+
+    aws: int
+    mqtt: int
+    metrics: int
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where one deployment of an engine keeps its things, and the ports it has."""
+
+    folder: Path
+    ports: Ports
+    region: str
+
+    @property
+    def certificates(self) -> Path:
+        """Certificates and keys, the authority's included."""
+        return self.folder / "certs"
+
+    def log(self, name: str) -> Path:
+        """The log file of a process."""
+        return self.folder / "logs" / f"{name}.log"
+
+    def data(self, name: str) -> Path:
+        """A folder for what a process keeps; made if it is not there."""
+        folder = self.folder / "data" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+
+@dataclass(frozen=True)
+class Endpoints:
+    """Where an engine answers. ``iot`` is the control plane; ``api`` is a format with api_id and stage."""
+
+    aws: str
+    iot: str
+    api: str
+
+
+@dataclass(frozen=True)
+class Lacks:
+    """What an engine has not got: a line for the user, and the Terraform variables that switch it off."""
+
+    notes: tuple[str, ...] = ()
+    variables: Mapping[str, object] = field(default_factory=dict)
+
+
+class Engine(Protocol):
+    """Starts what plays AWS. Every method may be called again without harm."""
+
+    name: EngineName
+    lacks: Lacks
+
+    def install(self) -> None:
+        """Install what it runs on.
+
+        Raises:
+            TestbedError: something cannot be had.
+        """
+
+    def runtime(self) -> Runtime:
+        """What Lambda packages must be built for."""
+
+    def endpoints(self, place: Place) -> Endpoints:
+        """Where it answers at ``place``."""
+
+    def start_cloud(self, place: Place) -> list[Process]:
+        """Start the AWS APIs and wait until they answer.
+
+        Raises:
+            TestbedError: it died, or did not answer in time.
+        """
+
+    def start_broker(self, place: Place) -> list[Process]:
+        """Start the MQTT broker, with TLS and the policies of the control plane, and wait until it listens."""

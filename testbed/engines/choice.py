@@ -1,0 +1,43 @@
+"""Which local engine to use, and why."""
+
+import docker
+from docker.errors import DockerException
+
+from testbed.engines.base import Engine
+from testbed.engines.embedded import EmbeddedEngine
+from testbed.errors import TestbedError
+from testbed.settings import EngineName
+
+
+def choose(wanted: EngineName | None) -> tuple[EngineName, str]:
+    """The wanted engine, or the best that this machine can run.
+
+    Returns:
+        Its name, and why in a few words.
+    """
+    if wanted:
+        return wanted, f"ENGINE={wanted}"
+    if docker_answers():
+        return "localstack", "a Docker daemon answers"
+    return "embedded", "no Docker daemon answers"
+
+
+def docker_answers() -> bool:
+    """Whether a Docker daemon can be used from here."""
+    try:
+        client = docker.from_env(timeout=5)
+    except DockerException:
+        return False
+    try:
+        return bool(client.ping())
+    except Exception:  # noqa: BLE001  # any failure of the daemon means: not that engine
+        return False
+    finally:
+        client.close()
+
+
+def engine(name: EngineName) -> Engine:
+    """The engine of that name."""
+    if name == "embedded":
+        return EmbeddedEngine()
+    raise TestbedError("ENGINE=localstack is not built yet.", "Use ENGINE=embedded.")

