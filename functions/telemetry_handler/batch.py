@@ -1,0 +1,276 @@
+"""One batch: read and check every record, then make each one safe; what is not in time is reported as failed.
+
+The archive comes before the table, so the table never shows a message that the archive lacks.
+"""
+
+import collections
+import concurrent.futures
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from telemetry_handler import archive, dead_letters, envelope
+from telemetry_handler.archive import Archive
+from telemetry_handler.clients import POOL_SIZE, make_client, required_variable
+from telemetry_handler.dead_letters import DeadLetter, DeadLetters
+from telemetry_handler.envelope import Message, Record
+from telemetry_handler.presence import Presence
+from telemetry_handler.refusal import Refused
+from telemetry_handler.stations import Stations
+from telemetry_handler.telemetry import STATION_ID, Telemetry, as_text, validate
+
+Executor = concurrent.futures.ThreadPoolExecutor
+
+
+class Stores(msgspec.Struct, frozen=True):
+    """Where a batch goes. ``now`` gives the time (aware, UTC)."""
+
+    archive: Archive
+    stations: Stations
+    open_dead_letters: Callable[[], DeadLetters]  # not at start: most batches refuse nothing
+    pool: Executor
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+
+    @classmethod
+    def from_environment(cls) -> "Stores":
+        """The stores that the function's environment variables name.
+
+        Raises:
+            RuntimeError: one is not set.
+        """
+        queue_url = required_variable("DEAD_LETTER_QUEUE_URL")
+        opened: list[DeadLetters] = []
+
+        def open_dead_letters() -> DeadLetters:
+            if not opened:
+                opened.append(DeadLetters(make_client("sqs"), queue_url))
+            return opened[0]
+
+        return cls(
+            Archive(make_client("s3"), required_variable("TELEMETRY_BUCKET")),
+            Stations(make_client("dynamodb"), required_variable("STATIONS_TABLE")),
+            open_dead_letters,
+            concurrent.futures.ThreadPoolExecutor(POOL_SIZE, "store"),
+        )
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """A refused record: where it came from, and why."""
+
+    record_id: str
+    topic: str | None
+    client_id: str | None
+    reason: Refused
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """Something that could not be done in time; its records will be delivered again."""
+
+    doing: str
+    error: str
+    records: int
+
+
+class Outcome(msgspec.Struct):
+    """What became of a batch. ``failed``: ids of records that are not safe yet."""
+
+    records: int
+    failed: set[str] = msgspec.field(default_factory=set)
+    stored: int = 0
+    duplicates: int = 0
+    moved: int = 0
+    stale: int = 0
+    presence: int = 0
+    ignored: int = 0
+    archive_key: str | None = None
+    archive_bytes: int = 0
+    refusals: list[Refusal] = msgspec.field(default_factory=list)
+    problems: list[Problem] = msgspec.field(default_factory=list)
+
+    def refused_by_code(self) -> dict[str, int]:
+        """How many records were refused for each reason."""
+        return dict(collections.Counter(refusal.reason.code for refusal in self.refusals))
+
+
+class _Job(msgspec.Struct, frozen=True):
+    """A call to a store, and the records that are not safe without it."""
+
+    doing: str
+    record_ids: list[str]
+    call: Callable[..., Any]
+    arguments: tuple[Any, ...]
+
+
+class _Station(msgspec.Struct):
+    """A station's newest message in the batch, and every record that speaks of it."""
+
+    newest: Telemetry
+    record_ids: list[str]
+
+
+class _Connection(msgspec.Struct):
+    latest: Presence
+    record_ids: list[str]
+
+
+class _Sorted(msgspec.Struct):
+    """A batch, read and checked."""
+
+    lines: list[archive.Line] = msgspec.field(default_factory=list)
+    good: list[str] = msgspec.field(default_factory=list)
+    letters: list[DeadLetter] = msgspec.field(default_factory=list)
+    stations: dict[str, _Station] = msgspec.field(default_factory=dict)
+    connections: dict[str, _Connection] = msgspec.field(default_factory=dict)
+
+
+def process(records: list[Record], stores: Stores, seconds_left: Callable[[], float]) -> Outcome:
+    """Make every record safe: archived and shown, or dead-lettered. Never raises for what a record holds.
+
+    Args:
+        records: of one batch.
+        stores: where they go.
+        seconds_left: time until this must return.
+    """
+    outcome = Outcome(records=len(records))
+    now = stores.now()
+    batch = _sort(records, now, outcome)
+
+    first = []
+    if batch.letters:
+        queue = stores.open_dead_letters()
+        for chunk in dead_letters.chunks(batch.letters):
+            ids = [each.record_id for each in chunk]
+            first.append(_Job("dead-letter", ids, queue.send, (chunk,)))
+    if batch.lines:
+        packed = archive.pack(batch.lines)
+        outcome.archive_key, outcome.archive_bytes = packed.key, len(packed.body)
+        first.append(_Job("archive", batch.good, stores.archive.put, (packed,)))
+    for job, result in _run(first, stores.pool, seconds_left, outcome):
+        if job.doing == "archive":
+            outcome.stored = len(batch.good)
+        else:
+            not_taken = [each.record_id for each in result]
+            _fail(outcome, "dead-letter", not_taken, "the queue did not take them")
+
+    updated_at = as_text(now)
+    second = [
+        _Job("presence", each.record_ids, stores.stations.show_connection, (each.latest, updated_at))
+        for each in batch.connections.values()
+    ]
+    if outcome.stored:
+        second += [
+            _Job("table", each.record_ids, stores.stations.move_forward, (each.newest, updated_at))
+            for each in batch.stations.values()
+        ]
+    for job, moved in _run(second, stores.pool, seconds_left, outcome):
+        if job.doing == "presence":
+            outcome.presence += len(job.record_ids)
+        else:
+            outcome.moved += moved
+            outcome.stale += not moved
+    return outcome
+
+
+def _sort(records: list[Record], now: datetime, outcome: Outcome) -> _Sorted:
+    batch = _Sorted()
+    seen: set[tuple[str, bytes]] = set()
+    for record in records:
+        carried: Message | Presence | None = None
+        try:
+            carried = envelope.read(record)
+            if isinstance(carried, Presence):
+                _note_presence(carried, record, batch, outcome)
+                continue
+            message = carried
+            telemetry = validate(message, now)
+            line = archive.line(message, telemetry)
+        except Refused as reason:
+            # Without a readable envelope, all of the body is what was refused.
+            message = carried if isinstance(carried, Message) else envelope.bare(record)
+            outcome.refusals.append(Refusal(record.record_id, message.topic, message.client_id, reason))
+            batch.letters.append(dead_letters.letter(message, reason, as_text(now)))
+            continue
+        except Exception as error:  # a bug that one record brings out must not take its neighbours
+            _fail(outcome, "read", [record.record_id], _named(error))
+            continue
+        batch.good.append(record.record_id)
+        _note_state(telemetry, record, batch)
+        known = (telemetry.message_id, message.payload)
+        if known in seen:
+            outcome.duplicates += 1
+        else:
+            seen.add(known)
+            batch.lines.append(line)
+    return batch
+
+
+def _note_state(telemetry: Telemetry, record: Record, batch: _Sorted) -> None:
+    station = batch.stations.get(telemetry.station_id)
+    if station is None:
+        batch.stations[telemetry.station_id] = _Station(telemetry, [record.record_id])
+        return
+    station.record_ids.append(record.record_id)
+    if telemetry.order > station.newest.order:
+        station.newest = telemetry
+
+
+def _note_presence(presence: Presence, record: Record, batch: _Sorted, outcome: Outcome) -> None:
+    # Consoles connect too, and AWS also tells of failed attempts: neither is a station's state.
+    if presence.connection is None or not STATION_ID.fullmatch(presence.client_id):
+        outcome.ignored += 1
+        return
+    connection = batch.connections.get(presence.client_id)
+    if connection is None:
+        batch.connections[presence.client_id] = _Connection(presence, [record.record_id])
+        return
+    connection.record_ids.append(record.record_id)
+    if presence.supersedes(connection.latest):
+        connection.latest = presence
+
+
+def _run(
+    jobs: list[_Job], pool: Executor, seconds_left: Callable[[], float], outcome: Outcome
+) -> Iterable[tuple[_Job, Any]]:
+    """Run ``jobs`` side by side; give those that succeeded with their results, note the others as failed."""
+    waiting = collections.deque(jobs)
+    ended: collections.deque[tuple[_Job, Any, Exception | None]] = collections.deque()
+
+    def work() -> None:
+        # A few workers that take jobs, and not a future for each: that costs more than validating its record.
+        while waiting and seconds_left() > 0:
+            try:
+                job = waiting.popleft()
+            except IndexError:
+                return
+            try:
+                ended.append((job, job.call(*job.arguments), None))
+            except Exception as error:
+                ended.append((job, None, error))
+
+    workers = [pool.submit(work) for _ in range(min(len(jobs), POOL_SIZE))]
+    concurrent.futures.wait(workers, timeout=max(0.0, seconds_left()))
+    # What still runs may succeed behind our back: then its repetition changes nothing.
+    waiting.clear()
+    for worker in workers:
+        worker.cancel()
+    unfinished = {id(job): job for job in jobs}
+    for job, result, error in list(ended):
+        del unfinished[id(job)]
+        if error is None:
+            yield job, result
+        else:
+            _fail(outcome, job.doing, job.record_ids, _named(error))
+    for job in unfinished.values():
+        _fail(outcome, job.doing, job.record_ids, "out of time")
+
+
+def _fail(outcome: Outcome, doing: str, record_ids: list[str], error: str) -> None:
+    if record_ids:
+        outcome.failed.update(record_ids)
+        outcome.problems.append(Problem(doing, error, len(record_ids)))
+
+
+def _named(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"

@@ -1,0 +1,44 @@
+"""AWS clients, made once in a process.
+
+botocore and not boto3: boto3 adds 100 ms of imports for an interface that is not used here.
+"""
+
+import functools
+import os
+from typing import Any
+
+import botocore.session
+from botocore.config import Config
+
+POOL_SIZE = 16  # calls at a time; a half-vCPU Lambda is busy with fewer
+
+# A call that hangs must leave time to report it: three attempts stay below half of the function's timeout.
+_CONFIG = Config(
+    connect_timeout=2,
+    read_timeout=5,
+    retries={"mode": "standard", "total_max_attempts": 3},
+    tcp_keepalive=True,
+    max_pool_connections=POOL_SIZE,
+)
+
+
+@functools.cache
+def _session() -> botocore.session.Session:
+    return botocore.session.get_session()
+
+
+def make_client(service: str) -> Any:
+    """A client of ``service``; endpoint, region and credentials come from the environment."""
+    return _session().create_client(service, config=_CONFIG)
+
+
+def required_variable(name: str) -> str:
+    """The environment variable ``name``.
+
+    Raises:
+        RuntimeError: it is not set.
+    """
+    value = os.environ.get(name)
+    if not value:
+        raise RuntimeError(f"the environment variable {name} is not set: terraform/lambda.tf does it")
+    return value

@@ -1,0 +1,81 @@
+"""What Lambda hands over, and what it gets back: an SQS batch, or one message by a direct invocation."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from telemetry_handler.batch import Outcome, Stores, process
+from telemetry_handler.envelope import Record
+
+# Kept back for the answer, the summary and the metrics.
+_RESERVE_SECONDS = 1.0
+_WITHOUT_CONTEXT_SECONDS = 30.0
+
+
+class UnknownEventError(ValueError):
+    """The event is none that this function is for: something is wired to it that should not be."""
+
+
+class NotStoredError(RuntimeError):
+    """A message invoked directly could not be made safe. Invoke again: nothing is stored twice."""
+
+
+def answer(event: Any, context: Any, stores: Stores, report: Callable[[Outcome], None]) -> dict[str, Any]:
+    """Process ``event``, report on it, and say what became of it.
+
+    Returns:
+        ``{"batchItemFailures": [{"itemIdentifier"}]}`` for a batch; for a direct invocation
+        ``{"stored": true, ...}`` or ``{"stored": false, "reason": {...}}``.
+
+    Raises:
+        UnknownEventError: the event is neither.
+        NotStoredError: a direct invocation failed; Lambda repeats it when it was asynchronous.
+    """
+    if not isinstance(event, dict) or not event:
+        kind = "an empty object" if event == {} else f"a {type(event).__name__}"
+        raise UnknownEventError(f"expected an SQS batch or a telemetry object, got {kind}")
+    if "Records" in event:
+        outcome = process(_records(event["Records"]), stores, _clock(context))
+        report(outcome)
+        return {"batchItemFailures": [{"itemIdentifier": failed} for failed in sorted(outcome.failed)]}
+    record_id = getattr(context, "aws_request_id", "direct")
+    sent_at = int(stores.now().timestamp() * 1000)
+    # Lambda has parsed it, NaN and all; validation wants the bytes.
+    record = Record(record_id, json.dumps(event).encode(), sent_at)
+    outcome = process([record], stores, _clock(context))
+    report(outcome)
+    return _direct_answer(outcome)
+
+
+def _direct_answer(outcome: Outcome) -> dict[str, Any]:
+    if outcome.failed:
+        what = "; ".join(f"{problem.doing}: {problem.error}" for problem in outcome.problems)
+        raise NotStoredError(f"not stored, invoke again ({what})")
+    if outcome.refusals:
+        return {"stored": False, "reason": outcome.refusals[0].reason.as_dict(), "dead_lettered": True}
+    if outcome.stored:
+        return {"stored": True, "latest": bool(outcome.moved), "archive_key": outcome.archive_key}
+    return {"stored": True, "latest": bool(outcome.presence)}
+
+
+def _records(records: Any) -> list[Record]:
+    if not isinstance(records, list) or not records:
+        raise UnknownEventError("the event's Records must be a list with at least one SQS message")
+    read = []
+    for position, record in enumerate(records):
+        try:
+            body, record_id = record["body"], record["messageId"]
+            # surrogatepass: what is not Unicode is for validation to refuse, not for us to die of
+            encoded = body.encode("utf-8", "surrogatepass")
+            sent_at = int(record.get("attributes", {}).get("SentTimestamp", 0))
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise UnknownEventError(f"Records[{position}] is not an SQS message ({error!r})") from error
+        read.append(Record(record_id, encoded, sent_at))
+    return read
+
+
+def _clock(context: Any) -> Callable[[], float]:
+    remaining = getattr(context, "get_remaining_time_in_millis", None)
+    if remaining is None:
+        return lambda: _WITHOUT_CONTEXT_SECONDS
+    return lambda: remaining() / 1000 - _RESERVE_SECONDS

@@ -1,0 +1,59 @@
+"""Presence: whether a station is connected, from AWS IoT's lifecycle events."""
+
+from typing import Annotated
+
+import msgspec
+
+# A client's version number starts again at 0 once it was away long enough (AWS: about an hour), or when what
+# counts was restarted. Events of one take-over are at most seconds apart: a lower number that is more than
+# this much later is a new count, not an old event.
+RESTART_AFTER_MS = 60_000
+
+_Milliseconds = Annotated[int, msgspec.Meta(ge=0, le=253_402_300_799_999)]
+_Version = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+_CONNECTIONS = {"connected": "ONLINE", "disconnected": "OFFLINE"}
+
+
+class Presence(msgspec.Struct, frozen=True):
+    """A lifecycle event. ``at``: epoch ms; ``connection`` is None for events that tell nothing of it.
+
+    Source: https://docs.aws.amazon.com/iot/latest/developerguide/life-cycle-events.html
+    """
+
+    client_id: str
+    at: int
+    version: int
+    connection: str | None
+
+    def supersedes(self, other: "Presence") -> bool:
+        """Whether this is the later of two events of one client.
+
+        Connect and disconnect of one connection share a version number; the disconnect of a taken-over
+        connection may come after the connect of the next, with a lower number. So the number decides, unless
+        it was reset.
+        """
+        if self.version == other.version:
+            return (self.at, self.connection == "OFFLINE") > (other.at, other.connection == "OFFLINE")
+        if self.version > other.version:
+            return self.at >= other.at - RESTART_AFTER_MS
+        return self.at > other.at + RESTART_AFTER_MS
+
+
+class _LifecycleEvent(msgspec.Struct):
+    client_id: str = msgspec.field(name="clientId")
+    timestamp: _Milliseconds
+    event_type: str = msgspec.field(name="eventType")
+    version: _Version = msgspec.field(name="versionNumber", default=0)
+
+
+_decoder = msgspec.json.Decoder(_LifecycleEvent)
+
+
+def read_presence(body: bytes) -> Presence:
+    """Read a lifecycle event.
+
+    Raises:
+        msgspec.ValidationError: it is not one.
+    """
+    event = _decoder.decode(body)
+    return Presence(event.client_id, event.timestamp, event.version, _CONNECTIONS.get(event.event_type))

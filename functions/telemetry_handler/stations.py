@@ -1,0 +1,121 @@
+"""The stations table: each station's latest state, which only ever moves forward."""
+
+from typing import TYPE_CHECKING, Any
+
+from telemetry_handler.presence import RESTART_AFTER_MS, Presence
+from telemetry_handler.telemetry import OPTIONAL_FIELDS, Telemetry
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
+
+# DynamoDB keeps magnitudes down to 1E-130; a sensor's smaller value is nothing.
+_SMALLEST = 1e-120
+
+_NEWER = (
+    "attribute_not_exists(#timestamp) OR #timestamp < :timestamp"
+    " OR (#timestamp = :timestamp AND #sequence < :sequence)"
+    " OR (#timestamp = :timestamp AND #sequence = :sequence AND #message_id < :message_id)"
+)
+# Presence.supersedes, for DynamoDB.
+_LATER = (
+    "attribute_not_exists(#connection_at)"
+    " OR (#connection_version = :version AND #connection_at < :at)"
+    " OR (#connection_version < :version AND #connection_at <= :restarted_after)"
+    " OR (#connection_version > :version AND #connection_at < :restarted_before)"
+)
+_LATER_OFFLINE = _LATER + (
+    " OR (#connection_version = :version AND #connection_at = :at AND #connection <> :connection)"
+)
+_PRESENCE_NAMES = {
+    f"#{name}": name for name in ("connection", "connection_at", "connection_version", "updated_at")
+}
+
+
+class Stations:
+    """The stations table. Both writes are single conditional updates, so each may be repeated at will."""
+
+    def __init__(self, client: "DynamoDBClient", table: str) -> None:
+        self._client = client
+        self._table = table
+
+    def move_forward(self, telemetry: Telemetry, updated_at: str) -> bool:
+        """Show ``telemetry`` as the station's state, unless a newer one is shown; presence is left alone.
+
+        Returns:
+            Whether the table moved.
+        """
+        shown: dict[str, AttributeValueTypeDef] = {
+            "timestamp": {"S": telemetry.timestamp},
+            "sequence": {"N": str(telemetry.sequence)},
+            "message_id": {"S": telemetry.message_id},
+            "updated_at": {"S": updated_at},
+            "battery_available": _attribute(telemetry.document["battery_available"]),
+        }
+        gone = []
+        for name in OPTIONAL_FIELDS:
+            if name in telemetry.document:
+                shown[name] = _attribute(telemetry.document[name])
+            else:
+                gone.append(name)
+        update = "SET " + ", ".join(f"#{name} = :{name}" for name in shown)
+        if gone:  # an older message's value must not pass for the newest's
+            update += " REMOVE " + ", ".join(f"#{name}" for name in gone)
+        return self._update(
+            telemetry.station_id,
+            update,
+            _NEWER,
+            {f"#{name}": name for name in (*shown, *gone)},
+            {f":{name}": value for name, value in shown.items()},
+        )
+
+    def show_connection(self, presence: Presence, updated_at: str) -> bool:
+        """Show whether the station is connected, unless a later event is shown; telemetry is left alone.
+
+        Returns:
+            Whether the table moved.
+        """
+        return self._update(
+            presence.client_id,
+            "SET #connection = :connection, #connection_at = :at, #connection_version = :version,"
+            " #updated_at = :updated_at",
+            _LATER_OFFLINE if presence.connection == "OFFLINE" else _LATER,
+            _PRESENCE_NAMES,
+            {
+                ":connection": {"S": str(presence.connection)},
+                ":at": {"N": str(presence.at)},
+                ":version": {"N": str(presence.version)},
+                ":restarted_after": {"N": str(presence.at + RESTART_AFTER_MS)},
+                ":restarted_before": {"N": str(presence.at - RESTART_AFTER_MS)},
+                ":updated_at": {"S": updated_at},
+            },
+        )
+
+    def _update(
+        self,
+        station_id: str,
+        update: str,
+        condition: str,
+        names: dict[str, str],
+        values: "dict[str, AttributeValueTypeDef]",
+    ) -> bool:
+        try:
+            self._client.update_item(
+                TableName=self._table,
+                Key={"station_id": {"S": station_id}},
+                UpdateExpression=update,
+                ConditionExpression=condition,
+                ExpressionAttributeNames=names,
+                ExpressionAttributeValues=values,
+            )
+        except self._client.exceptions.ConditionalCheckFailedException:
+            return False
+        return True
+
+
+def _attribute(value: Any) -> "AttributeValueTypeDef":
+    if isinstance(value, str):
+        return {"S": value}
+    if isinstance(value, float) and abs(value) < _SMALLEST:
+        return {"N": "0"}
+    return {"N": repr(value)}

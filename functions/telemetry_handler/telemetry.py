@@ -1,0 +1,221 @@
+"""Telemetry: what a station may say, and what is refused with which reason.
+
+JSON is msgspec's work. The checks are a table and not a msgspec type, because each refusal needs its own code
+and field, and msgspec gives those only as an English sentence.
+"""
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from telemetry_handler.envelope import Message
+from telemetry_handler.refusal import Refused
+
+MAX_BYTES = 128 * 1024  # AWS IoT's limit of an MQTT payload
+MAX_AHEAD = timedelta(days=1)
+MAX_DEPTH = 64  # far more than telemetry needs; far less than what breaks a reader of the archive
+MAX_EXACT = 2**53 - 1  # the greatest integer that every reader of JSON keeps
+MAX_SLOTS = 10_000
+
+# What a thing's name may be: https://docs.aws.amazon.com/iot/latest/apireference/API_CreateThing.html
+STATION_ID = re.compile(r"[A-Za-z0-9:_-]{1,128}", re.ASCII)
+# AWS hands a Basic Ingest message on under its topic without the prefix; other brokers may not.
+_TOPIC = re.compile(r"(?:\$aws/rules/[^/]+/)?ev-swap/stations/([^/]+)/telemetry")
+
+_REQUIRED = ("station_id", "battery_available", "timestamp")
+# name, whether a fraction is allowed, least, greatest. Sanity bounds: what lies beyond is a broken sensor.
+_NUMBERS: tuple[tuple[str, bool, int, int], ...] = (
+    ("battery_available", False, 0, MAX_SLOTS),
+    ("sequence", False, 0, MAX_EXACT),
+    ("slots", False, 1, MAX_SLOTS),
+    ("charging", False, 0, MAX_SLOTS),
+    ("swaps_total", False, 0, MAX_EXACT),
+    ("queue_length", False, 0, 1_000_000),
+    ("power_kw", True, -1_000_000, 1_000_000),  # negative: a station may feed the grid
+    ("temperature_c", True, -100, 200),
+)
+_TEXTS: tuple[tuple[str, int], ...] = (("message_id", 256), ("status", 64), ("firmware", 128))
+# Fields that the stations table shows when the newest message has them.
+OPTIONAL_FIELDS = (
+    "slots", "charging", "swaps_total", "queue_length", "power_kw", "temperature_c", "status", "firmware",
+)  # fmt: skip
+
+_FIELDS = frozenset(_REQUIRED) | {name for name, *_ in (*_NUMBERS, *_TEXTS)}
+_JSON_TYPES = {
+    bool: "a boolean", int: "an integer", float: "a fraction", str: "a string", list: "an array",
+    dict: "an object", type(None): "null",
+}  # fmt: skip
+_ABSENT = object()
+_decoder = msgspec.json.Decoder()
+
+
+class Telemetry(msgspec.Struct, frozen=True, gc=False):
+    """A message that passed every check.
+
+    ``timestamp`` is normalised to ``YYYY-MM-DDTHH:MM:SS.ffffffZ``, so it sorts as text; ``sequence`` is 0 and
+    ``message_id`` derived when the station sent none; ``document`` is all that it sent, unknown fields too.
+    """
+
+    station_id: str
+    timestamp: str
+    sequence: int
+    message_id: str
+    document: dict[str, Any]
+
+    @property
+    def order(self) -> tuple[str, int, str]:
+        """What makes a station's message newer than another. The id settles a tie, everywhere alike."""
+        return self.timestamp, self.sequence, self.message_id
+
+
+def validate(message: Message, now: datetime) -> Telemetry:
+    """Check ``message`` against the contract. A timestamp may be as old as it likes: late data is good data.
+
+    Raises:
+        Refused: with the first thing that is wrong.
+    """
+    document = _decode(message.payload)
+    for name in _REQUIRED:
+        if name not in document:
+            raise Refused("missing_field", f"{name} is required", name)
+    station_id = _station_id(document["station_id"], message.topic)
+    for name, fraction, least, greatest in _NUMBERS:
+        value = document.get(name, _ABSENT)
+        if value is _ABSENT:
+            continue
+        kind = type(value)  # not isinstance: a bool is an int to that
+        if kind is not int and not (fraction and kind is float):
+            raise _wrong_type(name, "a number" if fraction else "an integer", value)
+        if not least <= value <= greatest:
+            raise Refused("out_of_range", f"{name} must be between {least} and {greatest}", name)
+    slots = document.get("slots", MAX_SLOTS)
+    for name in ("battery_available", "charging"):
+        if document.get(name, 0) > slots:
+            raise Refused("out_of_range", f"{name} is greater than slots", name)
+    for name, longest in _TEXTS:
+        value = document.get(name, _ABSENT)
+        if value is _ABSENT:
+            continue
+        if type(value) is not str:
+            raise _wrong_type(name, "a string", value)
+        if not 1 <= len(value) <= longest:
+            raise Refused("out_of_range", f"{name} must have 1 to {longest} characters", name)
+    timestamp = _timestamp(document["timestamp"], now)
+    message_id = document.get("message_id") or derived_id(message)
+    return Telemetry(station_id, timestamp, document.get("sequence", 0), message_id, document)
+
+
+def derived_id(message: Message) -> str:
+    """The id of a message whose station gave it none: equal bytes on an equal topic are the same message."""
+    return hashlib.sha256(f"{message.topic or ''}\0".encode() + message.payload).hexdigest()
+
+
+def _station_id(value: Any, topic: str | None) -> str:
+    if type(value) is not str:
+        raise _wrong_type("station_id", "a string", value)
+    if not STATION_ID.fullmatch(value):
+        detail = "station_id must be 1 to 128 letters, digits, colons, underscores or hyphens"
+        raise Refused("bad_station_id", detail, "station_id")
+    if topic is not None and topic != f"ev-swap/stations/{value}/telemetry":
+        named = _TOPIC.fullmatch(topic)
+        if named is None:
+            raise Refused("bad_envelope", "the topic is not ev-swap/stations/<station_id>/telemetry", "topic")
+        if named[1] != value:
+            raise Refused("station_mismatch", "station_id is not the topic's", "station_id")
+    return value
+
+
+def _timestamp(value: Any, now: datetime) -> str:
+    if type(value) is not str:
+        raise _wrong_type("timestamp", "a string", value)
+    try:
+        moment = msgspec.convert(value, datetime)
+        if moment.tzinfo is None:
+            raise Refused("bad_timestamp", "timestamp has no time zone: end it with Z", "timestamp")
+        if moment.tzinfo is not UTC:
+            moment = moment.astimezone(UTC)
+    except (msgspec.ValidationError, OverflowError) as error:
+        detail = "timestamp is not ISO 8601, as 2024-01-15T14:00:00.000Z"
+        raise Refused("bad_timestamp", detail, "timestamp") from error
+    if moment - now > MAX_AHEAD:
+        raise Refused("timestamp_in_future", "timestamp is more than a day ahead", "timestamp")
+    return as_text(moment)
+
+
+def as_text(moment: datetime) -> str:
+    """``moment`` (aware, UTC) as ``YYYY-MM-DDTHH:MM:SS.ffffffZ``."""
+    return moment.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+
+
+def _wrong_type(name: str, wanted: str, value: Any) -> Refused:
+    return Refused("wrong_type", f"{name} must be {wanted}, not {_JSON_TYPES[type(value)]}", name)
+
+
+def _decode(payload: bytes) -> dict[str, Any]:
+    if len(payload) > MAX_BYTES:
+        raise Refused("too_large", f"the payload has more than {MAX_BYTES} bytes")
+    try:
+        document: Any = _decoder.decode(payload)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise _why_not_json(payload) from error
+    # Counting bytes is nearly free and mostly enough: brackets in strings only cause the exact count.
+    if payload.count(b"{") + payload.count(b"[") > MAX_DEPTH and _depth(document) > MAX_DEPTH:
+        raise _too_deep()
+    if type(document) is not dict:
+        raise Refused("not_object", f"the payload must be a JSON object, not {_JSON_TYPES[type(document)]}")
+    return document
+
+
+def _why_not_json(payload: bytes) -> Refused:  # noqa: PLR0911 - one return a reason
+    """msgspec only says that it cannot; Python's own reader takes NaN and 1e999, so it can tell those."""
+    constants: list[str] = []
+
+    def constant(token: str) -> float:
+        constants.append(token)
+        return float(token)
+
+    try:
+        document = json.loads(payload.decode(), parse_constant=constant)
+    except UnicodeDecodeError:
+        return Refused("not_json", "the payload is not UTF-8")
+    except json.JSONDecodeError as error:
+        return Refused("not_json", f"the payload is not JSON (byte {error.pos})")
+    except ValueError:  # Python refuses integers of more than 4,300 digits
+        return Refused("out_of_range", "the payload has an integer of thousands of digits")
+    except RecursionError:
+        return _too_deep()
+    for name, value in document.items() if isinstance(document, dict) else [(None, document)]:
+        if any(isinstance(leaf, float) and not math.isfinite(leaf) for leaf, _ in _leaves(value)):
+            field = name if name in _FIELDS else None
+            return Refused("not_finite", "the payload has NaN, Infinity or a number beyond a double", field)
+    if constants:  # one that a later duplicate of its key hid
+        return Refused("not_finite", "the payload has NaN or Infinity")
+    return Refused("not_json", "the payload is not JSON")
+
+
+def _too_deep() -> Refused:
+    return Refused("not_json", f"the payload is nested more than {MAX_DEPTH} levels deep")
+
+
+def _depth(document: Any) -> int:
+    return max((depth for _, depth in _leaves(document)), default=1)
+
+
+def _leaves(document: Any) -> Iterator[tuple[Any, int]]:
+    """Every value without children, with the number of arrays and objects around it (itself, when empty)."""
+    waiting: list[tuple[Any, int]] = [(document, 0)]
+    while waiting:
+        value, depth = waiting.pop()
+        children = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
+        if children is None:
+            yield value, depth
+        elif children:
+            waiting.extend((child, depth + 1) for child in children)
+        else:
+            yield value, depth + 1

@@ -1,0 +1,81 @@
+"""What integration tests share: a running AWS emulator of their own."""
+
+import os
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+import psutil
+import pytest
+from botocore.config import Config
+
+from testbed import ports, processes
+from testbed.engines.embedded import EmbeddedEngine
+from testbed.paths import state_root
+
+REGION = "eu-central-1"
+
+
+@dataclass(frozen=True)
+class AwsEmulator:
+    """A running emulator; ``url`` is its one endpoint."""
+
+    url: str
+
+    def client(self, service: str, **config: Any) -> Any:
+        """A boto3 client; by default a call is tried once, so that an injected failure is a failure."""
+        settings = {"retries": {"total_max_attempts": 1}, "max_pool_connections": 20} | config
+        return boto3.Session("test", "test", region_name=REGION).client(
+            service, endpoint_url=self.url, config=Config(**settings)
+        )
+
+    def answers(self) -> bool:
+        """Whether it answers a real call."""
+        self.client("sqs").list_queues()
+        return True
+
+
+def _program() -> Path:
+    chosen = os.environ.get("EMULATOR_BIN")
+    if chosen:
+        return Path(chosen)
+    EmbeddedEngine().install()
+    return state_root() / "venvs" / "embedded" / "bin" / "ministack"
+
+
+@pytest.fixture(scope="session")
+def aws_emulator() -> Iterator[AwsEmulator]:
+    """ministack on a free port, without state, stopped at the end. ``EMULATOR_BIN`` names another program."""
+    # Closed by hand: what the emulator still writes while it stops must not fail the clean-up.
+    with tempfile.TemporaryDirectory(prefix="emulator-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        port = ports.choose(None, variable="", what="the emulator")
+        log = folder / "ministack.log"
+        environment = processes.clean_environment(
+            GATEWAY_PORT=str(port),
+            BIND_HOST="127.0.0.1",
+            MINISTACK_REGION=REGION,
+            IOT_MTLS_ENABLED="0",
+            SFTP_ENABLED="0",
+            TMPDIR=name,
+            S3_DATA_DIR=str(folder / "s3"),
+        )
+        emulator = AwsEmulator(f"http://127.0.0.1:{port}")
+        with (
+            log.open("wb") as output,
+            subprocess.Popen(
+                [str(_program())], stdout=output, stderr=subprocess.STDOUT, env=environment, cwd=folder
+            ) as child,
+        ):
+            process = processes.Process(
+                "ministack", child.pid, psutil.Process(child.pid).create_time(), str(log)
+            )
+            try:
+                processes.wait_until(emulator.answers, what="the emulator", seconds=60, process=process)
+                yield emulator
+            finally:
+                process.stop()

@@ -1,0 +1,143 @@
+"""A cloud of one table, one bucket and one dead-letter queue for each test, and the handler wired to it."""
+
+import base64
+import concurrent.futures
+import gzip
+import itertools
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from telemetry_handler.archive import Archive
+from telemetry_handler.batch import Outcome, Stores
+from telemetry_handler.dead_letters import DeadLetters
+from telemetry_handler.invocation import answer
+from telemetry_handler.stations import Stations
+from tests.integration.conftest import AwsEmulator
+from tests.unit.functions.samples import NOW_MS
+
+NOW = datetime.fromtimestamp(NOW_MS / 1000, UTC)
+_numbers = itertools.count(1)
+
+
+@dataclass
+class Cloud:
+    """The handler's stores on the emulator, with readers for what a test wants to see."""
+
+    dynamodb: Any
+    s3: Any
+    sqs: Any
+    pool: concurrent.futures.ThreadPoolExecutor
+    name: str = field(default_factory=lambda: f"functions-{next(_numbers)}")
+    outcomes: list[Outcome] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.s3.create_bucket(
+            Bucket=self.name, CreateBucketConfiguration={"LocationConstraint": self.s3.meta.region_name}
+        )
+        self.dynamodb.create_table(
+            TableName=self.name,
+            KeySchema=[{"AttributeName": "station_id", "KeyType": "HASH"}],
+            AttributeDefinitions=[{"AttributeName": "station_id", "AttributeType": "S"}],
+            BillingMode="PAY_PER_REQUEST",
+        )
+        self.queue_url = self.sqs.create_queue(QueueName=self.name)["QueueUrl"]
+        self.stores = Stores(
+            Archive(self.s3, self.name),
+            Stations(self.dynamodb, self.name),
+            lambda: DeadLetters(self.sqs, self.queue_url),
+            self.pool,
+            lambda: NOW,
+        )
+
+    def invoke(self, event: Any, context: Any = None) -> dict[str, Any]:
+        """What Lambda would answer to ``event``."""
+        return answer(event, context, self.stores, self.outcomes.append)
+
+    def failed(self, event: Any, context: Any = None) -> set[str]:
+        """The ids that are reported as failed."""
+        return {each["itemIdentifier"] for each in self.invoke(event, context)["batchItemFailures"]}
+
+    def archive(self) -> dict[str, list[dict[str, Any]]]:
+        """Every archived line, by key."""
+        pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=self.name)
+        keys = [each["Key"] for page in pages for each in page.get("Contents", [])]
+        return {
+            key: [json.loads(line) for line in gzip.decompress(self.body(key)).splitlines()] for key in keys
+        }
+
+    def archived_ids(self) -> list[str]:
+        """The message ids of all archived lines."""
+        return [line["message_id"] for lines in self.archive().values() for line in lines]
+
+    def body(self, key: str) -> bytes:
+        """An object's bytes."""
+        stored: bytes = self.s3.get_object(Bucket=self.name, Key=key)["Body"].read()
+        return stored
+
+    def item(self, station: str) -> dict[str, Any] | None:
+        """A station's item, without DynamoDB's types."""
+        found = self.dynamodb.get_item(TableName=self.name, Key={"station_id": {"S": station}}).get("Item")
+        if found is None:
+            return None
+        return {name: value["S"] if "S" in value else json.loads(value["N"]) for name, value in found.items()}
+
+    def take_dead_letters(self) -> list[dict[str, Any]]:
+        """Receive and delete all dead letters: their bodies, with the attribute as ``_attribute``."""
+        letters = []
+        while True:
+            got = self.sqs.receive_message(
+                QueueUrl=self.queue_url, MaxNumberOfMessages=10, MessageAttributeNames=["All"]
+            ).get("Messages", [])
+            if not got:
+                return letters
+            for message in got:
+                attribute = message["MessageAttributes"]["reason"]["StringValue"]
+                letters.append(
+                    json.loads(message["Body"]) | {"_attribute": attribute, "_text": message["Body"]}
+                )
+            self.sqs.delete_message_batch(
+                QueueUrl=self.queue_url,
+                Entries=[
+                    {"Id": str(i), "ReceiptHandle": each["ReceiptHandle"]} for i, each in enumerate(got)
+                ],
+            )
+
+    def remove(self) -> None:
+        """Delete table and queue, and let the bucket be: the emulator ends with the session."""
+        self.dynamodb.delete_table(TableName=self.name)
+        self.sqs.delete_queue(QueueUrl=self.queue_url)
+
+
+def payload_of(letter: dict[str, Any]) -> bytes:
+    """The refused bytes in a dead letter."""
+    return base64.b64decode(letter["payload_base64"])
+
+
+@pytest.fixture(scope="session")
+def pool() -> Iterator[concurrent.futures.ThreadPoolExecutor]:
+    with concurrent.futures.ThreadPoolExecutor(16) as executor:
+        yield executor
+
+
+@pytest.fixture(scope="session")
+def make_cloud(
+    aws_emulator: AwsEmulator, pool: concurrent.futures.ThreadPoolExecutor
+) -> Iterator[Callable[[], Cloud]]:
+    """Makes clouds, all with the same clients: to make those takes longer than most tests."""
+    clients = [aws_emulator.client(service) for service in ("dynamodb", "s3", "sqs")]
+    yield lambda: Cloud(*clients, pool)
+    for client in clients:
+        client.close()
+
+
+@pytest.fixture
+def cloud(make_cloud: Callable[[], Cloud]) -> Iterator[Cloud]:
+    """A cloud of the test's own."""
+    made = make_cloud()
+    yield made
+    made.remove()
