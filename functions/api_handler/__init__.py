@@ -1,0 +1,1 @@
+"""Lambda: the stations' latest state over REST."""

@@ -1,0 +1,46 @@
+"""Lambda's entry: api_handler.app.handler."""
+
+import os
+import time
+from typing import Any
+
+import botocore.session
+from aws_lambda_powertools import Logger
+from botocore.config import Config
+
+from api_handler.routes import respond
+from api_handler.stations import Stations
+
+if not os.environ.get("STATIONS_TABLE"):
+    raise RuntimeError("the environment variable STATIONS_TABLE is not set: terraform/lambda.tf does it")
+
+logger = Logger()
+# botocore and not boto3, which adds 100 ms of imports. Two attempts fit into the function's 10 seconds.
+_client: Any = botocore.session.get_session().create_client(
+    "dynamodb",
+    config=Config(
+        connect_timeout=1,
+        read_timeout=3,
+        retries={"mode": "standard", "total_max_attempts": 2},
+        tcp_keepalive=True,
+    ),
+)
+_stations = Stations(_client, os.environ["STATIONS_TABLE"])
+
+
+@logger.inject_lambda_context
+def handler(event: Any, context: Any) -> dict[str, Any]:
+    """Answer one HTTP request, and log one line of it."""
+    started = time.perf_counter()
+    answer = respond(event, context, _stations, lambda: logger.exception("failed"))
+    asked = event if isinstance(event, dict) else {}
+    logger.info(
+        "request",
+        extra={
+            "method": asked.get("httpMethod"),
+            "path": asked.get("path"),
+            "status": answer["statusCode"],
+            "milliseconds": round((time.perf_counter() - started) * 1000, 1),
+        },
+    )
+    return answer

@@ -1,0 +1,127 @@
+"""The API's paths. So few do not need a framework: Powertools' resolver would double the imports."""
+
+import functools
+import json
+import re
+from collections.abc import Callable
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+
+from api_handler.pages import from_token, to_token
+from api_handler.problems import Problem, bad_parameter, internal_error, method_not_allowed, not_found
+from api_handler.requests import Request
+from api_handler.stations import Stations
+
+ALLOW = "GET, HEAD, OPTIONS"
+MOST_BATTERIES = 10_000
+
+_STATION = re.compile(r"/stations/([A-Za-z0-9:_-]{1,128})", re.ASCII)
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """A status, and a JSON document or nothing."""
+
+    status: HTTPStatus
+    document: Any = None
+    headers: dict[str, str] = {}
+
+
+def respond(event: Any, context: Any, stations: Stations, failed: Callable[[], None]) -> dict[str, Any]:
+    """Answer ``event`` in the proxy integration's form. Never raises: ``failed`` is called in an except.
+
+    Returns:
+        ``{"statusCode", "headers", "body", "isBase64Encoded"}``.
+    """
+    request = Request("GET", "/", {}, getattr(context, "aws_request_id", "unknown"))
+    try:
+        request = Request.of(event, context)
+        answer = _route(request, stations)
+    except Problem as problem:
+        answer = _problem(problem, request)
+    except Exception:
+        failed()
+        answer = _problem(internal_error(), request)
+    return _proxied(answer, request)
+
+
+def _route(request: Request, stations: Stations) -> Answer:
+    action = _find(request, stations)
+    if request.method == "OPTIONS":
+        return Answer(HTTPStatus.NO_CONTENT, headers={"Allow": ALLOW})
+    if request.method not in ("GET", "HEAD"):
+        raise method_not_allowed(request.method, ALLOW)
+    return Answer(HTTPStatus.OK, action())
+
+
+def _find(request: Request, stations: Stations) -> Callable[[], Any]:
+    if request.path == "/":
+        return _index
+    if request.path == "/openapi.json":
+        return _description
+    if request.path == "/stations":
+        return functools.partial(_list, request, stations)
+    if named := _STATION.fullmatch(request.path):
+        return functools.partial(_get, named[1], stations)
+    raise not_found("There is nothing here; / lists what there is.")
+
+
+def _index() -> dict[str, Any]:
+    return {
+        "name": "EV battery-swap stations",
+        "links": {"stations": "/stations", "description": "/openapi.json"},
+    }
+
+
+@functools.cache
+def _description() -> Any:
+    return json.loads(Path(__file__).with_name("openapi.json").read_text())
+
+
+def _list(request: Request, stations: Stations) -> dict[str, Any]:
+    request.allow_only("limit", "min_batteries", "next_token")
+    limit = request.integer("limit", 50, 1, 100)
+    min_batteries = request.integer("min_batteries", 0, 0, MOST_BATTERIES)
+    token = request.text("next_token")
+    try:
+        after = None if token is None else from_token(token)
+    except ValueError as error:
+        raise bad_parameter("next_token", "use the one that the previous page gave") from error
+    found, more = stations.page(limit, after, min_batteries)
+    return {
+        "stations": found,
+        "count": len(found),
+        "next_token": to_token(found[-1]["station_id"]) if more else None,
+    }
+
+
+def _get(station_id: str, stations: Stations) -> dict[str, Any]:
+    station = stations.get(station_id)
+    if station is None:
+        raise not_found("No station of this name has sent telemetry.")
+    return station
+
+
+def _problem(problem: Problem, request: Request) -> Answer:
+    headers = {**problem.headers, "Content-Type": "application/problem+json"}
+    return Answer(problem.status, problem.as_dict(quote(request.path), request.request_id), headers)
+
+
+def _proxied(answer: Answer, request: Request) -> dict[str, Any]:
+    headers = {
+        "X-Request-Id": request.request_id,
+        "X-Content-Type-Options": "nosniff",
+        "Cache-Control": "no-store",
+    }
+    if answer.document is not None:
+        headers["Content-Type"] = "application/json"
+    body = "" if answer.document is None or request.method == "HEAD" else json.dumps(answer.document)
+    return {
+        "statusCode": answer.status.value,
+        "headers": headers | answer.headers,
+        "body": body,
+        "isBase64Encoded": False,
+    }
