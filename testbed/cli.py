@@ -1,5 +1,6 @@
 """The testbed's commands; `make` calls them."""
 
+import hashlib
 import sys
 import time
 from collections.abc import Callable
@@ -67,6 +68,16 @@ def up(yes: Yes = False) -> None:
 def down(yes: Yes = False) -> None:
     """Stop and remove everything that up made."""
     lifecycle.down(Settings.from_environment(), _say, _asking(yes))
+
+
+@app.command()
+def package() -> None:
+    """Build the functions' packages for AWS, as Terraform's defaults want them."""
+    runtime, folder = lifecycle.aws_packages()
+    for zipped in sorted(folder.glob("*.zip")):
+        digest = hashlib.sha256(zipped.read_bytes()).hexdigest()
+        _say(f"{zipped}  {zipped.stat().st_size / 1e6:.2f} MB  sha256 {digest}")
+    _say(f"For Python {runtime.python} on {runtime.architecture}.")
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})

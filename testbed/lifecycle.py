@@ -204,9 +204,7 @@ def _up_aws(settings: Settings, say: Say, confirm: Callable[[str], bool]) -> Dep
         ) from error
     say(f"Target: aws, account {identity['Account']}, region {settings.region}, environment {settings.environment}")
     folder = settings.folder(None)
-    runtime = packaging.Runtime.on_linux(AWS_PYTHON, AWS_ARCHITECTURE)
-    packages = state_root() / "packages" / f"aws-{runtime.python}-{runtime.architecture}"
-    packaging.build(runtime, packages)
+    runtime, packages = aws_packages()
     variables = {
         "aws_region": settings.region,
         "environment": settings.environment,
@@ -236,6 +234,14 @@ def _up_aws(settings: Settings, say: Say, confirm: Callable[[str], bool]) -> Dep
     deployment.save()
     say(f"API: {deployment.api_url}/stations   MQTT: {deployment.mqtt_host}:{deployment.mqtt_port}")
     return deployment
+
+
+def aws_packages() -> tuple[packaging.Runtime, Path]:
+    """Build the functions for AWS, where Terraform's default looks for them."""
+    runtime = packaging.Runtime.on_linux(AWS_PYTHON, AWS_ARCHITECTURE)
+    packages = state_root() / "packages" / "aws"
+    packaging.build(runtime, packages)
+    return runtime, packages
 
 
 def _write_amazon_root(target: Path) -> None:

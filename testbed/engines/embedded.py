@@ -5,8 +5,9 @@ from pathlib import Path
 
 import boto3
 
-from testbed import processes
+from testbed import ports, processes
 from testbed.engines.base import Endpoints, Lacks, Place
+from testbed.engines.bridge import CLIENT_ID, bridge_certificate, start_bridge
 from testbed.environments import environment
 from testbed.packaging import Runtime
 from testbed.paths import REPOSITORY
@@ -63,8 +64,27 @@ class EmbeddedEngine:
         return [ministack]
 
     def start_broker(self, place: Place) -> list[Process]:
-        """Start the broker of the bridge package."""
-        raise NotImplementedError
+        """Start the bridge package's own broker, and the bridge."""
+        certificate = bridge_certificate(place)
+        endpoints = self.endpoints(place)
+        broker = processes.start(
+            "broker",
+            [
+                sys.executable, "-m", "bridge.broker", "--port", str(place.ports.mqtt),
+                "--certificate", str(place.certificates / "server.crt"), "--key", str(place.certificates / "server.key"),
+                "--client-ca", str(place.certificates / "authority" / "ca.crt"),
+                "--trusted-certificate", str(certificate), "--required-client", CLIENT_ID,
+                "--iot-endpoint-url", endpoints.iot, "--region", place.region,
+                "--state-dir", str(place.data("broker")),
+            ],
+            log=place.log("broker"),
+            environment=processes.clean_environment(),
+            folder=REPOSITORY,
+        )  # fmt: skip
+        processes.wait_until(
+            lambda: not ports.is_free(place.ports.mqtt), what="The broker", seconds=_START_SECONDS, process=broker
+        )
+        return [broker, start_bridge(place, endpoints, names_publishers=True)]
 
 
 def wait_for_aws(url: str, region: str, process: Process) -> None:
@@ -78,5 +98,3 @@ def wait_for_aws(url: str, region: str, process: Process) -> None:
 
     processes.wait_until(answers, what=process.name, seconds=_START_SECONDS, process=process)
 
-
-_ = (sys, REPOSITORY)

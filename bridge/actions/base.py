@@ -1,0 +1,55 @@
+"""The contract of an action, and what its modules share."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTTPClientError
+
+from bridge.messages import Failure, Outgoing
+
+# Errors that go away by themselves: https://docs.aws.amazon.com/general/latest/gr/api-retries.html
+_PASSING_CODES = {
+    "InternalError", "InternalFailure", "InternalServerError", "ServiceUnavailable", "RequestTimeout",
+    "RequestTimeoutException", "Throttling", "ThrottlingException", "ThrottledException", "TooManyRequestsException",
+    "ProvisionedThroughputExceededException", "RequestThrottled", "SlowDown", "LimitExceededException",
+    "PriorRequestNotComplete", "TransactionInProgressException", "ExpiredToken", "KMSThrottlingException",
+}  # fmt: skip
+
+
+class UnsupportedActionError(Exception):
+    """The rule asks for something that the bridge cannot do; the rule is refused when it is loaded."""
+
+
+class Action(Protocol):
+    """Sends what a rule made. One instance for each action of each rule; called from several threads."""
+
+    name: str
+    max_batch: int
+
+    def send(self, batch: Sequence[Outgoing]) -> list[Failure | None]:
+        """Send at most ``max_batch`` messages; for each, None or why it was not taken. Never raises."""
+
+
+# Builds an action from its parameters in the rule. Raises UnsupportedActionError or RuleSqlError.
+Builder = Callable[[dict[str, Any], "Services"], Action]
+
+
+class Services(Protocol):
+    """What actions call."""
+
+    def client(self, service: str) -> Any:
+        """A boto3 client, made once."""
+
+    def publish(self, topic: str, payload: bytes, qos: int) -> None:
+        """Publish back to the broker, and wait for its acknowledgement."""
+
+
+def failure(resource: str, error: Exception) -> Failure:
+    """Sort an exception of a call."""
+    if isinstance(error, ClientError):
+        code = error.response.get("Error", {}).get("Code", "")
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        passing = code in _PASSING_CODES or status >= 500 or status == 429
+        return Failure(resource, str(error), lasting=not passing)
+    unreachable = isinstance(error, (ConnectionError, HTTPClientError, OSError))
+    return Failure(resource, str(error), lasting=not unreachable and isinstance(error, BotoCoreError), unreachable=unreachable)

@@ -1,0 +1,66 @@
+"""``python -m bridge.broker``: run the broker until SIGTERM."""
+
+import asyncio
+import logging
+import signal
+import ssl
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import uvloop
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+
+from bridge.broker.guard import RegistryGuard
+from bridge.broker.server import Broker
+from bridge.registry import Registry
+
+
+def main(
+    port: Annotated[int, typer.Option(help="Port to listen on.")],
+    certificate: Annotated[Path, typer.Option(help="The broker's certificate (PEM).")],
+    key: Annotated[Path, typer.Option(help="Its key.")],
+    client_ca: Annotated[Path, typer.Option(help="Authority of the clients' certificates.")],
+    trusted_certificate: Annotated[Path, typer.Option(help="The bridge's certificate: it may do everything.")],
+    required_client: Annotated[str, typer.Option(help="The bridge's client id: nobody gets in before it.")],
+    iot_endpoint_url: Annotated[str, typer.Option(help="AWS IoT's control plane.")],
+    region: Annotated[str, typer.Option(help="Its region.")],
+    state_dir: Annotated[Path, typer.Option(help="Folder of the persistent sessions.")],
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+) -> None:
+    """An MQTT 3.1.1 broker over mutual TLS, with AWS IoT's certificates and policies."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(client_ca))
+    context.load_cert_chain(certificate, key)
+    context.verify_mode = ssl.CERT_REQUIRED
+    # Tickets would let a deactivated certificate resume; and each costs a signature.
+    context.num_tickets = 0
+    trusted = x509.load_pem_x509_certificate(trusted_certificate.read_bytes()).fingerprint(hashes.SHA256()).hex()
+    guard = RegistryGuard(Registry(iot_endpoint_url, region), frozenset({trusted}))
+    try:
+        uvloop.run(_serve(guard, state_dir, required_client, host, port, context))
+    except OSError as error:
+        sys.exit(f"error: the broker cannot listen on {host}:{port}: {error}")
+
+
+async def _serve(
+    guard: RegistryGuard, state_dir: Path, required_client: str, host: str, port: int, context: ssl.SSLContext
+) -> None:
+    state_dir.mkdir(parents=True, exist_ok=True)
+    broker = Broker(guard, state_dir, required_client=required_client)
+    server = await broker.serve(host, port, context)
+    watcher = asyncio.create_task(guard.watch(broker.disconnect_certificates))
+    stopped = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    logging.getLogger(__name__).info("listening on %s:%d", host, port)
+    await stopped.wait()
+    watcher.cancel()
+    server.close()
+    broker.close()
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,50 @@
+"""Knows certificates from AWS IoT's registry, and the testbed's own from its fingerprint."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from bridge.broker.server import Identity
+from bridge.policies import Policies
+from bridge.registry import Registry
+
+log = logging.getLogger(__name__)
+
+_POLL_SECONDS = 2.0
+
+
+class RegistryGuard:
+    """Asks the registry at each CONNECT, and looks for deactivated certificates every two seconds."""
+
+    def __init__(self, registry: Registry, trusted: frozenset[str]) -> None:
+        """``trusted`` are the ids of certificates that may do everything: the bridge's."""
+        self._registry = registry
+        self._trusted = trusted
+        self._pool = ThreadPoolExecutor(8, thread_name_prefix="registry")
+
+    async def identify(self, certificate_id: str, common_name: str) -> Identity | None:
+        """See `bridge.broker.server.Guard`."""
+        if certificate_id in self._trusted:
+            return Identity(certificate_id, common_name, (), Policies(()), trusted=True)
+        loop = asyncio.get_running_loop()
+        principal = await loop.run_in_executor(self._pool, self._registry.principal, certificate_id)
+        if principal is None or not principal.active:
+            return None
+        return Identity(certificate_id, common_name, principal.things, principal.policies)
+
+    async def watch(self, disconnect: Callable[[set[str]], None]) -> None:
+        """Hand every newly deactivated certificate to ``disconnect``, for ever."""
+        loop = asyncio.get_running_loop()
+        known: set[str] = set()
+        while True:
+            await asyncio.sleep(_POLL_SECONDS)
+            try:
+                inactive = await loop.run_in_executor(self._pool, self._registry.inactive_certificates)
+            except Exception as error:  # noqa: BLE001  # the control plane is away; new connections are refused
+                log.warning("the registry does not answer: %s", error)
+                continue
+            if inactive - known:
+                disconnect(inactive - known)
+            known = inactive
+            self._registry.forget_policies()

@@ -1,0 +1,513 @@
+"""The broker: connections, sessions and what goes from one to the other."""
+
+import asyncio
+import hashlib
+import json
+import logging
+import ssl
+import time
+import uuid
+from collections import deque
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol, cast
+from urllib.parse import quote, unquote
+
+from cryptography import x509
+from cryptography.x509.oid import NameOID
+
+from bridge.broker import packets
+from bridge.broker.packets import MalformedPacketError
+from bridge.broker.spool import Entry, Spool
+from bridge.policies import Connection as PolicyConnection
+from bridge.policies import Policies
+from bridge.topics import matches, valid_filter
+
+log = logging.getLogger(__name__)
+
+# AWS IoT's limit of a message is 128 KiB of payload; topic and header come on top.
+MAX_PAYLOAD_BYTES = 128 * 1024
+_MAX_PACKET_BYTES = MAX_PAYLOAD_BYTES + 1024
+
+# Unacknowledged messages a subscriber may have. A bridge that sends in batches of ten from several threads
+# wants hundreds; 65,535 is the protocol's end.
+_WINDOW = 1000
+
+_CONNECT_SECONDS = 20
+
+# MQTT does not tell a subscriber who published. The rules engine must know (``clientid()``), so a trusted
+# client may subscribe to "$from/+/<filter>" and gets the topic as "$from/<client id>/<topic>".
+FROM_PREFIX = "$from/"
+_PRESENCE = "$aws/events/presence/{event}/{client}"
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Who is at the other end: a registered, active certificate. ``trusted`` may do everything."""
+
+    certificate_id: str
+    common_name: str
+    things: tuple[str, ...]
+    policies: Policies
+    trusted: bool = False
+
+
+class Guard(Protocol):
+    """Says who a certificate is."""
+
+    async def identify(self, certificate_id: str, common_name: str) -> Identity | None:
+        """The identity, or None if the certificate is unknown or inactive."""
+
+
+@dataclass
+class Session:
+    """What the broker keeps for a client: subscriptions, and messages on their way to it."""
+
+    client_id: str
+    persistent: bool
+    spool: Spool | None = None
+    subscriptions: dict[str, int] = field(default_factory=dict)
+    connection: "ClientConnection | None" = None
+    inflight: dict[int, Entry] = field(default_factory=dict)
+    again: deque[Entry] = field(default_factory=deque)
+    next_packet_id: int = 1
+
+    def take_packet_id(self) -> int:
+        """A packet identifier that is not in use."""
+        while self.next_packet_id in self.inflight:
+            self.next_packet_id = self.next_packet_id % 65535 + 1
+        taken = self.next_packet_id
+        self.next_packet_id = taken % 65535 + 1
+        return taken
+
+
+class Broker:
+    """An MQTT broker on one event loop."""
+
+    def __init__(self, guard: Guard, folder: Path, *, required_client: str | None = None) -> None:
+        """Read back the persistent sessions in ``folder``.
+
+        Args:
+            guard: says who may connect.
+            folder: of the persistent sessions.
+            required_client: until the session of this client exists, nobody else gets in: a message for
+                which there is no subscriber yet would be acknowledged and lost.
+        """
+        self._guard = guard
+        self._folder = folder
+        self._required_client = required_client
+        self._routes: dict[str, list[tuple[Session, int]]] = {}
+        self.sessions: dict[str, Session] = {}
+        self.connections: set[ClientConnection] = set()
+        self._versions: dict[str, int] = {}
+        for saved in folder.glob("*/subscriptions.json"):
+            client_id = unquote(saved.parent.name)
+            session = Session(client_id, True, Spool(saved.parent), json.loads(saved.read_text()))
+            self.sessions[client_id] = session
+
+    async def serve(self, host: str, port: int, context: ssl.SSLContext) -> asyncio.Server:
+        """Listen; ``context`` must demand a client certificate."""
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(
+            lambda: ClientConnection(self), host, port, ssl=context, backlog=4096, ssl_handshake_timeout=_CONNECT_SECONDS
+        )
+        self._sweeper = asyncio.create_task(self._sweep())
+        return server
+
+    def close(self) -> None:
+        """Drop all connections and close the spools."""
+        self._sweeper.cancel()
+        for connection in list(self.connections):
+            connection.abort()
+        for session in self.sessions.values():
+            if session.spool:
+                session.spool.close()
+
+    # --- what connections ask ------------------------------------------------
+
+    async def identify(self, certificate_id: str, common_name: str) -> Identity | None:
+        """See `Guard.identify`."""
+        return await self._guard.identify(certificate_id, common_name)
+
+    def ready_for(self, client_id: str) -> bool:
+        """Whether this client may come in yet."""
+        required = self._required_client
+        return required is None or client_id == required or bool(self.sessions.get(required) and self.sessions[required].subscriptions)
+
+    def open_session(self, connection: "ClientConnection", connect: packets.Connect) -> bool:
+        """Attach a connection to its session; the same client's older connection is closed.
+
+        Returns:
+            Whether there was a session before.
+        """
+        session = self.sessions.get(connect.client_id)
+        if session and session.connection:
+            session.connection.reason = "DUPLICATE_CLIENTID"
+            session.connection.abort()
+            self.closed(session.connection)
+        if session and (connect.clean_session or not session.persistent):
+            self._discard(session)
+            session = None
+        present = session is not None
+        if session is None:
+            session = Session(connect.client_id, not connect.clean_session)
+            self.sessions[connect.client_id] = session
+        session.connection = connection
+        connection.session = session
+        self._announce("connected", connection)
+        return present
+
+    def closed(self, connection: "ClientConnection") -> None:
+        """A connection has ended: keep or discard its session, publish its will, tell of it."""
+        session = connection.session
+        if session is None or session.connection is not connection:
+            return
+        session.connection = None
+        # What was sent and not acknowledged is sent again, in order, before anything newer.
+        session.again.extendleft(reversed(list(session.inflight.values())))
+        session.inflight.clear()
+        if connection.will and not connection.said_goodbye:
+            will = connection.will
+            if connection.may("iot:Publish", f"topic/{will.topic}"):
+                self.route(will.topic, will.payload, will.qos, session.client_id)
+        self._announce("disconnected", connection)
+        if not session.persistent:
+            self._discard(session)
+
+    def subscribe(self, session: Session, topic_filter: str, qos: int) -> None:
+        """Add a subscription; with a persistent session it outlives the broker."""
+        session.subscriptions[topic_filter] = qos
+        self._subscriptions_changed(session)
+
+    def unsubscribe(self, session: Session, topic_filter: str) -> None:
+        """Remove a subscription."""
+        session.subscriptions.pop(topic_filter, None)
+        self._subscriptions_changed(session)
+
+    def route(self, topic: str, payload: bytes, qos: int, publisher: str) -> None:
+        """Give a message to all that subscribe to its topic. When this returns it is safe with each.
+
+        Raises:
+            OSError: it could not be written down for one of them.
+        """
+        self._deliver(topic, payload, qos)
+        self._deliver(f"{FROM_PREFIX}{quote(publisher, safe='')}/{topic}", payload, qos)
+
+    def _deliver(self, topic: str, payload: bytes, qos: int) -> None:
+        routes = self._routes.get(topic)
+        if routes is None:
+            routes = self._find_routes(topic)
+            if len(self._routes) > 100_000:
+                self._routes.clear()
+            self._routes[topic] = routes
+        encoded = topic.encode()
+        for session, granted in routes:
+            if session.connection and not session.connection.may("iot:Receive", f"topic/{topic}"):
+                continue
+            if session.spool is not None and min(qos, granted) == 1:
+                session.spool.append(encoded, payload)
+                self.pump(session)
+            elif session.connection:
+                # Without a persistent session nothing is promised.
+                packet_id = session.take_packet_id() if min(qos, granted) else 0
+                session.connection.write(
+                    packets.publish(encoded, payload, qos=min(qos, granted), packet_id=packet_id)
+                )
+
+    def pump(self, session: Session) -> None:
+        """Send what waits, as far as the window allows."""
+        connection, spool = session.connection, session.spool
+        if connection is None or spool is None:
+            return
+        while len(session.inflight) < _WINDOW and (session.again or spool.waiting):
+            duplicate = bool(session.again)
+            entry = session.again.popleft() if duplicate else spool.waiting.popleft()
+            topic, payload = spool.read(entry)
+            packet_id = session.take_packet_id()
+            session.inflight[packet_id] = entry
+            connection.write(packets.publish(topic, payload, qos=1, packet_id=packet_id, duplicate=duplicate))
+
+    def acknowledged(self, session: Session, packet_id: int) -> None:
+        """The subscriber has a message."""
+        entry = session.inflight.pop(packet_id, None)
+        if entry is not None and session.spool is not None:
+            session.spool.done(entry)
+            self.pump(session)
+
+    def disconnect_certificates(self, certificate_ids: set[str]) -> None:
+        """Close the connections of certificates that were deactivated."""
+        for connection in list(self.connections):
+            if connection.identity and connection.identity.certificate_id in certificate_ids:
+                connection.reason = "FORBIDDEN_ACCESS"
+                connection.abort()
+
+    # --- inside --------------------------------------------------------------
+
+    def _find_routes(self, topic: str) -> list[tuple[Session, int]]:
+        found = []
+        for session in self.sessions.values():
+            granted = [qos for topic_filter, qos in session.subscriptions.items() if matches(topic_filter, topic)]
+            if granted:
+                found.append((session, max(granted)))
+        return found
+
+    def _subscriptions_changed(self, session: Session) -> None:
+        self._routes.clear()
+        if session.persistent:
+            folder = self._folder / quote(session.client_id, safe="")
+            if session.spool is None:
+                session.spool = Spool(folder)
+            partial = folder / "subscriptions.partial"
+            partial.write_text(json.dumps(session.subscriptions))
+            partial.rename(folder / "subscriptions.json")
+
+    def _discard(self, session: Session) -> None:
+        self.sessions.pop(session.client_id, None)
+        if session.subscriptions:
+            self._routes.clear()
+        if session.spool:
+            session.spool.remove()
+            folder = self._folder / quote(session.client_id, safe="")
+            (folder / "subscriptions.json").unlink(missing_ok=True)
+
+    def _announce(self, event: str, connection: "ClientConnection") -> None:
+        """Publish AWS IoT's lifecycle event ("Lifecycle events", developer guide)."""
+        identity, session = connection.identity, connection.session
+        if identity is None or session is None or identity.trusted:
+            return
+        version = self._versions.get(session.client_id, -1)
+        if event == "connected":
+            version += 1
+            self._versions[session.client_id] = version
+        message = {
+            "clientId": session.client_id,
+            "timestamp": int(time.time() * 1000),
+            "eventType": event,
+            "sessionIdentifier": connection.identifier,
+            "principalIdentifier": identity.certificate_id,
+            "versionNumber": max(version, 0),
+        }
+        if event == "connected":
+            message["ipAddress"] = connection.address
+        else:
+            message["clientInitiatedDisconnect"] = connection.said_goodbye
+            message["disconnectReason"] = connection.reason
+        topic = _PRESENCE.format(event=event, client=session.client_id)
+        try:
+            self.route(topic, json.dumps(message).encode(), 1, session.client_id)
+        except OSError:
+            log.exception("a presence event could not be written down")
+
+    async def _sweep(self) -> None:
+        """Close connections that were silent for one and a half keep-alives (3.1.2.10) or never said CONNECT."""
+        while True:
+            await asyncio.sleep(1)
+            now = time.monotonic()
+            for connection in list(self.connections):
+                if now > connection.deadline:
+                    connection.reason = "MQTT_KEEP_ALIVE_TIMEOUT"
+                    connection.abort()
+
+
+class ClientConnection(asyncio.Protocol):
+    """One client's connection."""
+
+    def __init__(self, broker: Broker) -> None:
+        """Wait for a CONNECT packet."""
+        self._broker = broker
+        self._transport: asyncio.Transport | None = None
+        self._buffer = bytearray()
+        self._connecting: asyncio.Task[None] | None = None
+        self.session: Session | None = None
+        self.identity: Identity | None = None
+        self._policy_connection: PolicyConnection | None = None
+        self._allowed: dict[tuple[str, str], bool] = {}
+        self.will: packets.Will | None = None
+        self.said_goodbye = False
+        self.reason = "CONNECTION_LOST"
+        self.identifier = str(uuid.uuid4())
+        self.address = ""
+        self._silence = float(_CONNECT_SECONDS)
+        self.deadline = time.monotonic() + self._silence
+
+    # --- asyncio's side ------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """TLS is up: the peer has shown a certificate of our authority."""
+        # uvloop's transports are no subclasses of asyncio's.
+        self._transport = cast(asyncio.Transport, transport)
+        self.address = (transport.get_extra_info("peername") or ("",))[0]
+        self._broker.connections.add(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Take whole packets from what arrived."""
+        self._buffer += data
+        self.deadline = time.monotonic() + self._silence
+        self._drain()
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # asyncio's signature
+        """The connection is gone, for whichever reason."""
+        self._broker.connections.discard(self)
+        if self._connecting:
+            self._connecting.cancel()
+        self._broker.closed(self)
+
+    def resume_writing(self) -> None:
+        """There is room again."""
+        if self.session:
+            self._broker.pump(self.session)
+
+    # --- the broker's side ---------------------------------------------------
+
+    def write(self, data: bytes) -> None:
+        """Send."""
+        if self._transport:
+            self._transport.write(data)
+
+    def abort(self) -> None:
+        """Close at once."""
+        if self._transport:
+            self._transport.abort()
+
+    def may(self, action: str, resource: str) -> bool:
+        """Whether the connection's policies allow it. Remembered for the life of the connection, as on AWS."""
+        identity = self.identity
+        if identity is None or self._policy_connection is None:
+            return False
+        if identity.trusted:
+            return True
+        known = self._allowed.get((action, resource))
+        if known is None:
+            known = identity.policies.allow(action, resource, self._policy_connection)
+            if len(self._allowed) < 256:
+                self._allowed[action, resource] = known
+        return known
+
+    # --- packets -------------------------------------------------------------
+
+    def _drain(self) -> None:
+        try:
+            while self._connecting is None and (packet := packets.take_packet(self._buffer, _MAX_PACKET_BYTES)):
+                self._take(packet)
+        except MalformedPacketError as error:
+            log.info("closing %s: it sent %s", self.address, error)
+            self.reason = "CLIENT_ERROR"
+            self.abort()
+        except OSError as error:
+            # Not acknowledged: the client sends it again when there is room.
+            log.error("closing %s: its message could not be written down: %s", self.address, error)  # noqa: TRY400
+            self.reason = "SERVER_ERROR"
+            self.abort()
+
+    def _take(self, packet: packets.Packet) -> None:
+        if packet.kind == packets.CONNECT:
+            if self.session:
+                raise MalformedPacketError("a second CONNECT")
+            self._connecting = asyncio.create_task(self._connect(packets.parse_connect(packet.body)))
+            return
+        session = self.session
+        if session is None:
+            raise MalformedPacketError("something else before CONNECT")
+        match packet.kind:
+            case packets.PUBLISH:
+                self._publish(session, packets.parse_publish(packet.flags, packet.body))
+            case packets.PUBACK:
+                self._broker.acknowledged(session, packets.parse_packet_id(packet.body))
+            case packets.PINGREQ:
+                self.write(packets.PINGRESP_PACKET)
+            case packets.SUBSCRIBE:
+                self._subscribe(session, *packets.parse_subscribe(packet.body))
+            case packets.UNSUBSCRIBE:
+                packet_id, filters = packets.parse_unsubscribe(packet.body)
+                for topic_filter in filters:
+                    self._broker.unsubscribe(session, topic_filter)
+                self.write(packets.unsuback(packet_id))
+            case packets.DISCONNECT:
+                self.said_goodbye, self.reason = True, "CLIENT_INITIATED_DISCONNECT"
+                if self._transport:
+                    self._transport.close()
+            case _:
+                raise MalformedPacketError(f"a packet of type {packet.kind}")
+
+    async def _connect(self, connect: packets.Connect) -> None:
+        try:
+            code = await self._decide(connect)
+        except Exception:
+            # The registry does not answer: that is no reason to let anybody in.
+            log.exception("cannot identify %s", connect.client_id)
+            code = packets.UNAVAILABLE
+        if self._transport is None or self._transport.is_closing():
+            return
+        if code != packets.ACCEPTED:
+            self.write(packets.connack(code))
+            self._transport.close()
+            return
+        self.will = connect.will
+        self._silence = 1.5 * connect.keep_alive if connect.keep_alive else float("inf")
+        self.deadline = time.monotonic() + self._silence
+        present = self._broker.open_session(self, connect)
+        self.write(packets.connack(packets.ACCEPTED, session_present=present))
+        self._connecting = None
+        assert self.session is not None  # noqa: S101  # open_session has just set it
+        self._broker.pump(self.session)
+        self._drain()
+
+    async def _decide(self, connect: packets.Connect) -> int:
+        if not connect.supported:
+            return packets.WRONG_PROTOCOL
+        if not connect.client_id:
+            return packets.BAD_IDENTIFIER
+        certificate_id, common_name = self._certificate()
+        identity = await self._broker.identify(certificate_id, common_name)
+        if identity is None:
+            log.info("refused %s: its certificate %s is not active here", connect.client_id, certificate_id[:12])
+            return packets.NOT_AUTHORIZED
+        self.identity = identity
+        self._policy_connection = PolicyConnection(connect.client_id, common_name, identity.things)
+        if not self.may("iot:Connect", f"client/{connect.client_id}"):
+            log.info("refused %s: the policies of %s do not allow it", connect.client_id, common_name)
+            return packets.NOT_AUTHORIZED
+        return packets.ACCEPTED if self._broker.ready_for(connect.client_id) else packets.UNAVAILABLE
+
+    def _certificate(self) -> tuple[str, str]:
+        assert self._transport is not None  # noqa: S101  # connected
+        der = self._transport.get_extra_info("ssl_object").getpeercert(binary_form=True)
+        names = x509.load_der_x509_certificate(der).subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+        return hashlib.sha256(der).hexdigest(), str(names[0].value) if names else ""
+
+    def _publish(self, session: Session, message: packets.Publish) -> None:
+        if message.qos > 1:
+            raise MalformedPacketError("QoS 2, which AWS IoT does not have")
+        if len(message.payload) > MAX_PAYLOAD_BYTES:
+            raise MalformedPacketError("a payload over 128 KiB")
+        if not self.may("iot:Publish", f"topic/{message.topic}"):
+            # AWS IoT closes the connection, too.
+            self.reason = "FORBIDDEN_ACCESS"
+            log.info("closing %s: it may not publish to %s", self._name, message.topic)
+            self.abort()
+            return
+        self._broker.route(message.topic, message.payload, message.qos, session.client_id)
+        if message.qos:
+            self.write(packets.puback(message.packet_id))
+
+    def _subscribe(self, session: Session, packet_id: int, filters: list[tuple[str, int]]) -> None:
+        codes = []
+        for topic_filter, qos in filters:
+            if not valid_filter(topic_filter):
+                raise MalformedPacketError(f"the topic filter {topic_filter!r}")
+            trusted = self.identity is not None and self.identity.trusted
+            if (trusted or not topic_filter.startswith(FROM_PREFIX)) and self.may(
+                "iot:Subscribe", f"topicfilter/{topic_filter}"
+            ):
+                self._broker.subscribe(session, topic_filter, min(qos, 1))
+                codes.append(min(qos, 1))
+            else:
+                log.info("refused a subscription of %s to %s", self._name, topic_filter)
+                codes.append(packets.REFUSED_SUBSCRIPTION)
+        self.write(packets.suback(packet_id, codes))
+
+    @property
+    def _name(self) -> str:
+        return self.session.client_id if self.session else self.address
+
+

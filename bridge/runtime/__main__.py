@@ -1,0 +1,161 @@
+"""``python -m bridge.runtime``: run the bridge until SIGTERM."""
+
+import json
+import logging
+import signal
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Annotated, Any
+
+import boto3
+import structlog
+import typer
+from botocore.config import Config
+from prometheus_client import generate_latest
+
+from bridge.registry import Registry
+from bridge.runtime import metrics
+from bridge.runtime.dispatcher import Dispatcher
+from bridge.runtime.rules import RuleSet, load
+from bridge.runtime.session import MqttSession
+
+log = structlog.get_logger()
+
+_POLL_SECONDS = 1.0
+
+
+class _Services:
+    """What actions call: AWS clients, made once, and the broker."""
+
+    def __init__(self, endpoint_url: str, region: str) -> None:
+        self._endpoint_url = endpoint_url
+        self._session = boto3.Session(region_name=region)
+        if self._session.get_credentials() is None:
+            self._session = boto3.Session("test", "test", region_name=region)
+        self._clients: dict[str, Any] = {}
+        self.broker: MqttSession | None = None
+
+    def client(self, service: str) -> Any:
+        """A boto3 client. It does not retry: the dispatcher does, and counts it."""
+        if service not in self._clients:
+            make: Any = self._session.client
+            options = Config(
+                retries={"mode": "standard", "total_max_attempts": 1}, connect_timeout=2, read_timeout=20,
+                max_pool_connections=32, tcp_keepalive=True,
+            )  # fmt: skip
+            self._clients[service] = make(service, endpoint_url=self._endpoint_url, config=options)
+        return self._clients[service]
+
+    def publish(self, topic: str, payload: bytes, qos: int) -> None:
+        """Publish back to the broker."""
+        if self.broker is None:
+            raise OSError("there is no broker yet")
+        self.broker.publish(topic, payload, qos)
+
+
+def main(
+    broker_host: Annotated[str, typer.Option(help="The MQTT broker.")],
+    broker_port: Annotated[int, typer.Option(help="Its port (TLS).")],
+    ca: Annotated[Path, typer.Option(help="Authority of the broker's certificate.")],
+    certificate: Annotated[Path, typer.Option(help="The bridge's certificate.")],
+    key: Annotated[Path, typer.Option(help="Its key.")],
+    iot_endpoint_url: Annotated[str, typer.Option(help="AWS IoT's control plane: rules are read from there.")],
+    aws_endpoint_url: Annotated[str, typer.Option(help="The AWS APIs that actions call.")],
+    region: Annotated[str, typer.Option(help="Their region.")],
+    client_id: Annotated[str, typer.Option(help="Name of the MQTT session.")] = "bridge",
+    metrics_port: Annotated[int, typer.Option(help="Port of /metrics and /health on 127.0.0.1.")] = 9464,
+    account_id: Annotated[str, typer.Option(help="What accountid() gives.")] = "000000000000",
+    names_publishers: Annotated[bool, typer.Option(help="The broker is bridge.broker, which names publishers.")] = False,
+) -> None:
+    """Carry MQTT messages to AWS services by AWS IoT topic rules."""
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso"),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+    )
+    services = _Services(aws_endpoint_url, region)
+    dispatcher = Dispatcher(account_id)
+    session = MqttSession(
+        broker_host, broker_port, ca=ca, certificate=certificate, key=key, client_id=client_id,
+        names_publishers=names_publishers, receive=dispatcher.receive,
+    )  # fmt: skip
+    services.broker = session
+    registry, state = Registry(iot_endpoint_url, region), _State()
+    try:
+        server = _serve_metrics(metrics_port, session, state)
+    except OSError as error:
+        sys.exit(f"error: port {metrics_port} for metrics is taken: {error}")
+
+    stopped = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopped.set())
+    connected = False
+    while True:
+        try:
+            state.rules = load(registry.rules(), services, state.rules)
+            dispatcher.use(state.rules)
+            session.subscribe(_filters(state.rules))
+            state.loaded = True
+        except Exception as error:  # noqa: BLE001  # the control plane is away: the rules that we have go on
+            log.warning("registry_unreachable", error=str(error))
+        if state.loaded and not connected:
+            # Not before the rules are there: a message that no rule wants is acknowledged at once.
+            session.start()
+            connected = True
+        if stopped.wait(_POLL_SECONDS):
+            break
+    log.info("stopping")
+    session.stop()
+    dispatcher.stop()
+    server.shutdown()
+
+
+class _State:
+    rules = RuleSet()
+    loaded = False
+
+
+def _filters(rules: RuleSet) -> set[str]:
+    # Basic Ingest of rules alone: a wildcard would bring messages that are nobody's.
+    return {rule.compiled.topic_filter for rule in rules.rules} | {f"$aws/rules/{rule.name}/#" for rule in rules.rules}
+
+
+def _serve_metrics(port: int, session: MqttSession, state: _State) -> ThreadingHTTPServer:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:  # noqa: N802  # http.server's name
+            if self.path == "/metrics":
+                self._answer(200, "text/plain; version=0.0.4", generate_latest(metrics.registry))
+            elif self.path == "/health":
+                health = {
+                    "connected": session.connected.is_set(),
+                    "rules": [rule.name for rule in state.rules.rules],
+                    "refused": dict(state.rules.refused),
+                }
+                healthy = session.connected.is_set() and state.loaded
+                self._answer(200 if healthy else 503, "application/json", json.dumps(health).encode())
+            else:
+                self._answer(404, "text/plain", b"/metrics and /health are here\n")
+
+        def _answer(self, status: int, kind: str, body: bytes) -> None:
+            self.send_response(status)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # http.server's name
+            """Say nothing of scrapes."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,249 @@
+"""Carries messages through the rules: acknowledged only when every action, or the error action, has taken them."""
+
+import base64
+import json
+import queue
+import random
+import threading
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import structlog
+
+from bridge.actions.base import Action
+from bridge.messages import Failure, Message, Outgoing
+from bridge.runtime import metrics
+from bridge.runtime.rules import Rule, RuleSet
+from bridge.topics import basic_ingest
+
+log = structlog.get_logger()
+
+# Threads an action has. Four keep one emulator process busy.
+_WORKERS = 4
+
+# How often an action is tried before the error action gets the message. Nobody answering does not count:
+# an emulator that is away for a minute must not fill the dead-letter queue.
+_TRIES = 5
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
+
+
+@dataclass
+class _Delivery:
+    """A message on its way: acknowledged when nothing is left to do for it."""
+
+    acknowledge: Callable[[], None]
+    received: float
+    left: int = 1
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def done(self, parts: int = 1) -> None:
+        with self.lock:
+            self.left -= parts
+            finished = self.left == 0
+        if finished:
+            self.acknowledge()
+            metrics.ACKNOWLEDGED.inc()
+            metrics.IN_FLIGHT.dec()
+            metrics.LAG.observe(time.monotonic() - self.received)
+
+
+@dataclass(frozen=True)
+class _Job:
+    outgoing: Outgoing
+    delivery: _Delivery
+    tries: int = 0
+
+
+class Dispatcher:
+    """Evaluates rules and feeds their actions."""
+
+    def __init__(self, account_id: str) -> None:
+        """``account_id`` is what the SQL function ``accountid()`` gives."""
+        self._account_id = account_id
+        self._rules = RuleSet()
+        self._senders: dict[int, _Sender] = {}
+
+    def use(self, rules: RuleSet) -> None:
+        """Run these rules from now on; messages of rules that are gone finish first."""
+        previous, self._rules = self._rules, rules
+        kept = {id(action) for rule in rules.rules for action in _actions(rule)}
+        for rule in rules.rules:
+            for action in _actions(rule):
+                if id(action) not in self._senders:
+                    on_failure = self._fail_error_action if action is rule.error_action else self._fail
+                    self._senders[id(action)] = _Sender(rule, action, on_failure)
+        for rule in previous.rules:
+            for action in _actions(rule):
+                if id(action) not in kept and (sender := self._senders.pop(id(action), None)):
+                    sender.stop()
+        metrics.RULES.set(len(rules.rules))
+        metrics.REFUSED_RULES.set(len(rules.refused))
+
+    def receive(self, message: Message, acknowledge: Callable[[], None]) -> None:
+        """Take a message from the broker."""
+        metrics.RECEIVED.inc()
+        metrics.IN_FLIGHT.inc()
+        delivery = _Delivery(acknowledge, time.monotonic())
+        direct = basic_ingest(message.topic)
+        wanted = False
+        for rule in self._rules.rules:
+            if direct is not None:
+                # Basic Ingest names its rule; whether the rest of the topic fits is not asked, as on AWS.
+                if direct[0] != rule.name:
+                    continue
+            elif not rule.compiled.matches(message.topic):
+                continue
+            wanted = True
+            self._fire(rule, message, delivery)
+        if not wanted:
+            metrics.UNMATCHED.inc()
+        delivery.done()
+
+    def stop(self) -> None:
+        """Finish what is in the actions' hands."""
+        for sender in self._senders.values():
+            sender.stop()
+        self._senders.clear()
+
+    def _fire(self, rule: Rule, message: Message, delivery: _Delivery) -> None:
+        try:
+            result = evaluate_rule(rule, message, self._account_id)
+        except Exception as error:
+            # The rule's own doing, or a fault of ours: either way the message must not be lost with it.
+            log.exception("rule_failed", rule=rule.name, topic=message.topic)
+            self._to_error_action(rule, message, delivery, [Failure(rule.name, f"SQL: {error}", lasting=True)], ["sql"])
+            return
+        if result is None:
+            return
+        metrics.FIRED.labels(rule.name).inc()
+        payload, document = result
+        outgoing = Outgoing(message, payload, document)
+        with delivery.lock:
+            delivery.left += len(rule.actions)
+        for action in rule.actions:
+            self._senders[id(action)].put(_Job(outgoing, delivery))
+
+    def _fail(self, rule: Rule, action: Action, job: _Job, why: Failure) -> None:
+        log.warning("action_failed", rule=rule.name, action=action.name, resource=why.resource, error=why.error)
+        self._to_error_action(rule, job.outgoing.message, job.delivery, [why], [action.name])
+        job.delivery.done()
+
+    def _fail_error_action(self, rule: Rule, action: Action, job: _Job, why: Failure) -> None:
+        # The last resort has failed: keep the message, and keep trying.
+        log.error("error_action_failed", rule=rule.name, action=action.name, resource=why.resource, error=why.error)
+        self._senders[id(action)].put_later(job)
+
+    def _to_error_action(
+        self, rule: Rule, message: Message, delivery: _Delivery, failures: Sequence[Failure], names: Sequence[str]
+    ) -> None:
+        if rule.error_action is None:
+            # AWS drops it here, too, with a log entry.
+            metrics.DROPPED.labels(rule.name).inc()
+            log.error("message_without_error_action", rule=rule.name, topic=message.topic)
+            return
+        metrics.ERROR_ACTIONED.labels(rule.name).inc()
+        document = error_message(rule, message, failures, names)
+        with delivery.lock:
+            delivery.left += 1
+        outgoing = Outgoing(message, json.dumps(document).encode(), document)
+        self._senders[id(rule.error_action)].put(_Job(outgoing, delivery))
+
+
+def evaluate_rule(rule: Rule, message: Message, account_id: str) -> tuple[bytes, object] | None:
+    """What the rule makes of the message, as bytes and as a document; None if it does not fire."""
+    raise NotImplementedError
+
+
+def error_message(
+    rule: Rule, message: Message, failures: Sequence[Failure], names: Sequence[str]
+) -> dict[str, object]:
+    """AWS's error-action message ("Error handling (error action)", developer guide)."""
+    return {
+        "ruleName": rule.name,
+        "topic": message.topic,
+        "cloudwatchTraceId": str(uuid.uuid4()),
+        "clientId": message.client_id or "N/A",
+        "base64OriginalPayload": base64.b64encode(message.payload).decode(),
+        "failures": [
+            {"failedAction": f"{name[0].upper()}{name[1:]}Action", "failedResource": why.resource, "errorMessage": why.error}
+            for why, name in zip(failures, names, strict=True)
+        ],
+    }
+
+
+class _Sender:
+    """The threads of one action."""
+
+    def __init__(self, rule: Rule, action: Action, fail: Callable[[Rule, Action, _Job, Failure], None]) -> None:
+        self._rule, self._action, self._fail = rule, action, fail
+        # Bounded by the broker's window: it sends no more than that unacknowledged.
+        self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._acted = metrics.ACTED.labels(rule.name, action.name)
+        self._retried = metrics.RETRIED.labels(rule.name, action.name)
+        self._threads = [
+            threading.Thread(target=self._run, name=f"{rule.name}-{action.name}-{number}", daemon=True)
+            for number in range(_WORKERS)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def put(self, job: _Job) -> None:
+        self._queue.put(job)
+
+    def put_later(self, job: _Job) -> None:
+        timer = threading.Timer(_LONGEST_PAUSE, self._queue.put, (job,))
+        timer.daemon = True
+        timer.start()
+
+    def stop(self) -> None:
+        for _ in self._threads:
+            self._queue.put(None)
+        for thread in self._threads:
+            thread.join(timeout=10)
+
+    def _run(self) -> None:
+        while True:
+            job = self._queue.get()
+            if job is None:
+                return
+            batch, stopping = [job], False
+            while len(batch) < self._action.max_batch:
+                try:
+                    another = self._queue.get_nowait()
+                except queue.Empty:
+                    break
+                if another is None:
+                    stopping = True
+                    break
+                batch.append(another)
+            self._send(batch)
+            if stopping:
+                return
+
+    def _send(self, batch: list[_Job]) -> None:
+        tries, pause = 0, _FIRST_PAUSE
+        while batch:
+            results = self._action.send([job.outgoing for job in batch])
+            again, unreachable = [], False
+            for job, why in zip(batch, results, strict=True):
+                if why is None:
+                    self._acted.inc()
+                    job.delivery.done()
+                elif why.lasting or (tries + 1 >= _TRIES and not why.unreachable):
+                    self._fail(self._rule, self._action, job, why)
+                else:
+                    again.append(job)
+                    unreachable = unreachable or why.unreachable
+            batch = again
+            if batch:
+                self._retried.inc(len(batch))
+                tries += not unreachable
+                # Full jitter: workers that failed together must not come back together.
+                time.sleep(random.uniform(0.5, 1) * pause)  # noqa: S311  # not a secret
+                pause = min(2 * pause, _LONGEST_PAUSE)
+
+
+def _actions(rule: Rule) -> tuple[Action, ...]:
+    return (*rule.actions, rule.error_action) if rule.error_action else rule.actions

@@ -1,0 +1,142 @@
+"""The bridge's persistent MQTT session."""
+
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import paho.mqtt.client as mqtt
+import structlog
+
+from bridge.messages import Message
+
+log = structlog.get_logger()
+
+# Of the embedded broker: see bridge.broker.server.
+_FROM_PREFIX = "$from/"
+
+
+class MqttSession:
+    """Receives at QoS 1 and acknowledges a message only when told to.
+
+    The broker keeps what arrives while the bridge is away, and sends again what was not acknowledged.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        *,
+        ca: Path,
+        certificate: Path,
+        key: Path,
+        client_id: str,
+        names_publishers: bool,
+        receive: Callable[[Message, Callable[[], None]], None],
+    ) -> None:
+        """Connect to nothing yet.
+
+        Args:
+            host: of the broker.
+            port: of the broker.
+            ca: authority of the broker's certificate.
+            certificate: the bridge's own.
+            key: its key.
+            client_id: the session's name; the same at every start.
+            names_publishers: whether the broker tells who published ("$from/...").
+            receive: called with each message and with what acknowledges it; from paho's thread.
+        """
+        self._address = (host, port)
+        self._receive = receive
+        self._prefix = f"{_FROM_PREFIX}+/" if names_publishers else ""
+        self._filters: set[str] = set()
+        self._subscribed: set[str] = set()
+        # Packet identifiers are the connection's: an acknowledgement must not reach the next one.
+        self._generation = 0
+        self._lock = threading.Lock()
+        self.connected = threading.Event()
+        self._client = mqtt.Client(
+            mqtt.CallbackAPIVersion.VERSION2, client_id=client_id, clean_session=False, manual_ack=True
+        )
+        context = ssl.create_default_context(cafile=str(ca))
+        context.load_cert_chain(certificate, key)
+        self._client.tls_set_context(context)
+        self._client.max_queued_messages_set(0)
+        self._client.reconnect_delay_set(min_delay=1, max_delay=5)
+        self._client.on_connect = self._on_connect
+        self._client.on_disconnect = self._on_disconnect
+        self._client.on_message = self._on_message
+
+    def start(self) -> None:
+        """Connect, and again whenever the connection is lost."""
+        self._client.connect_async(*self._address, keepalive=30)
+        self._client.loop_start()
+
+    def stop(self) -> None:
+        """Disconnect; the broker keeps the session."""
+        self._client.disconnect()
+        self._client.loop_stop()
+
+    def subscribe(self, topic_filters: Iterable[str]) -> None:
+        """Be subscribed to exactly these."""
+        with self._lock:
+            self._filters = {self._prefix + topic_filter for topic_filter in topic_filters}
+        if self.connected.is_set():
+            self._update_subscriptions()
+
+    def publish(self, topic: str, payload: bytes, qos: int) -> None:
+        """Publish, and wait for the broker's acknowledgement.
+
+        Raises:
+            OSError: there was none within ten seconds.
+        """
+        sent = self._client.publish(topic, payload, qos)
+        sent.wait_for_publish(10)
+        if not sent.is_published():
+            raise OSError(f"the broker did not acknowledge a message to {topic}")
+
+    def _on_connect(self, _client: Any, _data: Any, flags: Any, reason: Any, _properties: Any) -> None:
+        if reason.is_failure:
+            log.warning("broker_refused", reason=str(reason))
+            return
+        with self._lock:
+            self._generation += 1
+            if not flags.session_present:
+                self._subscribed = set()
+        log.info("broker_connected", session_present=flags.session_present)
+        self._update_subscriptions()
+        self.connected.set()
+
+    def _on_disconnect(self, _client: Any, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
+        self.connected.clear()
+        with self._lock:
+            self._generation += 1
+        log.warning("broker_disconnected", reason=str(reason))
+
+    def _update_subscriptions(self) -> None:
+        with self._lock:
+            new, old = self._filters - self._subscribed, self._subscribed - self._filters
+            self._subscribed = set(self._filters)
+        if new:
+            self._client.subscribe([(topic_filter, 1) for topic_filter in sorted(new)])
+        if old:
+            self._client.unsubscribe(sorted(old))
+
+    def _on_message(self, client: mqtt.Client, _data: Any, received: mqtt.MQTTMessage) -> None:
+        generation, topic, publisher = self._generation, received.topic, None
+        if topic.startswith(_FROM_PREFIX):
+            quoted, _, topic = topic.removeprefix(_FROM_PREFIX).partition("/")
+            publisher = unquote(quoted)
+        mid, qos = received.mid, received.qos
+
+        def acknowledge() -> None:
+            with self._lock:
+                current = generation == self._generation
+            if current:
+                client.ack(mid, qos)
+
+        message = Message(topic, received.payload, publisher, int(time.time() * 1000))
+        self._receive(message, acknowledge)

@@ -1,0 +1,112 @@
+"""The simulator's command line."""
+
+import asyncio
+import json
+import logging
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import uvloop
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from simulator.connection import Endpoint
+from simulator.fleet import CHATTY_STATIONS, Fleet, FleetOptions, FleetSummary
+from simulator.ledger import Ledger, LedgerError
+
+log = logging.getLogger("simulator")
+
+
+def simulate(
+    endpoint: Annotated[str, typer.Option(help="Host of the MQTT broker.")],
+    ca: Annotated[Path, typer.Option(help="Authority of the broker's certificate (PEM).")],
+    certs: Annotated[Path, typer.Option(help="Folder with <station id>.crt and .key.")],
+    num_stations: Annotated[int, typer.Option(min=1, help="How many stations.")] = 10,
+    interval: Annotated[float, typer.Option(min=0.001, help="Seconds between two messages of a station.")] = 5,
+    port: Annotated[int, typer.Option(help="Port of the broker (TLS).")] = 8883,
+    duration: Annotated[float | None, typer.Option(help="Stop after so many seconds.")] = None,
+    messages: Annotated[int | None, typer.Option(help="Stop after so many messages of each station.")] = None,
+    seed: Annotated[int, typer.Option(help="Of all randomness: the same seed gives the same stations.")] = 1,
+    run_id: Annotated[str, typer.Option(help="Part of every message id; the start time if not given.")] = "",
+    prefix: Annotated[str, typer.Option(help="What station ids start with.")] = "station-",
+    shard: Annotated[str, typer.Option(help="3/16: the third of sixteen parts of the fleet.")] = "1/1",
+    speed: Annotated[float, typer.Option(help="How much faster than real time the stations live.")] = 1,
+    qos: Annotated[int, typer.Option(min=0, max=1, help="0 or 1.")] = 1,
+    ramp: Annotated[float, typer.Option(help="Connections a second at the start.")] = 200,
+    keep_alive: Annotated[int, typer.Option(help="MQTT keep-alive in seconds.")] = 60,
+    replay_window: Annotated[float, typer.Option(help="Seconds of messages sent again after a reconnect.")] = 30,
+    basic_ingest: Annotated[str | None, typer.Option(help="Publish straight to this rule (AWS Basic Ingest).")] = None,
+    ledger: Annotated[Path | None, typer.Option(help="File that gets a line for each acknowledged message.")] = None,
+    summary: Annotated[Path | None, typer.Option(help="File that gets the summary as JSON.")] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="A line for each publish, whatever the fleet's size.")] = False,
+) -> None:
+    """Run a fleet of EV battery-swap stations over MQTT. Ctrl-C ends it cleanly."""
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s - %(message)s", stream=sys.stdout)
+    options = FleetOptions(
+        num_stations=num_stations, endpoint=Endpoint(endpoint, port, ca, certs, keep_alive), interval=interval,
+        duration=duration, messages=messages, seed=seed, run_id=run_id, prefix=prefix, shard=_shard(shard), speed=speed,
+        qos=qos, ramp_per_second=ramp, replay_window=replay_window, basic_ingest=basic_ingest, ledger=ledger,
+        chatty=verbose or num_stations <= CHATTY_STATIONS,
+    )  # fmt: skip
+    try:
+        result = uvloop.run(_run(options))
+    except (LedgerError, OSError) as error:
+        sys.exit(f"error: {error}")
+    log.info("Summary: %s", json.dumps(result.as_dict()))
+    if summary:
+        summary.write_text(json.dumps(result.as_dict(), indent=1) + "\n")
+    if result.connected == 0:
+        sys.exit(f"error: no station could connect to {endpoint}:{port}.\n  Is it up, and are the stations enrolled?")
+
+
+def _shard(text: str) -> tuple[int, int]:
+    index, _, count = text.partition("/")
+    if not (index.isdigit() and count.isdigit() and 1 <= int(index) <= int(count)):
+        raise typer.BadParameter(f"--shard {text} is no part of a whole, as 3/16 is")
+    return int(index), int(count)
+
+
+async def _run(options: FleetOptions) -> FleetSummary:
+    ledger = Ledger(options.ledger)
+    fleet = Fleet(options, ledger)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, fleet.stop)
+    log.info("Created %d simulated stations", len(fleet.devices))
+    log.info("Seed %d, run %s", options.seed, fleet.run_id)
+    log.info("Connecting to %s:%d...", options.endpoint.host, options.endpoint.port)
+    console = Console()
+    try:
+        if not console.is_terminal or options.chatty:
+            return await fleet.run(_log_progress if not options.chatty else lambda _: None)
+        with Live(console=console, transient=True, auto_refresh=False) as live:
+            return await fleet.run(lambda current: live.update(Text(_progress(current)), refresh=True))
+    finally:
+        ledger.close()
+
+
+def _progress(fleet: Fleet) -> str:
+    summary = fleet.summary
+    up = sum(device.is_connected for device in fleet.devices)
+    outstanding = sum(len(device.unacknowledged) for device in fleet.devices)
+    rate = summary.acknowledged / summary.seconds if summary.seconds else 0
+    return (
+        f"{summary.seconds:5.0f} s  connected {up}/{summary.stations}  sent {summary.sent}  "
+        f"acknowledged {summary.acknowledged} ({rate:.0f}/s)  outstanding {outstanding}  "
+        f"ack p50 {1000 * summary.latency(0.5):.1f} ms p99 {1000 * summary.latency(0.99):.1f} ms  "
+        f"disconnects {summary.disconnects}"
+    )
+
+
+def _log_progress(fleet: Fleet) -> None:
+    if int(fleet.summary.seconds) % 5 == 0:
+        log.info(_progress(fleet))
+
+
+def main() -> None:
+    """``python -m simulator``."""
+    typer.run(simulate)

@@ -1,0 +1,74 @@
+"""The ledger: what the broker acknowledged, one JSON line a message."""
+
+import json
+import threading
+from datetime import UTC, datetime
+from pathlib import Path
+
+
+class LedgerError(Exception):
+    """The ledger cannot be written, so it would not be complete: the run must stop and say so."""
+
+
+class Ledger:
+    """Appends to a file; buffered, and written down at least every second by `flush`."""
+
+    def __init__(self, path: Path | None) -> None:
+        """``path`` None keeps no ledger.
+
+        Raises:
+            LedgerError: the file cannot be opened.
+        """
+        self.path = path
+        self._lines: list[str] = []
+        self._lock = threading.Lock()
+        self.count = 0
+        try:
+            if path:
+                path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = path.open("ab", buffering=0) if path else None
+        except OSError as error:
+            raise LedgerError(f"The ledger {path} cannot be opened: {error}") from error
+
+    def add(self, message_id: str, station_id: str, sequence: int, timestamp: str) -> None:
+        """Note an acknowledged message."""
+        self.count += 1
+        if self._file is None:
+            return
+        line = {
+            "message_id": message_id, "station_id": station_id, "sequence": sequence, "timestamp": timestamp,
+            "acked_at": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        }  # fmt: skip
+        with self._lock:
+            self._lines.append(json.dumps(line, separators=(",", ":")))
+
+    def flush(self) -> None:
+        """Write down what is noted.
+
+        Raises:
+            LedgerError: it could not be written, by a full disk for instance; what was not is kept.
+        """
+        with self._lock:
+            lines, self._lines = self._lines, []
+        if not lines or self._file is None:
+            return
+        data = ("\n".join(lines) + "\n").encode()
+        try:
+            while data:
+                data = data[self._file.write(data) or 0 :]
+        except OSError as error:
+            with self._lock:
+                self._lines = lines + self._lines
+            raise LedgerError(f"The ledger {self.path} cannot be written, so it is not complete: {error}") from error
+
+    def close(self) -> None:
+        """Flush and close.
+
+        Raises:
+            LedgerError: as `flush`.
+        """
+        try:
+            self.flush()
+        finally:
+            if self._file:
+                self._file.close()

@@ -1,0 +1,212 @@
+"""The station model: what a battery-swap station does, step by step. Pure: no clock, no network, no files.
+
+Published figures are named with their source; everything else is an assumption and says so.
+"""
+
+import math
+import random
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+SECONDS_A_DAY = 86_400.0
+
+
+@dataclass(frozen=True)
+class Generation:
+    """A generation of stations.
+
+    ``slots`` are packs held, ``swap_seconds`` one swap takes, ``swaps_a_day`` the most it can do. Packs and
+    swaps a day: autoevolution 2022-12 and PCMag (NIO's generations 2 to 4); a swap's time: China Economic
+    Review 2023-03 (3rd: 4 min 40 s, taken for the 2nd, too: an assumption) and PCMag (4th: 144 s).
+    ``share`` of the fleet and ``grid_kw`` are assumptions.
+    """
+
+    name: str
+    slots: int
+    swap_seconds: float
+    swaps_a_day: int
+    grid_kw: float
+    share: float
+
+
+GENERATIONS = (
+    Generation("2", 13, 280.0, 312, 600.0, 0.35),
+    Generation("3", 21, 280.0, 408, 1000.0, 0.45),
+    Generation("4", 23, 144.0, 480, 1200.0, 0.20),
+)
+
+# Pack sizes in kWh: GA-EVLRU's charge-time table has both; their shares are an assumption.
+PACK_KWH = ((75.0, 0.7), (100.0, 0.3))
+
+# Charging: constant current to 80 % (assumed), then constant voltage with the power falling towards full.
+# 100 kWh from 0 to 93 % in 60 min and 75 kWh in 45 min (GA-EVLRU) both come out at 101 kW:
+#   t = (0.8 C + ln(0.20 / 0.07) * 0.20 C) / P  =>  P = 1.01 C / t.
+CHARGE_KW = 101.0
+CONSTANT_CURRENT_UNTIL = 0.80
+READY_AT = 0.93
+# Efficiency of the power modules (pandaily).
+EFFICIENCY = 0.98
+
+# Energy a swap in kWh: 5.28 TWh over 100,176,290 swaps (NIO, 2026-02).
+ENERGY_A_SWAP_KWH = 52.7
+
+# Swaps a station and day: 3,729 stations and more than 100,000 a day (eletric-vehicles.com, 2026-02).
+MEAN_SWAPS_A_DAY = 27.0
+# How unequal stations are (log-normal); it puts the busiest of some 3,500 near 195 (CnEVPost 2024-02).
+SITE_SIGMA = 0.55
+
+# Share of a day's swaps in each hour. Assumed: commuters' peaks and quiet nights, after the shape of public
+# charging in UrbanEV (CC0); no public log of real swaps was found.
+_HOURLY = (8, 5, 4, 3, 3, 6, 16, 34, 44, 42, 44, 50, 56, 50, 46, 46, 50, 62, 72, 66, 54, 40, 26, 14)
+HOURLY_SHARE = tuple(weight / sum(_HOURLY) for weight in _HOURLY)
+
+# LFP cells take charge from 0 to 60 °C and best from 15 to 35 °C (Lishen LP54173207).
+_CHARGE_FLOOR_C, _BEST_FROM_C, _BEST_TO_C, _CHARGE_CEILING_C = 0.0, 15.0, 35.0, 60.0
+
+# Cars that find more than this many waiting drive on. Assumed.
+_PATIENCE = 8
+
+# The model moves in steps of at most this, so that a long interval loses no swap.
+_STEP_SECONDS = 30.0
+
+FIRMWARE = ("2.4.1", "2.4.2", "3.0.0")
+
+
+@dataclass
+class Pack:
+    """A battery in a slot; ``charge`` from 0 to 1."""
+
+    kwh: float
+    charge: float
+
+
+class Station:
+    """One station. The same seed and id give the same life, whatever else is simulated."""
+
+    def __init__(self, station_id: str, seed: int, start: datetime) -> None:
+        """Stock the station.
+
+        Args:
+            station_id: its name, and part of its seed.
+            seed: the fleet's.
+            start: the time of the first step (time zone aware).
+        """
+        self.station_id = station_id
+        self._random = random.Random(f"{seed}/{station_id}")
+        self._clock = start.timestamp()
+        self._zone = start.tzinfo
+        self.generation = self._random.choices(GENERATIONS, [kind.share for kind in GENERATIONS])[0]
+        site = math.exp(self._random.gauss(-SITE_SIGMA**2 / 2, SITE_SIGMA))
+        self.swaps_a_day = min(MEAN_SWAPS_A_DAY * site, float(self.generation.swaps_a_day))
+        self.packs = [self._new_pack() for _ in range(self.generation.slots)]
+        self.queue = 0
+        self.swaps_total = 0
+        self.arrivals_total = 0
+        self.turned_away_total = 0
+        self.energy_kwh = 0.0
+        self.power_kw = 0.0
+        self._bay_free_in = 0.0
+        self._mean_temperature = self._random.uniform(8.0, 24.0)
+        self.temperature_c = self._ambient()
+        self._firmware = self._random.choice(FIRMWARE)
+
+    def step(self, seconds: float) -> None:
+        """Let time pass."""
+        while seconds > 0:
+            part = min(seconds, _STEP_SECONDS)
+            self._advance(part)
+            seconds -= part
+
+    @property
+    def ready(self) -> int:
+        """Packs that can be handed out."""
+        return sum(pack.charge >= READY_AT for pack in self.packs)
+
+    def telemetry(self) -> dict[str, Any]:
+        """What the station reports now, without what the sender adds (message id, sequence, timestamp)."""
+        ready = self.ready
+        return {
+            "station_id": self.station_id,
+            "battery_available": ready,
+            "slots": self.generation.slots,
+            "charging": sum(pack.charge < READY_AT for pack in self.packs),
+            "swaps_total": self.swaps_total,
+            "queue_length": self.queue,
+            "power_kw": round(self.power_kw, 1),
+            "temperature_c": round(self.temperature_c, 1),
+            "status": "OK" if ready else "NO_BATTERY",
+            "firmware": self._firmware,
+        }
+
+    def _advance(self, seconds: float) -> None:
+        self._clock += seconds
+        self.temperature_c += (self._ambient() - self.temperature_c) * min(1.0, seconds / 1800)
+        arrived = self._poisson(self.arrival_rate() * seconds)
+        self.arrivals_total += arrived
+        room = max(0, _PATIENCE - self.queue)
+        self.turned_away_total += max(0, arrived - room)
+        self.queue += min(arrived, room)
+        self._swap(seconds)
+        self._charge(seconds)
+
+    def arrival_rate(self) -> float:
+        """Cars a second at this hour: the rate of a non-homogeneous Poisson process."""
+        moment = datetime.fromtimestamp(self._clock, self._zone)
+        return self.swaps_a_day * HOURLY_SHARE[moment.hour] / 3600.0
+
+    def _swap(self, seconds: float) -> None:
+        self._bay_free_in = max(0.0, self._bay_free_in - seconds)
+        while self.queue and self._bay_free_in < seconds:
+            full = max(self.packs, key=lambda pack: pack.charge)
+            if full.charge < READY_AT:
+                return
+            # The slot gets the car's pack, emptied by the mean energy of a swap, give or take a fifth.
+            used = ENERGY_A_SWAP_KWH * self._random.uniform(0.8, 1.2)
+            full.charge = max(0.02, full.charge - used / full.kwh)
+            self.queue -= 1
+            self.swaps_total += 1
+            self._bay_free_in += self.generation.swap_seconds
+
+    def _charge(self, seconds: float) -> None:
+        wanted = [(pack, self._charge_kw(pack)) for pack in self.packs if pack.charge < 0.999]
+        total = sum(kw for _, kw in wanted)
+        # All slots share the grid connection.
+        share = min(1.0, self.generation.grid_kw * EFFICIENCY / total) if total else 0.0
+        for pack, kw in wanted:
+            pack.charge = min(1.0, pack.charge + kw * share * seconds / 3600 / pack.kwh)
+        self.power_kw = total * share / EFFICIENCY
+        self.energy_kwh += self.power_kw * seconds / 3600
+
+    def _charge_kw(self, pack: Pack) -> float:
+        power = CHARGE_KW
+        if pack.charge > CONSTANT_CURRENT_UNTIL:
+            power *= (1 - pack.charge) / (1 - CONSTANT_CURRENT_UNTIL)
+        return power * self._derating()
+
+    def _derating(self) -> float:
+        """Share of the charging power that the cells take at this temperature (linear outside the best range)."""
+        celsius = self.temperature_c
+        cold = (celsius - _CHARGE_FLOOR_C) / (_BEST_FROM_C - _CHARGE_FLOOR_C)
+        hot = (_CHARGE_CEILING_C - celsius) / (_CHARGE_CEILING_C - _BEST_TO_C)
+        # A station keeps its packs from freezing: never less than a tenth. Assumed.
+        return max(0.1, min(1.0, cold, hot))
+
+    def _ambient(self) -> float:
+        """Outside temperature in °C: warmest at 15:00, 6 degrees either way. Assumed."""
+        hour = datetime.fromtimestamp(self._clock, self._zone)
+        phase = (hour.hour + hour.minute / 60 - 15) / 24 * 2 * math.pi
+        return self._mean_temperature + 6 * math.cos(phase) + self._random.gauss(0, 0.15)
+
+    def _new_pack(self) -> Pack:
+        [kwh] = self._random.choices([size for size, _ in PACK_KWH], [share for _, share in PACK_KWH])
+        # Most are full, as between two peaks. Assumed.
+        return Pack(kwh, min(1.0, self._random.betavariate(6, 1)))
+
+    def _poisson(self, mean: float) -> int:
+        """Knuth's method: the means of a step are far below one."""
+        limit, count, product = math.exp(-mean), 0, self._random.random()
+        while product > limit:
+            count += 1
+            product *= self._random.random()
+        return count

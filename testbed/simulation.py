@@ -1,0 +1,64 @@
+"""Runs the simulator against a deployment: enrols the stations, then hands over."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from simulator.fleet import station_ids
+from testbed import lifecycle
+from testbed.deployment import Deployment
+from testbed.paths import REPOSITORY
+
+
+def run(
+    deployment: Deployment, num_stations: int, interval: float, extra: Sequence[str], say: Callable[[str], None]
+) -> int:
+    """Enrol what is not enrolled, and run the simulator until it ends.
+
+    Args:
+        deployment: where.
+        num_stations: how many.
+        interval: seconds between two messages of a station.
+        extra: further options of the simulator.
+        say: prints a line.
+
+    Returns:
+        The simulator's exit code.
+    """
+    ids = station_ids(num_stations, _option(extra, "--prefix", "station-"))
+    begun = time.monotonic()
+    new = lifecycle.enrolment(deployment).enrol(ids)
+    if new:
+        say(f"Enrolled {new} stations in {time.monotonic() - begun:.1f} s")
+    process = subprocess.Popen(command(deployment, num_stations, interval, extra), cwd=REPOSITORY)
+    while True:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            # The terminal has told the simulator, too: it ends by itself, and cleanly.
+            continue
+
+
+def command(deployment: Deployment, num_stations: int, interval: float, extra: Sequence[str]) -> list[str]:
+    """The simulator's command line for a deployment; with a ledger of its own if ``extra`` names none."""
+    ledger = [] if "--ledger" in extra else ["--ledger", str(_new_ledger(deployment))]
+    return [
+        sys.executable, "-m", "simulator", "--endpoint", deployment.mqtt_host, "--port", str(deployment.mqtt_port),
+        "--ca", str(deployment.server_ca), "--certs", str(deployment.certificates),
+        "--num-stations", str(num_stations), "--interval", str(interval), *ledger, *extra,
+    ]  # fmt: skip
+
+
+def ledgers(deployment: Deployment) -> list[Path]:
+    """All ledgers of a deployment."""
+    return sorted((deployment.path / "ledgers").glob("*.ndjson"))
+
+
+def _new_ledger(deployment: Deployment) -> Path:
+    return deployment.path / "ledgers" / f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{time.monotonic_ns() % 10**6}.ndjson"
+
+
+def _option(extra: Sequence[str], name: str, default: str) -> str:
+    return extra[extra.index(name) + 1] if name in extra else default
