@@ -1,0 +1,230 @@
+"""A record is reported as failed if and only if it is not yet safe, whatever fails."""
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from botocore.awsrequest import AWSResponse
+
+from telemetry_handler import batch, clients
+from telemetry_handler.stations import Stations
+from telemetry_handler.telemetry import Telemetry
+from tests.integration.conftest import REGION, AwsEmulator
+from tests.integration.functions import faults
+from tests.integration.functions.conftest import Cloud, payload_of
+from tests.unit.functions.samples import envelope, payload, presence, sqs_record
+
+PUT = "s3.PutObject"
+UPDATE = "dynamodb.UpdateItem"
+SEND = "sqs.SendMessageBatch"
+
+
+@pytest.fixture
+def event() -> dict[str, Any]:
+    """Two stations with two messages each, a connection, and two bad records."""
+    return {
+        "Records": [
+            sqs_record(envelope(payload("one", sequence=1, message_id="one-1"), "one"), "one-1"),
+            sqs_record(envelope(b"bad", "one"), "bad-1"),
+            sqs_record(envelope(payload("two", sequence=1, message_id="two-1"), "two"), "two-1"),
+            sqs_record(envelope(payload("one", sequence=2, message_id="one-2"), "one"), "one-2"),
+            sqs_record(presence("three", "connected"), "presence"),
+            sqs_record(envelope(b"worse", "two"), "bad-2"),
+            sqs_record(envelope(payload("two", sequence=2, message_id="two-2"), "two"), "two-2"),
+        ]
+    }
+
+
+def shown(cloud: Cloud, station: str) -> str | None:
+    """The id of the message that the table shows."""
+    item = cloud.item(station)
+    return None if item is None else item.get("message_id")
+
+
+def all_safe(cloud: Cloud) -> None:
+    """Everything of the batch is where it belongs; a dead letter may have come twice."""
+    assert set(cloud.archived_ids()) == {"one-1", "one-2", "two-1", "two-2"}
+    assert (shown(cloud, "one"), shown(cloud, "two")) == ("one-2", "two-2")
+    connection = cloud.item("three")
+    assert connection is not None
+    assert connection["connection"] == "ONLINE"
+
+
+def retry(cloud: Cloud, event: dict[str, Any], failed: set[str]) -> None:
+    """Deliver again what was reported as failed, as the queue does; now it must all work."""
+    again = [record for record in event["Records"] if record["messageId"] in failed]
+    assert cloud.failed({"Records": again}) == set()
+    all_safe(cloud)
+
+
+def test_without_the_archive_no_good_record_is_safe(cloud: Cloud, event: dict[str, Any]) -> None:
+    """S3 unreachable: all telemetry fails and the table does not run ahead; the others are done."""
+    with faults.hooked(cloud.s3, f"before-call.{PUT}", faults.unreachable()):
+        failed = cloud.failed(event)
+    assert failed == {"one-1", "one-2", "two-1", "two-2"}
+    assert shown(cloud, "one") is None
+    assert sorted(map(payload_of, cloud.take_dead_letters())) == [b"bad", b"worse"]
+    retry(cloud, event, failed)
+
+
+def test_a_lost_answer_of_the_archive_does_no_harm(cloud: Cloud, event: dict[str, Any]) -> None:
+    """S3 stored it and the answer was lost: the retry overwrites the object with itself."""
+    before, after = faults.answer_lost()
+    with (
+        faults.hooked(cloud.s3, f"before-call.{PUT}", before),
+        faults.hooked(cloud.s3, f"after-call.{PUT}", after),
+    ):
+        failed = cloud.failed(event)
+    assert failed == {"one-1", "one-2", "two-1", "two-2"}
+    retry(cloud, event, failed)
+    assert len(cloud.archive()) == 1
+
+
+def test_only_the_station_that_was_not_written_fails(cloud: Cloud, event: dict[str, Any]) -> None:
+    """DynamoDB unreachable for one station: its records fail, its neighbours' do not."""
+    with faults.hooked(cloud.dynamodb, f"before-call.{UPDATE}", faults.unreachable('"two"')):
+        failed = cloud.failed(event)
+    assert failed == {"two-1", "two-2"}
+    assert shown(cloud, "one") == "one-2"
+    assert set(cloud.archived_ids()) == {"one-1", "one-2", "two-1", "two-2"}
+    retry(cloud, event, failed)
+
+
+def test_a_lost_answer_of_the_table_does_no_harm(cloud: Cloud, event: dict[str, Any]) -> None:
+    """DynamoDB wrote and the answer was lost: the retry finds itself there already."""
+    before, after = faults.answer_lost()
+    with (
+        faults.hooked(cloud.dynamodb, f"before-call.{UPDATE}", before),
+        faults.hooked(cloud.dynamodb, f"after-call.{UPDATE}", after),
+    ):
+        failed = cloud.failed(event)
+    assert failed == {"one-1", "one-2", "two-1", "two-2", "presence"}
+    retry(cloud, event, failed)
+
+
+def test_a_bad_record_is_kept_while_the_dead_letter_queue_is_away(
+    cloud: Cloud, event: dict[str, Any]
+) -> None:
+    """SQS unreachable: the bad records fail, and only those."""
+    with faults.hooked(cloud.sqs, f"before-call.{SEND}", faults.unreachable()):
+        assert cloud.failed(event) == {"bad-1", "bad-2"}
+    all_safe(cloud)
+    retry(cloud, event, {"bad-1", "bad-2"})
+    assert sorted(map(payload_of, cloud.take_dead_letters())) == [b"bad", b"worse"]
+
+
+def test_a_partly_refused_call_to_the_dead_letter_queue(cloud: Cloud, event: dict[str, Any]) -> None:
+    """The queue takes one entry of a call and refuses the other: only that one fails."""
+    with faults.hooked(cloud.sqs, f"provide-client-params.{SEND}", faults.entry_refused("bad-2")):
+        assert cloud.failed(event) == {"bad-2"}
+    all_safe(cloud)
+    assert [payload_of(letter) for letter in cloud.take_dead_letters()] == [b"bad"]
+
+
+class Context:
+    """Lambda's context, with a second of reserve and a little time."""
+
+    def __init__(self, milliseconds: int) -> None:
+        self._milliseconds = milliseconds
+
+    def get_remaining_time_in_millis(self) -> int:
+        """As Lambda's; here it does not run down."""
+        return self._milliseconds
+
+
+@pytest.fixture
+def stuck() -> Iterator[threading.Event]:
+    """Calls wait for this; it is set at the end, so that no thread stays behind."""
+    released = threading.Event()
+    yield released
+    released.set()
+
+
+def test_what_hangs_is_reported_in_time(cloud: Cloud, event: dict[str, Any], stuck: threading.Event) -> None:
+    """One station's write hangs: the answer comes all the same, with its records as failed."""
+
+    def hang(params: dict[str, Any], **_: Any) -> None:
+        if b'"two"' in params["body"]:
+            stuck.wait()
+
+    with faults.hooked(cloud.dynamodb, f"before-call.{UPDATE}", hang):
+        failed = cloud.failed(event, Context(1_500))
+        assert failed == {"two-1", "two-2"}
+        assert shown(cloud, "one") == "one-2"
+        stuck.set()
+    retry(cloud, event, failed)
+
+
+def test_a_hanging_archive_is_reported_in_time(
+    cloud: Cloud, event: dict[str, Any], stuck: threading.Event
+) -> None:
+    """S3 hangs: all good records are reported, the table is not touched."""
+    with faults.hooked(cloud.s3, f"before-call.{PUT}", lambda **_: stuck.wait() and None):
+        failed = cloud.failed(event, Context(1_500))
+        assert failed >= {"one-1", "one-2", "two-1", "two-2"}
+        assert shown(cloud, "one") is None
+        stuck.set()
+    retry(cloud, event, failed | {"presence"})
+
+
+def test_without_time_nothing_is_begun(cloud: Cloud, event: dict[str, Any]) -> None:
+    """With less time left than the answer needs, everything is reported as failed, and delivered again."""
+    failed = cloud.failed(event, Context(900))
+    assert failed == {record["messageId"] for record in event["Records"]}
+    assert cloud.archive() == {}
+    retry(cloud, event, failed)
+
+
+def test_a_bug_that_one_record_brings_out_does_not_take_its_neighbours(
+    cloud: Cloud, event: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever we got wrong, the queue keeps the one record and the others are stored."""
+    packed = batch.archive.line
+
+    def line(message: Any, telemetry: Telemetry) -> Any:
+        if telemetry.message_id == "two-1":
+            raise ZeroDivisionError
+        return packed(message, telemetry)
+
+    monkeypatch.setattr(batch.archive, "line", line)
+    assert cloud.failed(event) == {"two-1"}
+    assert sorted(cloud.archived_ids()) == ["one-1", "one-2", "two-2"]
+
+
+@pytest.mark.parametrize("status", [400, 500, 503])
+def test_a_throttled_call_is_tried_again(
+    cloud: Cloud, aws_emulator: AwsEmulator, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    """The functions' own clients repeat what AWS refuses for the moment."""
+    for name, value in {
+        "AWS_ENDPOINT_URL": aws_emulator.url,
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+    }.items():
+        monkeypatch.setenv(name, value)
+    clients._session.cache_clear()
+    client = clients.make_client("dynamodb")
+    answers = [status]
+
+    def throttle(request: Any, **_: Any) -> AWSResponse | None:
+        if not answers:
+            return None
+        body = b'{"__type": "com.amazonaws.dynamodb.v20120810#ThrottlingException"}'
+        headers = {"content-type": "application/x-amz-json-1.0"}
+        return _Canned(request.url, answers.pop(), headers, body)
+
+    accepted = Telemetry("one", "2025-11-23T12:00:00.000000Z", 1, "m", {"battery_available": 1})
+    with faults.hooked(client, f"before-send.{UPDATE}", throttle):
+        assert Stations(client, cloud.name).move_forward(accepted, "now")
+    assert shown(cloud, "one") == "m"
+    client.close()
+
+
+class _Canned(AWSResponse):
+    """An answer with a given body."""
+
+    def __init__(self, url: str, status: int, headers: dict[str, str], body: bytes) -> None:
+        super().__init__(url, status, headers, None)
+        self._content = body
