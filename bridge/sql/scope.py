@@ -1,0 +1,115 @@
+"""What an expression can see: the message, and within a nested SELECT the array's element."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from dataclasses import dataclass
+from typing import Final
+
+from bridge.sql.topics import basic_ingest
+from bridge.sql.values import UNDEFINED, Value, loads
+
+SQL_VERSIONS: Final = ("2016-03-23", "2015-10-08", "beta")
+
+
+@dataclass(frozen=True, slots=True)
+class MqttProperties:
+    """MQTT 5 properties of a PUBLISH; `user` keeps order and duplicates."""
+
+    content_type: str | None = None
+    payload_is_utf8: bool = False
+    response_topic: str | None = None
+    correlation_data: bytes | None = None
+    user: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message as it reached the broker.
+
+    `client_id` None means that it was not sent over MQTT; `now_ms` is the time of receipt in epoch
+    milliseconds, None for the time of evaluation.
+    """
+
+    topic: str
+    payload: bytes
+    client_id: str | None = None
+    principal: str | None = None
+    now_ms: int | None = None
+    trace_id: str | None = None
+    source_ip: str | None = None
+    properties: MqttProperties | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What is the same for every message of a rule: the account that owns it."""
+
+    account_id: str = "000000000000"
+
+
+class Scope:
+    """The state of one evaluation: payload decoded at most once, each variable and the clock read at most
+    once.
+    """
+
+    __slots__ = ("_now", "_trace", "account_id", "message", "row", "topic", "variables", "whole_as_int")
+
+    def __init__(self, message: Message, account_id: str, whole_as_int: bool) -> None:
+        self.message = message
+        self.account_id = account_id
+        self.whole_as_int = whole_as_int
+        topic = message.topic
+        if topic.startswith("$aws/rules/"):
+            ingest = basic_ingest(topic)
+            topic = ingest[1] if ingest else topic
+        self.topic = topic
+        self.row: Value = UNREAD
+        self.variables: dict[str, Value] | None = None
+        self._now = message.now_ms
+        self._trace = message.trace_id
+
+    def nested(self, row: Value) -> Scope:
+        """The same message with another object in front: an element that a nested SELECT reads."""
+        inner = Scope.__new__(Scope)
+        inner.message = self.message
+        inner.account_id = self.account_id
+        inner.whole_as_int = self.whole_as_int
+        inner.topic = self.topic
+        inner.row = row
+        inner.variables = self.variables
+        inner._now = self.now()
+        inner._trace = self._trace
+        return inner
+
+    def read(self) -> Value:
+        """The decoded payload; bytes where it is not JSON."""
+        payload = self.message.payload
+        try:
+            row = loads(payload, whole_as_int=self.whole_as_int)
+        except ValueError:
+            row = payload
+        self.row = row
+        return row
+
+    def now(self) -> int:
+        """Epoch milliseconds; the same throughout the evaluation."""
+        if self._now is None:
+            self._now = time.time_ns() // 1_000_000
+        return self._now
+
+    def trace(self) -> Value:
+        """The trace id: given, or made up once for a message that came over MQTT."""
+        if self._trace is None:
+            if self.message.client_id is None:
+                return UNDEFINED
+            self._trace = str(uuid.uuid4())
+        return self._trace
+
+
+class _Unread:
+    """Marks a payload that nobody has looked at yet."""
+
+
+UNREAD: Final = _Unread()
