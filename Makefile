@@ -49,11 +49,19 @@ cost: $(INSTALLED) ## what this costs on AWS (STATIONS=1000 INTERVAL=5)
 down: $(INSTALLED) ## stop and remove everything that `up` made
 	@$(TESTBED) down $(ARGS)
 
+.PHONY: package
+package: $(INSTALLED) ## build the Lambda packages for AWS (the same bytes every time)
+	@$(TESTBED) package
+
 ##@ Test
 
 .PHONY: test
 test: $(INSTALLED) ## lint, types, unit, integration and e2e tests (no Docker, no AWS account)
 	@scripts/test $(ARGS)
+
+.PHONY: unit
+unit: $(INSTALLED) ## the tests that start nothing
+	@.venv/bin/pytest tests/unit $(ARGS)
 
 .PHONY: e2e
 e2e: $(INSTALLED) ## the whole path on the chosen target and engine

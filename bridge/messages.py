@@ -3,15 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """A message from the broker. ``received_at`` in milliseconds since 1970."""
-
-    topic: str
-    payload: bytes
-    client_id: str | None
-    received_at: int
+from bridge.sql import Message
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,7 +70,10 @@ def _applies(statement: Mapping[str, Any], action: str, resource: str, variables
     actions = _listed(statement.get("Action", []))
     if not any(_pattern(str(pattern).lower()).fullmatch(action.lower()) for pattern in actions):
         return False
-    if not any(_resource_matches(str(pattern), resource, variables) for pattern in _listed(statement.get("Resource", []))):
+    if not any(
+        _resource_matches(str(pattern), resource, variables)
+        for pattern in _listed(statement.get("Resource", []))
+    ):
         return False
     return all(
         _condition(operator, key, values, variables)
@@ -97,7 +100,9 @@ def _condition(operator: str, key: str, values: Any, variables: Mapping[str, str
         case "StringNotEquals":
             return given not in wanted
         case "StringLike":
-            return given is not None and any(value is not None and _pattern(value).fullmatch(given) for value in wanted)
+            return given is not None and any(
+                value is not None and _pattern(value).fullmatch(given) for value in wanted
+            )
         case "ForAnyValue:StringEquals":
             return given is not None and given in wanted
         case _:

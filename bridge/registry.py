@@ -46,7 +46,10 @@ class Registry:
         if session.get_credentials() is None:
             session = boto3.Session("test", "test", region_name=region)
         retries = Config(
-            retries={"mode": "standard", "max_attempts": 3}, connect_timeout=2, read_timeout=10, max_pool_connections=16
+            retries={"mode": "standard", "max_attempts": 3},
+            connect_timeout=2,
+            read_timeout=10,
+            max_pool_connections=16,
         )
         self._iot: IoTClient = session.client("iot", endpoint_url=endpoint_url, config=retries)
         self._documents: dict[str, dict[str, Any]] = {}
@@ -119,5 +122,3 @@ class Registry:
             with self._lock:
                 self._documents[name] = known
         return known
-
-

@@ -26,7 +26,9 @@ def simulate(
     ca: Annotated[Path, typer.Option(help="Authority of the broker's certificate (PEM).")],
     certs: Annotated[Path, typer.Option(help="Folder with <station id>.crt and .key.")],
     num_stations: Annotated[int, typer.Option(min=1, help="How many stations.")] = 10,
-    interval: Annotated[float, typer.Option(min=0.001, help="Seconds between two messages of a station.")] = 5,
+    interval: Annotated[
+        float, typer.Option(min=0.001, help="Seconds between two messages of a station.")
+    ] = 5,
     port: Annotated[int, typer.Option(help="Port of the broker (TLS).")] = 8883,
     duration: Annotated[float | None, typer.Option(help="Stop after so many seconds.")] = None,
     messages: Annotated[int | None, typer.Option(help="Stop after so many messages of each station.")] = None,
@@ -38,11 +40,19 @@ def simulate(
     qos: Annotated[int, typer.Option(min=0, max=1, help="0 or 1.")] = 1,
     ramp: Annotated[float, typer.Option(help="Connections a second at the start.")] = 200,
     keep_alive: Annotated[int, typer.Option(help="MQTT keep-alive in seconds.")] = 60,
-    replay_window: Annotated[float, typer.Option(help="Seconds of messages sent again after a reconnect.")] = 30,
-    basic_ingest: Annotated[str | None, typer.Option(help="Publish straight to this rule (AWS Basic Ingest).")] = None,
-    ledger: Annotated[Path | None, typer.Option(help="File that gets a line for each acknowledged message.")] = None,
+    replay_window: Annotated[
+        float, typer.Option(help="Seconds of messages sent again after a reconnect.")
+    ] = 30,
+    basic_ingest: Annotated[
+        str | None, typer.Option(help="Publish straight to this rule (AWS Basic Ingest).")
+    ] = None,
+    ledger: Annotated[
+        Path | None, typer.Option(help="File that gets a line for each acknowledged message.")
+    ] = None,
     summary: Annotated[Path | None, typer.Option(help="File that gets the summary as JSON.")] = None,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="A line for each publish, whatever the fleet's size.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="A line for each publish, whatever the fleet's size.")
+    ] = False,
 ) -> None:
     """Run a fleet of EV battery-swap stations over MQTT. Ctrl-C ends it cleanly."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s - %(message)s", stream=sys.stdout)
@@ -60,7 +70,9 @@ def simulate(
     if summary:
         summary.write_text(json.dumps(result.as_dict(), indent=1) + "\n")
     if result.connected == 0:
-        sys.exit(f"error: no station could connect to {endpoint}:{port}.\n  Is it up, and are the stations enrolled?")
+        sys.exit(
+            f"error: no station could connect to {endpoint}:{port}.\n  Is it up, and are the stations enrolled?"
+        )
 
 
 def _shard(text: str) -> tuple[int, int]:

@@ -34,7 +34,12 @@ class Connection:
     """A connection from CONNECT to its end; a new one is made to connect again."""
 
     def __init__(
-        self, station_id: str, endpoint: Endpoint, *, acknowledged: Callable[[int], None], lost: Callable[[], None]
+        self,
+        station_id: str,
+        endpoint: Endpoint,
+        *,
+        acknowledged: Callable[[int], None],
+        lost: Callable[[], None],
     ) -> None:
         """Connect to nothing yet.
 
@@ -76,7 +81,8 @@ class Connection:
         # paho connects and shakes hands blocking, so a thread does it.
         try:
             await self._loop.run_in_executor(
-                executor, lambda: self._client.connect(endpoint.host, endpoint.port, keepalive=endpoint.keep_alive)
+                executor,
+                lambda: self._client.connect(endpoint.host, endpoint.port, keepalive=endpoint.keep_alive),
             )
             self._socket = self._client.socket()
             if self._socket is None:
@@ -163,5 +169,3 @@ class Connection:
         if taken is not None:
             self._loop.remove_reader(taken)
             self._loop.remove_writer(taken)
-
-

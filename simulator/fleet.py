@@ -200,7 +200,10 @@ class _Device:
         while not self._fleet.stopping.is_set():
             self._lost.clear()
             connection = Connection(
-                self.station_id, self._options.endpoint, acknowledged=self._on_acknowledged, lost=self._on_lost
+                self.station_id,
+                self._options.endpoint,
+                acknowledged=self._on_acknowledged,
+                lost=self._on_lost,
             )
             try:
                 await connection.connect(executor)
@@ -252,10 +255,16 @@ class _Device:
                 return
             next_at = max(next_at + interval, time.monotonic())
             self._station.step(interval * options.speed)
-            moment = datetime.now(UTC) if options.speed == 1 else moment + timedelta(seconds=interval * options.speed)
+            moment = (
+                datetime.now(UTC)
+                if options.speed == 1
+                else moment + timedelta(seconds=interval * options.speed)
+            )
             self._send(self._message(moment))
             # Back-pressure: a station whose messages are not acknowledged waits, and measures later.
-            while len(self.unacknowledged) + len(self._waiting) >= _WINDOW and not self._fleet.stopping.is_set():
+            while (
+                len(self.unacknowledged) + len(self._waiting) >= _WINDOW and not self._fleet.stopping.is_set()
+            ):
                 self._acknowledged.clear()
                 acknowledged = asyncio.create_task(self._acknowledged.wait())
                 stopping = asyncio.create_task(self._fleet.stopping.wait())
@@ -324,7 +333,12 @@ class _Device:
 
     async def _farewell(self) -> None:
         deadline = time.monotonic() + _FAREWELL_SECONDS
-        while self.unacknowledged and self._connection and not self._lost.is_set() and time.monotonic() < deadline:
+        while (
+            self.unacknowledged
+            and self._connection
+            and not self._lost.is_set()
+            and time.monotonic() < deadline
+        ):
             self._acknowledged.clear()
             try:
                 await asyncio.wait_for(self._acknowledged.wait(), deadline - time.monotonic())

@@ -59,7 +59,9 @@ class Ledger:
         except OSError as error:
             with self._lock:
                 self._lines = lines + self._lines
-            raise LedgerError(f"The ledger {self.path} cannot be written, so it is not complete: {error}") from error
+            raise LedgerError(
+                f"The ledger {self.path} cannot be written, so it is not complete: {error}"
+            ) from error
 
     def close(self) -> None:
         """Flush and close.

@@ -97,7 +97,7 @@ class Station:
         self._clock = start.timestamp()
         self._zone = start.tzinfo
         self.generation = self._random.choices(GENERATIONS, [kind.share for kind in GENERATIONS])[0]
-        site = math.exp(self._random.gauss(-SITE_SIGMA**2 / 2, SITE_SIGMA))
+        site = math.exp(self._random.gauss(-(SITE_SIGMA**2) / 2, SITE_SIGMA))
         self.swaps_a_day = min(MEAN_SWAPS_A_DAY * site, float(self.generation.swaps_a_day))
         self.packs = [self._new_pack() for _ in range(self.generation.slots)]
         self.queue = 0

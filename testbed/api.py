@@ -30,7 +30,9 @@ def get(base_url: str, path: str, **query: str | int) -> tuple[int, Any]:
             try:
                 return refusal.code, json.load(refusal)
             except ValueError as error:
-                raise TestbedError(f"{url} answered {refusal.code} without JSON.", "See `make logs`.") from error
+                raise TestbedError(
+                    f"{url} answered {refusal.code} without JSON.", "See `make logs`."
+                ) from error
     except (OSError, ValueError) as error:
         raise TestbedError(f"{url} does not answer: {error}.", "See `make status`.") from error
 

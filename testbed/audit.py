@@ -68,7 +68,10 @@ def audit(deployment: Deployment, ledgers: Iterable[Path], *, wait_seconds: floa
     outputs = deployment.outputs
     sqs = deployment.client("sqs")
     queued = wait_for_empty_queue(sqs, outputs["telemetry_queue_url"], wait_seconds)
-    with tempfile.TemporaryDirectory(dir=deployment.path) as folder, sqlite3.connect(Path(folder) / "audit.db") as db:
+    with (
+        tempfile.TemporaryDirectory(dir=deployment.path) as folder,
+        sqlite3.connect(Path(folder) / "audit.db") as db,
+    ):
         db.executescript(
             """
             PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;
@@ -78,19 +81,29 @@ def audit(deployment: Deployment, ledgers: Iterable[Path], *, wait_seconds: floa
             """
         )
         for path in ledgers:
-            _insert(db, "INSERT OR IGNORE INTO ledger VALUES (?)", ((line.message_id,) for line in read_ledger(path)))
+            _insert(
+                db,
+                "INSERT OR IGNORE INTO ledger VALUES (?)",
+                ((line.message_id,) for line in read_ledger(path)),
+            )
 
         newest: dict[str, tuple[str, int, Any]] = {}
 
         def archived() -> Iterator[tuple[str]]:
             for record in archive.records(deployment.client("s3"), outputs["telemetry_bucket_name"]):
-                state = (normalise(record["timestamp"]), record.get("sequence") or 0, record["battery_available"])
+                state = (
+                    normalise(record["timestamp"]),
+                    record.get("sequence") or 0,
+                    record["battery_available"],
+                )
                 if state[:2] >= newest.get(record["station_id"], ("", -1, None))[:2]:
                     newest[record["station_id"]] = state
                 yield (record["message_id"],)
 
         _insert(
-            db, "INSERT INTO archive VALUES (?, 1) ON CONFLICT (id) DO UPDATE SET copies = copies + 1", archived()
+            db,
+            "INSERT INTO archive VALUES (?, 1) ON CONFLICT (id) DO UPDATE SET copies = copies + 1",
+            archived(),
         )
         letters = dead_letters.read(sqs, outputs["dead_letter_queue_url"])
         _insert(
@@ -101,7 +114,9 @@ def audit(deployment: Deployment, ledgers: Iterable[Path], *, wait_seconds: floa
         def count(query: str) -> int:
             return int(db.execute(query).fetchone()[0] or 0)
 
-        nowhere = "FROM ledger WHERE id NOT IN (SELECT id FROM archive) AND id NOT IN (SELECT id FROM letters)"
+        nowhere = (
+            "FROM ledger WHERE id NOT IN (SELECT id FROM archive) AND id NOT IN (SELECT id FROM letters)"
+        )
         wrong = sorted(_wrong_states(deployment, newest))
         return AuditReport(
             acknowledged=count("SELECT count(*) FROM ledger"),
@@ -109,7 +124,9 @@ def audit(deployment: Deployment, ledgers: Iterable[Path], *, wait_seconds: floa
             archived_duplicates=count("SELECT sum(copies - 1) FROM archive"),
             dead_lettered=dict(Counter(letter.reason for letter in letters)),
             acknowledged_archived=count("SELECT count(*) FROM ledger WHERE id IN (SELECT id FROM archive)"),
-            acknowledged_dead_lettered=count("SELECT count(*) FROM ledger WHERE id IN (SELECT id FROM letters)"),
+            acknowledged_dead_lettered=count(
+                "SELECT count(*) FROM ledger WHERE id IN (SELECT id FROM letters)"
+            ),
             missing_count=count(f"SELECT count(*) {nowhere}"),
             stations=len(newest),
             wrong_state_count=len(wrong),
@@ -119,7 +136,9 @@ def audit(deployment: Deployment, ledgers: Iterable[Path], *, wait_seconds: floa
         )
 
 
-def wait_for_empty_queue(sqs: Any, queue_url: str, seconds: float, say: Callable[[int], None] = lambda _: None) -> int:
+def wait_for_empty_queue(
+    sqs: Any, queue_url: str, seconds: float, say: Callable[[int], None] = lambda _: None
+) -> int:
     """Wait until nothing waits or is in work; returns how many still do when the time is over."""
     deadline = time.monotonic() + seconds
     while True:
@@ -151,7 +170,9 @@ def read_ledger(path: Path) -> Iterator[LedgerLine]:
             except msgspec.MsgspecError as error:
                 if not line.endswith(b"\n"):
                     return
-                raise TestbedError(f"{path}:{number} is no ledger line: {error}.", "Name a simulator's ledger.") from error
+                raise TestbedError(
+                    f"{path}:{number} is no ledger line: {error}.", "Name a simulator's ledger."
+                ) from error
 
 
 def normalise(timestamp: str) -> str:

@@ -79,7 +79,9 @@ class Authority:
                 names.append(x509.DNSName(host))
         return self._issue(hosts[0], ExtendedKeyUsageOID.SERVER_AUTH, names)
 
-    def _issue(self, common_name: str, usage: x509.ObjectIdentifier, names: list[x509.GeneralName]) -> KeyPair:
+    def _issue(
+        self, common_name: str, usage: x509.ObjectIdentifier, names: list[x509.GeneralName]
+    ) -> KeyPair:
         key = ec.generate_private_key(_CURVE)
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
         builder = (

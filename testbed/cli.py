@@ -1,20 +1,26 @@
 """The testbed's commands; `make` calls them."""
 
 import hashlib
+import os
+import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.live import Live
 from rich.table import Table
 
 from testbed import api, archive, dead_letters, lifecycle, logs, simulation
 from testbed import audit as auditing
 from testbed.deployment import Deployment, current
 from testbed.errors import TestbedError
+from testbed.processes import last_line
 from testbed.settings import Settings
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
@@ -41,9 +47,7 @@ def main() -> None:
 
 def _confirm(question: str) -> bool:
     if not sys.stdin.isatty():
-        raise TestbedError(
-            f"{question} There is nobody to ask.", "Say yes beforehand: ARGS=--yes"
-        )
+        raise TestbedError(f"{question} There is nobody to ask.", "Say yes beforehand: ARGS=--yes")
     return typer.confirm(question)
 
 
@@ -99,13 +103,21 @@ def demo(
 ) -> None:
     """Up, ten stations for a minute, then what the REST API says of them."""
     deployment = lifecycle.up(Settings.from_environment(), _say, _asking(yes))
-    _say(f"Running {num_stations} stations for {seconds} s")
-    code = simulation.run(deployment, num_stations, 5, ["--duration", str(seconds)], _say)
-    if code:
-        raise typer.Exit(code)
+    _say(
+        f"{num_stations} stations publish over MQTT for {seconds} s; the table is what the REST API says of them."
+    )
+    log = deployment.place.log("simulator") if deployment.ports else deployment.path / "simulator.log"
+    # A little longer than is shown, so that the last table has the stations online.
+    fleet = simulation.start(deployment, num_stations, ["--duration", str(seconds + 10)], log)
+    try:
+        _watch(deployment, seconds, fleet)
+    finally:
+        fleet.send_signal(signal.SIGINT)
+        fleet.wait()
+    if fleet.returncode:
+        raise TestbedError(f"The simulator failed: {last_line(log)}", f"See {log}.")
     outputs = deployment.outputs
     auditing.wait_for_empty_queue(deployment.client("sqs"), outputs["telemetry_queue_url"], 30)
-    out.print(_stations_table(deployment))
     objects = sum(1 for _ in archive.objects(deployment.client("s3"), outputs["telemetry_bucket_name"]))
     letters = len(dead_letters.read(deployment.client("sqs"), outputs["dead_letter_queue_url"]))
     _say(f"Archive: {objects} objects in {outputs['telemetry_bucket_name']}   dead letters: {letters}")
@@ -113,9 +125,32 @@ def demo(
     _say("Next: make audit (is anything lost?), make status, make logs; make down removes it all.")
 
 
+def _watch(deployment: Deployment, seconds: int, fleet: "subprocess.Popen[bytes]") -> None:
+    """Show the stations until the time is over: live on a terminal, once elsewhere."""
+    deadline = time.monotonic() + seconds
+    table = _stations_table(deployment)
+    with Live(table, console=out, auto_refresh=False) if out.is_terminal else nullcontext() as live:
+        while time.monotonic() < deadline and fleet.poll() is None:
+            time.sleep(1)
+            if live:
+                live.update(_stations_table(deployment), refresh=True)
+    if not out.is_terminal:
+        out.print(_stations_table(deployment))
+
+
 def _stations_table(deployment: Deployment) -> Table:
     table = Table(title=f"GET {deployment.api_url}/stations")
-    for heading in ("station", "ready", "charging", "swaps", "queue", "power", "temperature", "status", "seen"):
+    for heading in (
+        "station",
+        "ready",
+        "charging",
+        "swaps",
+        "queue",
+        "power",
+        "temperature",
+        "status",
+        "seen",
+    ):
         table.add_column(heading, justify="left" if heading in ("station", "status") else "right")
     for station in sorted(api.stations(deployment.api_url), key=lambda item: str(item["station_id"])):
         table.add_row(
@@ -132,6 +167,11 @@ def _stations_table(deployment: Deployment) -> Table:
     return table
 
 
+def _short(path: str) -> str:
+    """A path as seen from here, where that is shorter."""
+    return min(path, os.path.relpath(path), key=len)
+
+
 @app.command()
 def status() -> None:
     """What runs, where it answers, what waits in the queues."""
@@ -141,7 +181,7 @@ def status() -> None:
     where = "aws" if deployment.target == "aws" else f"local, engine {deployment.engine}"
     table.add_row("target", f"{where}, region {deployment.region}")
     for process in deployment.processes.values():
-        table.add_row(process.name, f"pid {process.pid}, log {process.log}")
+        table.add_row(process.name, f"pid {process.pid}, log {_short(process.log)}")
     table.add_row("AWS APIs", deployment.aws_url or "AWS")
     table.add_row("REST API", f"{deployment.api_url}/stations")
     table.add_row("MQTT", f"{deployment.mqtt_host}:{deployment.mqtt_port} (mTLS)")
@@ -163,7 +203,9 @@ def show_logs(
 
 @app.command()
 def audit(
-    ledger: Annotated[list[Path] | None, typer.Argument(help="Ledgers; without any, all of this deployment.")] = None,
+    ledger: Annotated[
+        list[Path] | None, typer.Argument(help="Ledgers; without any, all of this deployment.")
+    ] = None,
     wait: Annotated[float, typer.Option(help="Seconds to wait for the queue to empty.")] = 120,
 ) -> None:
     """Hold what the broker acknowledged against archive, table and DLQ; fails if a message is missing."""
@@ -173,7 +215,9 @@ def audit(
         raise TestbedError("There is no ledger yet.", "Run a fleet first: make simulate")
     start = time.monotonic()
     report = auditing.audit(deployment, ledgers, wait_seconds=wait)
-    table = Table(title=f"Audit of {len(ledgers)} ledger(s) in {time.monotonic() - start:.1f} s", show_header=False)
+    table = Table(
+        title=f"Audit of {len(ledgers)} ledger(s) in {time.monotonic() - start:.1f} s", show_header=False
+    )
     table.add_row("acknowledged by the broker", str(report.acknowledged))
     table.add_row("of these archived", str(report.acknowledged_archived))
     table.add_row("of these dead-lettered", str(report.acknowledged_dead_lettered))
@@ -182,7 +226,10 @@ def audit(
     for reason, count in sorted(report.dead_lettered.items()):
         table.add_row(f"dead-lettered: {reason}", str(count))
     table.add_row("stations in the archive", str(report.stations))
-    table.add_row("wrong latest state", f"[{'green' if report.wrong_state_count == 0 else 'red'}]{report.wrong_state_count}")
+    table.add_row(
+        "wrong latest state",
+        f"[{'green' if report.wrong_state_count == 0 else 'red'}]{report.wrong_state_count}",
+    )
     table.add_row("still in the queue", str(report.still_queued))
     out.print(table)
     for line in (*(f"missing: {message}" for message in report.missing), *report.wrong_state):

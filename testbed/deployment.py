@@ -79,7 +79,9 @@ class Deployment(msgspec.Struct, kw_only=True, dict=True):
     @property
     def server_ca(self) -> Path:
         """The PEM file with the authority that the MQTT endpoint's certificate comes from."""
-        return self.path / "certs" / "AmazonRootCA1.pem" if self.target == "aws" else self.authority / "ca.crt"
+        return (
+            self.path / "certs" / "AmazonRootCA1.pem" if self.target == "aws" else self.authority / "ca.crt"
+        )
 
     @property
     def cloud(self) -> Cloud:
@@ -120,5 +122,7 @@ def current(settings: Settings) -> Deployment:
         if found:
             dead = [name for name, process in found[0].processes.items() if not process.alive()]
             raise TestbedError(f"{', '.join(dead)} died since `make up`.", "Start it again: make up")
-        raise TestbedError("Nothing is up.", "Start it: make up" + (" TARGET=aws" if settings.target == "aws" else ""))
+        raise TestbedError(
+            "Nothing is up.", "Start it: make up" + (" TARGET=aws" if settings.target == "aws" else "")
+        )
     return running[0]

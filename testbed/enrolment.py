@@ -24,7 +24,13 @@ class Enrolment:
     """The stations of one deployment: their certificates are ``<station id>.crt`` and ``.key`` in ``folder``."""
 
     def __init__(
-        self, session: "boto3.Session", endpoint: str | None, *, authority: Authority, policy: str, folder: Path
+        self,
+        session: "boto3.Session",
+        endpoint: str | None,
+        *,
+        authority: Authority,
+        policy: str,
+        folder: Path,
     ) -> None:
         """Talk to AWS IoT at ``endpoint`` (None: AWS itself); ``policy`` is the thing policy's name."""
         retries = Config(retries={"mode": "adaptive", "max_attempts": 10}, max_pool_connections=_PARALLEL)

@@ -128,7 +128,9 @@ def _up_local(settings: Settings, say: Say) -> Deployment:
             _stop(deployment)
             _note(deployment, engine.start_cloud(place))
 
-    deployment.air_gapped = settings.air_gapped if settings.air_gapped is not None else not terraform.registry_answers()
+    deployment.air_gapped = (
+        settings.air_gapped if settings.air_gapped is not None else not terraform.registry_answers()
+    )
     with watch.part("terraform"):
         workspace = Workspace(
             folder / "terraform", deployment.cloud, variables, air_gapped=deployment.air_gapped
@@ -141,7 +143,9 @@ def _up_local(settings: Settings, say: Say) -> Deployment:
             )
         deployment.outputs = workspace.apply()
     outputs = deployment.outputs
-    deployment.api_url = endpoints.api.format(api_id=outputs["api_gateway_id"], stage=outputs["api_gateway_stage"])
+    deployment.api_url = endpoints.api.format(
+        api_id=outputs["api_gateway_id"], stage=outputs["api_gateway_stage"]
+    )
     deployment.mqtt_host, deployment.mqtt_port = "localhost", place.ports.mqtt
 
     if fresh:
@@ -202,7 +206,9 @@ def _up_aws(settings: Settings, say: Say, confirm: Callable[[str], bool]) -> Dep
             f"No usable AWS credentials: {error}",
             "Set AWS_PROFILE, run `aws configure`, or `aws sso login`; then try again.",
         ) from error
-    say(f"Target: aws, account {identity['Account']}, region {settings.region}, environment {settings.environment}")
+    say(
+        f"Target: aws, account {identity['Account']}, region {settings.region}, environment {settings.environment}"
+    )
     folder = settings.folder(None)
     runtime, packages = aws_packages()
     variables = {
@@ -269,7 +275,13 @@ def _write_amazon_root(target: Path) -> None:
 
 def down(settings: Settings, say: Say, confirm: Callable[[str], bool]) -> None:
     """Stop and remove the deployment: processes, resources, certificates, data. Harmless where nothing is up."""
-    engines = [None] if settings.target == "aws" else [settings.engine] if settings.engine else ["embedded", "localstack"]
+    engines = (
+        [None]
+        if settings.target == "aws"
+        else [settings.engine]
+        if settings.engine
+        else ["embedded", "localstack"]
+    )
     removed = False
     for engine in engines:
         deployment = Deployment.load(settings.folder(engine))  # type: ignore[arg-type]
@@ -277,7 +289,9 @@ def down(settings: Settings, say: Say, confirm: Callable[[str], bool]) -> None:
             continue
         removed = True
         if deployment.target == "aws":
-            if not confirm(f"Destroy everything of {deployment.environment} in {deployment.region}, its data included?"):
+            if not confirm(
+                f"Destroy everything of {deployment.environment} in {deployment.region}, its data included?"
+            ):
                 raise TestbedError("Nothing was removed: not confirmed.")
             _down_aws(deployment, say)
         else:
@@ -297,11 +311,15 @@ def _stop(deployment: Deployment) -> None:
 def _down_aws(deployment: Deployment, say: Say) -> None:
     # Certificates hold the policy: Terraform cannot remove that before them.
     say(f"Removed {enrolment(deployment).remove()} stations from AWS IoT")
-    Workspace(deployment.path / "terraform", deployment.cloud, _variables(deployment), air_gapped=False).destroy()
+    Workspace(
+        deployment.path / "terraform", deployment.cloud, _variables(deployment), air_gapped=False
+    ).destroy()
 
 
 def _variables(deployment: Deployment) -> dict[str, Any]:
-    written: dict[str, Any] = json.loads((deployment.path / "terraform" / "terraform.tfvars.json").read_text())
+    written: dict[str, Any] = json.loads(
+        (deployment.path / "terraform" / "terraform.tfvars.json").read_text()
+    )
     return written
 
 

@@ -26,7 +26,9 @@ def show(deployment: Deployment, say: Callable[[str], None], *, minutes: int, li
         try:
             events = [
                 event
-                for page in client.get_paginator("filter_log_events").paginate(logGroupName=group, startTime=since)
+                for page in client.get_paginator("filter_log_events").paginate(
+                    logGroupName=group, startTime=since
+                )
                 for event in page["events"]
             ]
         except ClientError as error:

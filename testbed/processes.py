@@ -77,6 +77,8 @@ def start(
             )
         except OSError as error:
             raise TestbedError(f"Cannot start {name}: {error}.", f"See {log}.") from error
+    # It outlives us: nobody here waits for it, and Popen need not warn of that.
+    child.returncode = 0
     return Process(name, child.pid, psutil.Process(child.pid).create_time(), str(log))
 
 

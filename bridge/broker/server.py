@@ -8,6 +8,7 @@ import ssl
 import time
 import uuid
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, cast
@@ -21,7 +22,7 @@ from bridge.broker.packets import MalformedPacketError
 from bridge.broker.spool import Entry, Spool
 from bridge.policies import Connection as PolicyConnection
 from bridge.policies import Policies
-from bridge.topics import matches, valid_filter
+from bridge.sql.topics import filter_fault, matcher
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +68,7 @@ class Session:
     persistent: bool
     spool: Spool | None = None
     subscriptions: dict[str, int] = field(default_factory=dict)
+    matchers: dict[str, Callable[[str], bool]] = field(default_factory=dict)
     connection: "ClientConnection | None" = None
     inflight: dict[int, Entry] = field(default_factory=dict)
     again: deque[Entry] = field(default_factory=deque)
@@ -103,13 +105,19 @@ class Broker:
         for saved in folder.glob("*/subscriptions.json"):
             client_id = unquote(saved.parent.name)
             session = Session(client_id, True, Spool(saved.parent), json.loads(saved.read_text()))
+            session.matchers = {topic_filter: matcher(topic_filter) for topic_filter in session.subscriptions}
             self.sessions[client_id] = session
 
     async def serve(self, host: str, port: int, context: ssl.SSLContext) -> asyncio.Server:
         """Listen; ``context`` must demand a client certificate."""
         loop = asyncio.get_running_loop()
         server = await loop.create_server(
-            lambda: ClientConnection(self), host, port, ssl=context, backlog=4096, ssl_handshake_timeout=_CONNECT_SECONDS
+            lambda: ClientConnection(self),
+            host,
+            port,
+            ssl=context,
+            backlog=4096,
+            ssl_handshake_timeout=_CONNECT_SECONDS,
         )
         self._sweeper = asyncio.create_task(self._sweep())
         return server
@@ -132,7 +140,11 @@ class Broker:
     def ready_for(self, client_id: str) -> bool:
         """Whether this client may come in yet."""
         required = self._required_client
-        return required is None or client_id == required or bool(self.sessions.get(required) and self.sessions[required].subscriptions)
+        return (
+            required is None
+            or client_id == required
+            or bool(self.sessions.get(required) and self.sessions[required].subscriptions)
+        )
 
     def open_session(self, connection: "ClientConnection", connect: packets.Connect) -> bool:
         """Attach a connection to its session; the same client's older connection is closed.
@@ -177,6 +189,7 @@ class Broker:
     def subscribe(self, session: Session, topic_filter: str, qos: int) -> None:
         """Add a subscription; with a persistent session it outlives the broker."""
         session.subscriptions[topic_filter] = qos
+        session.matchers[topic_filter] = matcher(topic_filter)
         self._subscriptions_changed(session)
 
     def unsubscribe(self, session: Session, topic_filter: str) -> None:
@@ -246,7 +259,11 @@ class Broker:
     def _find_routes(self, topic: str) -> list[tuple[Session, int]]:
         found = []
         for session in self.sessions.values():
-            granted = [qos for topic_filter, qos in session.subscriptions.items() if matches(topic_filter, topic)]
+            granted = [
+                qos
+                for topic_filter, qos in session.subscriptions.items()
+                if session.matchers[topic_filter](topic)
+            ]
             if granted:
                 found.append((session, max(granted)))
         return found
@@ -387,7 +404,9 @@ class ClientConnection(asyncio.Protocol):
 
     def _drain(self) -> None:
         try:
-            while self._connecting is None and (packet := packets.take_packet(self._buffer, _MAX_PACKET_BYTES)):
+            while self._connecting is None and (
+                packet := packets.take_packet(self._buffer, _MAX_PACKET_BYTES)
+            ):
                 self._take(packet)
         except MalformedPacketError as error:
             log.info("closing %s: it sent %s", self.address, error)
@@ -460,7 +479,9 @@ class ClientConnection(asyncio.Protocol):
         certificate_id, common_name = self._certificate()
         identity = await self._broker.identify(certificate_id, common_name)
         if identity is None:
-            log.info("refused %s: its certificate %s is not active here", connect.client_id, certificate_id[:12])
+            log.info(
+                "refused %s: its certificate %s is not active here", connect.client_id, certificate_id[:12]
+            )
             return packets.NOT_AUTHORIZED
         self.identity = identity
         self._policy_connection = PolicyConnection(connect.client_id, common_name, identity.things)
@@ -493,8 +514,9 @@ class ClientConnection(asyncio.Protocol):
     def _subscribe(self, session: Session, packet_id: int, filters: list[tuple[str, int]]) -> None:
         codes = []
         for topic_filter, qos in filters:
-            if not valid_filter(topic_filter):
-                raise MalformedPacketError(f"the topic filter {topic_filter!r}")
+            fault = filter_fault(topic_filter)
+            if fault:
+                raise MalformedPacketError(fault)
             trusted = self.identity is not None and self.identity.trusted
             if (trusted or not topic_filter.startswith(FROM_PREFIX)) and self.may(
                 "iot:Subscribe", f"topicfilter/{topic_filter}"
@@ -509,5 +531,3 @@ class ClientConnection(asyncio.Protocol):
     @property
     def _name(self) -> str:
         return self.session.client_id if self.session else self.address
-
-

@@ -20,6 +20,7 @@ from bridge.runtime import metrics
 from bridge.runtime.dispatcher import Dispatcher
 from bridge.runtime.rules import RuleSet, load
 from bridge.runtime.session import MqttSession
+from bridge.sql import Context
 
 log = structlog.get_logger()
 
@@ -61,13 +62,17 @@ def main(
     ca: Annotated[Path, typer.Option(help="Authority of the broker's certificate.")],
     certificate: Annotated[Path, typer.Option(help="The bridge's certificate.")],
     key: Annotated[Path, typer.Option(help="Its key.")],
-    iot_endpoint_url: Annotated[str, typer.Option(help="AWS IoT's control plane: rules are read from there.")],
+    iot_endpoint_url: Annotated[
+        str, typer.Option(help="AWS IoT's control plane: rules are read from there.")
+    ],
     aws_endpoint_url: Annotated[str, typer.Option(help="The AWS APIs that actions call.")],
     region: Annotated[str, typer.Option(help="Their region.")],
     client_id: Annotated[str, typer.Option(help="Name of the MQTT session.")] = "bridge",
     metrics_port: Annotated[int, typer.Option(help="Port of /metrics and /health on 127.0.0.1.")] = 9464,
     account_id: Annotated[str, typer.Option(help="What accountid() gives.")] = "000000000000",
-    names_publishers: Annotated[bool, typer.Option(help="The broker is bridge.broker, which names publishers.")] = False,
+    names_publishers: Annotated[
+        bool, typer.Option(help="The broker is bridge.broker, which names publishers.")
+    ] = False,
 ) -> None:
     """Carry MQTT messages to AWS services by AWS IoT topic rules."""
     structlog.configure(
@@ -80,7 +85,7 @@ def main(
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
     )
     services = _Services(aws_endpoint_url, region)
-    dispatcher = Dispatcher(account_id)
+    dispatcher = Dispatcher()
     session = MqttSession(
         broker_host, broker_port, ca=ca, certificate=certificate, key=key, client_id=client_id,
         names_publishers=names_publishers, receive=dispatcher.receive,
@@ -98,7 +103,7 @@ def main(
     connected = False
     while True:
         try:
-            state.rules = load(registry.rules(), services, state.rules)
+            state.rules = load(registry.rules(), services, Context(account_id), state.rules)
             dispatcher.use(state.rules)
             session.subscribe(_filters(state.rules))
             state.loaded = True
@@ -123,7 +128,8 @@ class _State:
 
 def _filters(rules: RuleSet) -> set[str]:
     # Basic Ingest of rules alone: a wildcard would bring messages that are nobody's.
-    return {rule.compiled.topic_filter for rule in rules.rules} | {f"$aws/rules/{rule.name}/#" for rule in rules.rules}
+    topics = {rule.compiled.topic_filter for rule in rules.rules if rule.compiled.topic_filter}
+    return topics | {f"$aws/rules/{rule.name}/#" for rule in rules.rules}
 
 
 def _serve_metrics(port: int, session: MqttSession, state: _State) -> ThreadingHTTPServer:

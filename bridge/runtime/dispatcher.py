@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 import structlog
 
 from bridge.actions.base import Action
-from bridge.messages import Failure, Message, Outgoing
+from bridge.messages import Failure, Outgoing
 from bridge.runtime import metrics
 from bridge.runtime.rules import Rule, RuleSet
-from bridge.topics import basic_ingest
+from bridge.sql import NOT_FIRED, Message, basic_ingest, to_bytes
 
 log = structlog.get_logger()
 
@@ -59,9 +59,8 @@ class _Job:
 class Dispatcher:
     """Evaluates rules and feeds their actions."""
 
-    def __init__(self, account_id: str) -> None:
-        """``account_id`` is what the SQL function ``accountid()`` gives."""
-        self._account_id = account_id
+    def __init__(self) -> None:
+        """Without rules: every message is acknowledged and forgotten. See `use`."""
         self._rules = RuleSet()
         self._senders: dict[int, _Sender] = {}
 
@@ -109,34 +108,44 @@ class Dispatcher:
 
     def _fire(self, rule: Rule, message: Message, delivery: _Delivery) -> None:
         try:
-            result = evaluate_rule(rule, message, self._account_id)
+            result = rule.compiled.evaluate(message)
+            if result is NOT_FIRED:
+                return
+            outgoing = Outgoing(message, to_bytes(result), result)
         except Exception as error:
             # The rule's own doing, or a fault of ours: either way the message must not be lost with it.
             log.exception("rule_failed", rule=rule.name, topic=message.topic)
-            self._to_error_action(rule, message, delivery, [Failure(rule.name, f"SQL: {error}", lasting=True)], ["sql"])
-            return
-        if result is None:
+            self._to_error_action(
+                rule, message, delivery, [Failure(rule.name, f"SQL: {error}", lasting=True)], ["sql"]
+            )
             return
         metrics.FIRED.labels(rule.name).inc()
-        payload, document = result
-        outgoing = Outgoing(message, payload, document)
         with delivery.lock:
             delivery.left += len(rule.actions)
         for action in rule.actions:
             self._senders[id(action)].put(_Job(outgoing, delivery))
 
     def _fail(self, rule: Rule, action: Action, job: _Job, why: Failure) -> None:
-        log.warning("action_failed", rule=rule.name, action=action.name, resource=why.resource, error=why.error)
+        log.warning(
+            "action_failed", rule=rule.name, action=action.name, resource=why.resource, error=why.error
+        )
         self._to_error_action(rule, job.outgoing.message, job.delivery, [why], [action.name])
         job.delivery.done()
 
     def _fail_error_action(self, rule: Rule, action: Action, job: _Job, why: Failure) -> None:
         # The last resort has failed: keep the message, and keep trying.
-        log.error("error_action_failed", rule=rule.name, action=action.name, resource=why.resource, error=why.error)
+        log.error(
+            "error_action_failed", rule=rule.name, action=action.name, resource=why.resource, error=why.error
+        )
         self._senders[id(action)].put_later(job)
 
     def _to_error_action(
-        self, rule: Rule, message: Message, delivery: _Delivery, failures: Sequence[Failure], names: Sequence[str]
+        self,
+        rule: Rule,
+        message: Message,
+        delivery: _Delivery,
+        failures: Sequence[Failure],
+        names: Sequence[str],
     ) -> None:
         if rule.error_action is None:
             # AWS drops it here, too, with a log entry.
@@ -151,11 +160,6 @@ class Dispatcher:
         self._senders[id(rule.error_action)].put(_Job(outgoing, delivery))
 
 
-def evaluate_rule(rule: Rule, message: Message, account_id: str) -> tuple[bytes, object] | None:
-    """What the rule makes of the message, as bytes and as a document; None if it does not fire."""
-    raise NotImplementedError
-
-
 def error_message(
     rule: Rule, message: Message, failures: Sequence[Failure], names: Sequence[str]
 ) -> dict[str, object]:
@@ -167,7 +171,11 @@ def error_message(
         "clientId": message.client_id or "N/A",
         "base64OriginalPayload": base64.b64encode(message.payload).decode(),
         "failures": [
-            {"failedAction": f"{name[0].upper()}{name[1:]}Action", "failedResource": why.resource, "errorMessage": why.error}
+            {
+                "failedAction": f"{name[0].upper()}{name[1:]}Action",
+                "failedResource": why.resource,
+                "errorMessage": why.error,
+            }
             for why, name in zip(failures, names, strict=True)
         ],
     }
@@ -176,7 +184,9 @@ def error_message(
 class _Sender:
     """The threads of one action."""
 
-    def __init__(self, rule: Rule, action: Action, fail: Callable[[Rule, Action, _Job, Failure], None]) -> None:
+    def __init__(
+        self, rule: Rule, action: Action, fail: Callable[[Rule, Action, _Job, Failure], None]
+    ) -> None:
         self._rule, self._action, self._fail = rule, action, fail
         # Bounded by the broker's window: it sends no more than that unacknowledged.
         self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()

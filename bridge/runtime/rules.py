@@ -9,7 +9,7 @@ import structlog
 from bridge.actions import registry as actions
 from bridge.actions.base import Action, Services, UnsupportedActionError
 from bridge.registry import RuleDefinition
-from bridge.sql import CompiledRule, RuleSqlError, compile_rule
+from bridge.sql import CompiledRule, Context, RuleSqlError, compile_rule
 
 log = structlog.get_logger()
 
@@ -37,7 +37,7 @@ class RuleSet:
     refused: Mapping[str, str] = field(default_factory=dict)
 
 
-def load(definitions: list[RuleDefinition], services: Services, before: RuleSet) -> RuleSet:
+def load(definitions: list[RuleDefinition], services: Services, context: Context, before: RuleSet) -> RuleSet:
     """Make rules ready; those that did not change since ``before`` stay as they are."""
     known = {rule.name: rule for rule in before.rules}
     rules, refused = [], {}
@@ -47,7 +47,7 @@ def load(definitions: list[RuleDefinition], services: Services, before: RuleSet)
             rules.append(same)
             continue
         try:
-            rules.append(_build(definition, services))
+            rules.append(_build(definition, services, context))
             log.info("rule_loaded", rule=definition.name, sql=definition.sql)
         except (RuleSqlError, UnsupportedActionError, KeyError, ValueError) as error:
             refused[definition.name] = str(error)
@@ -56,8 +56,8 @@ def load(definitions: list[RuleDefinition], services: Services, before: RuleSet)
     return RuleSet(tuple(rules), refused)
 
 
-def _build(definition: RuleDefinition, services: Services) -> Rule:
-    compiled = compile_rule(definition.sql)
+def _build(definition: RuleDefinition, services: Services, context: Context) -> Rule:
+    compiled = compile_rule(definition.sql, version=definition.sql_version, context=context)
     built = tuple(actions.build(action, services) for action in definition.actions)
     error_action: Any = definition.error_action
     return Rule(definition, compiled, built, actions.build(error_action, services) if error_action else None)

@@ -11,7 +11,7 @@ from urllib.parse import unquote
 import paho.mqtt.client as mqtt
 import structlog
 
-from bridge.messages import Message
+from bridge.sql import Message
 
 log = structlog.get_logger()
 
@@ -138,5 +138,5 @@ class MqttSession:
             if current:
                 client.ack(mid, qos)
 
-        message = Message(topic, received.payload, publisher, int(time.time() * 1000))
+        message = Message(topic, received.payload, publisher, now_ms=int(time.time() * 1000))
         self._receive(message, acknowledge)

@@ -69,10 +69,17 @@ def schema(terraform: Path | str, folder: Path, environment: dict[str, str]) -> 
         (folder / "main.tf.json").write_text(json.dumps({"terraform": requirement()}))
         for arguments in (["init", "-input=false"], ["providers", "schema", "-json"]):
             done = subprocess.run(
-                [str(terraform), *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=False
+                [str(terraform), *arguments],
+                cwd=folder,
+                env=environment,
+                capture_output=True,
+                text=True,
+                check=False,
             )
             if done.returncode != 0:
-                raise TestbedError(f"terraform {arguments[0]} failed in air-gapped mode.", done.stderr.strip())
+                raise TestbedError(
+                    f"terraform {arguments[0]} failed in air-gapped mode.", done.stderr.strip()
+                )
         [provider] = json.loads(done.stdout)["provider_schemas"].values()
         kept.write_text(json.dumps(provider))
         shutil.rmtree(folder)

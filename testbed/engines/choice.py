@@ -1,5 +1,8 @@
 """Which local engine to use, and why."""
 
+import os
+from pathlib import Path
+
 import docker
 from docker.errors import DockerException
 
@@ -24,6 +27,8 @@ def choose(wanted: EngineName | None) -> tuple[EngineName, str]:
 
 def docker_answers() -> bool:
     """Whether a Docker daemon can be used from here."""
+    if not os.environ.get("DOCKER_HOST") and not Path("/var/run/docker.sock").exists():
+        return False
     try:
         client = docker.from_env(timeout=5)
     except DockerException:

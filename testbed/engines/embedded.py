@@ -82,7 +82,10 @@ class EmbeddedEngine:
             folder=REPOSITORY,
         )  # fmt: skip
         processes.wait_until(
-            lambda: not ports.is_free(place.ports.mqtt), what="The broker", seconds=_START_SECONDS, process=broker
+            lambda: not ports.is_free(place.ports.mqtt),
+            what="The broker",
+            seconds=_START_SECONDS,
+            process=broker,
         )
         return [broker, start_bridge(place, endpoints, names_publishers=True)]
 
@@ -97,4 +100,3 @@ def wait_for_aws(url: str, region: str, process: Process) -> None:
         return True
 
     processes.wait_until(answers, what=process.name, seconds=_START_SECONDS, process=process)
-

@@ -1,0 +1,160 @@
+"""One deployment for all end-to-end tests, on the target and engine that TARGET and ENGINE name.
+
+On a local target it is a deployment of its own (``DEPLOYMENT=e2e``), brought up here and taken down again;
+``E2E_KEEP=1`` leaves it up, for the next run to find. On AWS it is the one that `make up TARGET=aws` made.
+"""
+
+import os
+import re
+import ssl
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import paho.mqtt.client as mqtt
+import pytest
+
+from testbed import api, archive, lifecycle
+from testbed.deployment import Deployment, current
+from testbed.enrolment import Enrolment
+from testbed.settings import Settings
+
+# Generous: a slow machine must not fail a test, and a wait ends as soon as its condition holds.
+PATIENCE_SECONDS = 60.0
+
+
+@pytest.fixture(scope="session")
+def deployment() -> Iterator[Deployment]:
+    """What the tests run against."""
+    if os.environ.get("TARGET") == "aws":
+        yield current(Settings.from_environment())
+        return
+    with pytest.MonkeyPatch.context() as environment:
+        if not os.environ.get("DEPLOYMENT"):
+            environment.setenv("DEPLOYMENT", "e2e")
+        settings = Settings.from_environment()
+    up = lifecycle.up(settings, print, lambda _: True)
+    yield up
+    if os.environ.get("E2E_KEEP") != "1":
+        lifecycle.down(settings, print, lambda _: True)
+
+
+@pytest.fixture(scope="session")
+def enrolment(deployment: Deployment) -> Enrolment:
+    """Enrols stations there."""
+    return lifecycle.enrolment(deployment)
+
+
+@pytest.fixture
+def name(request: pytest.FixtureRequest) -> str:
+    """A station id that no other test and no earlier run has."""
+    words = re.sub(r"[^a-z0-9]+", "-", request.node.name.removeprefix("test_").lower()).strip("-")
+    return f"{words[:40].strip('-')}-{uuid.uuid4().hex[:6]}"
+
+
+class Station:
+    """A device: an MQTT connection with its own certificate."""
+
+    def __init__(self, deployment: Deployment, identity: str | None, client_id: str) -> None:
+        """Connect as ``client_id`` with the certificate of ``identity`` (None: without one)."""
+        self.id = client_id
+        self.reasons: list[Any] = []
+        self._connected, self._gone = threading.Event(), threading.Event()
+        context = ssl.create_default_context(cafile=str(deployment.server_ca))
+        if identity:
+            folder = deployment.certificates
+            context.load_cert_chain(folder / f"{identity}.crt", folder / f"{identity}.key")
+        self.client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id=client_id, clean_session=True)
+        self.client.tls_set_context(context)
+        self.client.on_connect = self._on_connect
+        self.client.on_disconnect = lambda *_: self._gone.set()
+        self.client.reconnect_delay_set(60, 60)  # a refused client must not come back by itself
+        try:
+            self.client.connect(deployment.mqtt_host, deployment.mqtt_port, keepalive=30)
+        except (OSError, ssl.SSLError):
+            self._gone.set()
+            return
+        self.client.loop_start()
+
+    def _on_connect(
+        self, _client: object, _data: object, _flags: object, reason: Any, _properties: object
+    ) -> None:
+        self.reasons.append(reason)
+        if reason.is_failure:
+            self._gone.set()
+        else:
+            self._connected.set()
+
+    def connected(self) -> bool:
+        """Whether the broker took it and it is still there, once that is decided."""
+        wait_for(lambda: self._connected.is_set() or self._gone.is_set())
+        return self._connected.is_set() and not self._gone.is_set()
+
+    def gone(self) -> bool:
+        """Whether the connection was refused or has ended."""
+        return self._gone.is_set()
+
+    def publish(self, payload: bytes, topic: str | None = None) -> None:
+        """Publish at QoS 1 and wait for the broker's acknowledgement."""
+        self.send(payload, topic).wait_for_publish(PATIENCE_SECONDS)
+
+    def send(self, payload: bytes, topic: str | None = None) -> mqtt.MQTTMessageInfo:
+        """Publish at QoS 1."""
+        return self.client.publish(topic or f"ev-swap/stations/{self.id}/telemetry", payload, qos=1)
+
+    def close(self) -> None:
+        """Disconnect as a client should."""
+        self.client.disconnect()
+        self.client.loop_stop()
+
+
+Connect = Callable[..., Station]
+
+
+@pytest.fixture
+def connect(deployment: Deployment, enrolment: Enrolment) -> Iterator[Connect]:
+    """``connect(station_id, client_id=None, certificate=True)``: enrol the station and connect it."""
+    opened: list[Station] = []
+    enrolled: list[str] = []
+
+    def open_connection(station: str, *, client_id: str | None = None, certificate: bool = True) -> Station:
+        enrolment.enrol([station])
+        enrolled.append(station)
+        connection = Station(deployment, station if certificate else None, client_id or station)
+        opened.append(connection)
+        return connection
+
+    yield open_connection
+    for connection in opened:
+        connection.close()
+    enrolment.remove(enrolled)
+
+
+def wait_for(condition: Callable[[], Any], *, seconds: float = PATIENCE_SECONDS) -> Any:
+    """Wait until ``condition()`` is true and return what it gave; its last value when the time is over."""
+    deadline = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value or time.monotonic() > deadline:
+            return value
+        time.sleep(0.1)
+
+
+def now() -> str:
+    """The current time as stations write it."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def station_in_api(deployment: Deployment, station: str) -> dict[str, Any] | None:
+    """The station as the REST API has it."""
+    status, document = api.get(deployment.api_url, f"/stations/{station}")
+    return document if status == 200 else None
+
+
+def archived(deployment: Deployment, station: str) -> list[dict[str, Any]]:
+    """Every archived message of a station."""
+    records = archive.records(deployment.client("s3"), deployment.outputs["telemetry_bucket_name"])
+    return [record for record in records if record["station_id"] == station]

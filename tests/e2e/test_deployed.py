@@ -1,0 +1,161 @@
+"""What is deployed is what terraform/ says, whichever provider applied it; and the seed's troubleshooting commands."""
+
+import json
+from typing import Any
+
+import pytest
+
+from testbed import lifecycle
+from testbed.authority import certificate_id
+from testbed.deployment import Deployment
+from testbed.engines.base import Place
+from testbed.enrolment import Enrolment
+from tests.e2e.conftest import Connect, now, station_in_api, wait_for
+
+
+@pytest.fixture
+def mapping(deployment: Deployment) -> dict[str, Any]:
+    """The event source mapping of the telemetry queue."""
+    found = deployment.client("lambda").list_event_source_mappings(
+        FunctionName=deployment.outputs["telemetry_function_name"]
+    )["EventSourceMappings"]
+    assert len(found) == 1
+    mapping: dict[str, Any] = found[0]
+    return mapping
+
+
+def test_the_archive_is_private_encrypted_and_ages_to_glacier(deployment: Deployment) -> None:
+    s3, bucket = deployment.client("s3"), deployment.outputs["telemetry_bucket_name"]
+    [encryption] = s3.get_bucket_encryption(Bucket=bucket)["ServerSideEncryptionConfiguration"]["Rules"]
+    assert encryption["ApplyServerSideEncryptionByDefault"]["SSEAlgorithm"] == "AES256"
+    [rule] = s3.get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]
+    assert rule["Status"] == "Enabled"
+    assert rule["Transitions"] == [{"Days": 90, "StorageClass": "GLACIER"}]
+    blocked = s3.get_public_access_block(Bucket=bucket)["PublicAccessBlockConfiguration"]
+    assert all(blocked.values())
+    [statement] = json.loads(s3.get_bucket_policy(Bucket=bucket)["Policy"])["Statement"]
+    assert statement["Effect"] == "Deny"
+    assert statement["Condition"]["Bool"]["aws:SecureTransport"] in ("false", ["false"])
+
+
+def test_the_table_is_encrypted_on_demand_and_recoverable(deployment: Deployment) -> None:
+    dynamodb, name = deployment.client("dynamodb"), deployment.outputs["stations_table_name"]
+    table = dynamodb.describe_table(TableName=name)["Table"]
+    assert table["BillingModeSummary"]["BillingMode"] == "PAY_PER_REQUEST"
+    assert table["SSEDescription"]["Status"] == "ENABLED"
+    recovery = dynamodb.describe_continuous_backups(TableName=name)["ContinuousBackupsDescription"]
+    assert recovery["PointInTimeRecoveryDescription"]["PointInTimeRecoveryStatus"] == "ENABLED"
+
+
+def test_one_bad_record_fails_alone_and_bursts_wait(mapping: dict[str, Any]) -> None:
+    assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert mapping["BatchSize"] == 1000
+    assert mapping["MaximumBatchingWindowInSeconds"] == 1
+    assert mapping["ScalingConfig"]["MaximumConcurrency"] >= 2
+
+
+def test_functions_run_on_the_wanted_runtime(deployment: Deployment) -> None:
+    variables = json.loads((deployment.path / "terraform" / "terraform.tfvars.json").read_text())
+    for function in ("telemetry_function_name", "api_function_name"):
+        found = deployment.client("lambda").get_function_configuration(
+            FunctionName=deployment.outputs[function]
+        )
+        assert found["Runtime"] == variables["lambda_runtime"]
+        assert found["Architectures"] == [variables["lambda_architecture"]]
+
+
+def test_queues_are_encrypted_and_give_up_after_five_tries(deployment: Deployment) -> None:
+    sqs = deployment.client("sqs")
+    for queue in ("telemetry_queue_url", "dead_letter_queue_url"):
+        attributes = sqs.get_queue_attributes(QueueUrl=deployment.outputs[queue], AttributeNames=["All"])[
+            "Attributes"
+        ]
+        assert attributes["SqsManagedSseEnabled"] == "true"
+        if queue == "telemetry_queue_url":
+            policy = json.loads(attributes["RedrivePolicy"])
+            assert int(policy["maxReceiveCount"]) == 5
+            assert policy["deadLetterTargetArn"].endswith("-telemetry-dlq")
+
+
+def test_logs_are_kept_for_seven_days(deployment: Deployment) -> None:
+    logs, prefix = deployment.client("logs"), f"ev-swap-{deployment.environment}"
+    groups = [
+        f"/aws/lambda/{prefix}-telemetry-handler",
+        f"/aws/lambda/{prefix}-api-handler",
+        f"/aws/apigateway/{prefix}-api",
+    ]
+    for group in groups:
+        [found] = logs.describe_log_groups(logGroupNamePrefix=group)["logGroups"]
+        assert found["retentionInDays"] == 7
+
+
+def test_alarms_and_dashboard_are_there(deployment: Deployment) -> None:
+    cloudwatch, prefix = deployment.client("cloudwatch"), f"ev-swap-{deployment.environment}"
+    alarms = {
+        alarm["AlarmName"]: alarm
+        for alarm in cloudwatch.describe_alarms(AlarmNamePrefix=prefix)["MetricAlarms"]
+    }
+    assert set(alarms) == {
+        f"{prefix}-dead-letters", f"{prefix}-queue-age", f"{prefix}-telemetry-handler-errors", f"{prefix}-api-handler-errors",
+    }  # fmt: skip
+    assert all(alarm["AlarmActions"] for alarm in alarms.values())
+    body = cloudwatch.get_dashboard(DashboardName=prefix)["DashboardBody"]
+    assert len(json.loads(body)["widgets"]) == 6
+
+
+def test_each_function_has_a_role_of_its_own_without_wildcards(deployment: Deployment) -> None:
+    iam, prefix = deployment.client("iam"), f"ev-swap-{deployment.environment}"
+    for role in ("telemetry-handler", "api-handler", "iot-rules"):
+        document = iam.get_role_policy(RoleName=f"{prefix}-{role}", PolicyName=role)["PolicyDocument"]
+        for statement in document["Statement"]:
+            actions, resources = statement["Action"], statement["Resource"]
+            for action in [actions] if isinstance(actions, str) else actions:
+                assert "*" not in action
+            for resource in [resources] if isinstance(resources, str) else resources:
+                assert resource != "*"
+
+
+def test_the_seeds_troubleshooting_commands_answer(
+    deployment: Deployment, enrolment: Enrolment, connect: Connect, name: str
+) -> None:
+    """describe-endpoint, describe-certificate, list-attached-policies, get-topic-rule, lambda invoke, logs."""
+    iot, lambda_ = deployment.client("iot"), deployment.client("lambda")
+    assert connect(name).connected()
+    assert iot.describe_endpoint(endpointType="iot:Data-ATS")["endpointAddress"]
+    identity = certificate_id((deployment.certificates / f"{name}.crt").read_bytes())
+    certificate = iot.describe_certificate(certificateId=identity)["certificateDescription"]
+    assert certificate["status"] == "ACTIVE"
+    policies = iot.list_attached_policies(target=certificate["certificateArn"])["policies"]
+    assert [policy["policyName"] for policy in policies] == [deployment.outputs["iot_policy_name"]]
+    rule = iot.get_topic_rule(ruleName=deployment.outputs["telemetry_rule_name"])["rule"]
+    assert rule["ruleDisabled"] is False
+    assert "sqs" in rule["errorAction"]
+
+    telemetry = {"station_id": name, "battery_available": 10, "timestamp": now()}
+    invoked = lambda_.invoke(
+        FunctionName=deployment.outputs["telemetry_function_name"], Payload=json.dumps(telemetry).encode()
+    )
+    assert "FunctionError" not in invoked
+    assert wait_for(lambda: station_in_api(deployment, name))
+    listed = lambda_.invoke(
+        FunctionName=deployment.outputs["api_function_name"],
+        Payload=json.dumps({"httpMethod": "GET", "path": "/stations"}).encode(),
+    )
+    assert json.loads(listed["Payload"].read())["statusCode"] == 200
+    group = f"/aws/lambda/{deployment.outputs['telemetry_function_name']}"
+    assert wait_for(
+        lambda: deployment.client("logs").filter_log_events(logGroupName=group, limit=1)["events"]
+    )
+
+
+def test_a_second_up_changes_nothing(deployment: Deployment, capsys: pytest.CaptureFixture[str]) -> None:
+    if deployment.target == "aws":
+        pytest.skip("on AWS a second `up` plans anew; a person reads that plan")
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("DEPLOYMENT", deployment.name)
+        environment.setenv("ENGINE", str(deployment.engine))
+        settings = lifecycle.Settings.from_environment()
+    again = lifecycle.up(settings, print, lambda _: True)
+    assert "Already up" in capsys.readouterr().out
+    assert again.processes == deployment.processes
+    assert isinstance(again.place, Place)
