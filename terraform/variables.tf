@@ -48,7 +48,7 @@ variable "tags" {
 variable "lambda_package_dir" {
   description = "Folder with telemetry_handler.zip and api_handler.zip, as `make package` builds them."
   type        = string
-  default     = "../.testbed/packages"
+  default     = "../.testbed/packages/aws"
 }
 
 variable "lambda_runtime" {
