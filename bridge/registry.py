@@ -88,7 +88,8 @@ class Registry:
         Raises:
             botocore.exceptions.BotoCoreError, ClientError: the control plane does not answer.
         """
-        found, options = [], {}
+        found: list[RuleDefinition] = []
+        options: Any = {}
         while True:
             page: Any = self._iot.list_topic_rules(**options)
             for listed in page.get("rules", []):

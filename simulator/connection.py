@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class Connection:
         self._acknowledged, self._lost = acknowledged, lost
         self._socket: Any = None
         self._closed = False
-        self._client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id=station_id, clean_session=True)
+        self._client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=station_id, clean_session=True)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.load_verify_locations(str(endpoint.ca))
         context.load_cert_chain(
@@ -86,7 +87,7 @@ class Connection:
             )
             self._socket = self._client.socket()
             if self._socket is None:
-                raise ConnectionResetError("the connection ended at once")
+                raise ConnectionResetError("the connection ended at once")  # noqa: TRY301  # as any other end
             self._loop.add_reader(self._socket, self._readable)
             self._register_write()
             async with asyncio.timeout(seconds):

@@ -162,7 +162,7 @@ class Fleet:
             await asyncio.sleep(1)
             try:
                 self.ledger.flush()
-            except Exception as error:  # noqa: BLE001  # raised by `run`, when everything has ended
+            except Exception as error:  # raised by `run`, when everything has ended
                 self.failure = error
                 self.stop()
             for device in self.devices:

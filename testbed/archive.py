@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 PREFIX = "telemetry/"
+_DECODER = msgspec.json.Decoder(dict[str, Any])
 
 
 def objects(s3: Any, bucket: str) -> Iterator[str]:
@@ -18,7 +19,11 @@ def objects(s3: Any, bucket: str) -> Iterator[str]:
 
 def records(s3: Any, bucket: str) -> Iterator[dict[str, Any]]:
     """Every archived message, duplicates included, one object in memory at a time."""
-    decoder = msgspec.json.Decoder(dict[str, Any])
     for key in objects(s3, bucket):
-        body = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
-        yield from decoder.decode_lines(gzip.decompress(body))
+        yield from read(s3, bucket, key)
+
+
+def read(s3: Any, bucket: str, key: str) -> list[dict[str, Any]]:
+    """The messages of one batch."""
+    body = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+    return _DECODER.decode_lines(gzip.decompress(body))

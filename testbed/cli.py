@@ -18,6 +18,7 @@ from rich.table import Table
 
 from testbed import api, archive, dead_letters, lifecycle, logs, simulation
 from testbed import audit as auditing
+from testbed import bench as benchmark
 from testbed.deployment import Deployment, current
 from testbed.errors import TestbedError
 from testbed.processes import last_line
@@ -199,6 +200,18 @@ def show_logs(
 ) -> None:
     """The logs of the functions and of the testbed's processes."""
     logs.show(current(Settings.from_environment()), _say, minutes=minutes, lines=lines)
+
+
+@app.command()
+def bench(
+    messages: Annotated[int, typer.Option(help="Messages of a burst.", min=100)] = 2000,
+    report: Annotated[Path | None, typer.Option(help="File for the figures as JSON.")] = None,
+) -> None:
+    """Latency and throughput, beside the emulator's own path in the same run."""
+    deployment = lifecycle.up(Settings.from_environment(), _say, _confirm)
+    benchmark.run(
+        deployment, _say, messages=messages, report=report or deployment.path / "bench" / "figures.json"
+    )
 
 
 @app.command()

@@ -16,10 +16,11 @@ import botocore
 from botocore.exceptions import BotoCoreError, ClientError
 
 from testbed import packaging, ports, terraform
+from testbed.airgap import provider
 from testbed.authority import Authority
 from testbed.deployment import Deployment
 from testbed.engines import choice
-from testbed.engines.base import Engine, Place, Ports
+from testbed.engines.base import Engine, Ports
 from testbed.enrolment import Enrolment
 from testbed.errors import TestbedError
 from testbed.paths import TERRAFORM, state_root
@@ -139,7 +140,7 @@ def _up_local(settings: Settings, say: Say) -> Deployment:
         if deployment.air_gapped:
             say(
                 "Terraform: its registry cannot be reached, so this applies a configuration derived for provider "
-                f"{terraform.provider.VERSION}; {len(workspace.dropped)} settings follow by the AWS API"
+                f"{provider.VERSION}; {len(workspace.dropped)} settings follow by the AWS API"
             )
         deployment.outputs = workspace.apply()
     outputs = deployment.outputs

@@ -95,7 +95,7 @@ def wait_until(
         try:
             if ready():
                 return
-        except Exception:  # noqa: BLE001, S110  # whatever it is, it is not ready yet
+        except Exception:  # noqa: S110  # whatever it is, it is not ready yet
             pass
         if process is not None and not process.alive():
             raise TestbedError(f"{process.name} died: {last_line(process.log)}", f"See {process.log}.")

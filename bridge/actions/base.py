@@ -3,7 +3,8 @@
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTTPClientError
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+from botocore.exceptions import ConnectionError as BotoConnectionError
 
 from bridge.messages import Failure, Outgoing
 
@@ -51,7 +52,7 @@ def failure(resource: str, error: Exception) -> Failure:
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         passing = code in _PASSING_CODES or status >= 500 or status == 429
         return Failure(resource, str(error), lasting=not passing)
-    unreachable = isinstance(error, (ConnectionError, HTTPClientError, OSError))
+    unreachable = isinstance(error, (BotoConnectionError, HTTPClientError, OSError))
     return Failure(
         resource,
         str(error),

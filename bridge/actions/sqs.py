@@ -34,7 +34,7 @@ class SqsAction:
         entries: Any = [{"Id": str(index), "MessageBody": body} for index, body in enumerate(bodies)]
         try:
             answer = self._sqs.send_message_batch(QueueUrl=self._queue_url, Entries=entries)
-        except Exception as error:  # noqa: BLE001  # every failure of the call is sorted by `failure`
+        except Exception as error:  # every failure of the call is sorted by `failure`
             return [failure(self._queue_url, error)] * len(batch)
         results: list[Failure | None] = [None] * len(batch)
         for failed in answer.get("Failed", []):

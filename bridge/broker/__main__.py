@@ -39,6 +39,7 @@ def main(
     context.verify_mode = ssl.CERT_REQUIRED
     # Tickets would let a deactivated certificate resume; and each costs a signature.
     context.num_tickets = 0
+    state_dir.mkdir(parents=True, exist_ok=True)
     trusted = (
         x509.load_pem_x509_certificate(trusted_certificate.read_bytes()).fingerprint(hashes.SHA256()).hex()
     )
@@ -52,7 +53,6 @@ def main(
 async def _serve(
     guard: RegistryGuard, state_dir: Path, required_client: str, host: str, port: int, context: ssl.SSLContext
 ) -> None:
-    state_dir.mkdir(parents=True, exist_ok=True)
     broker = Broker(guard, state_dir, required_client=required_client)
     server = await broker.serve(host, port, context)
     watcher = asyncio.create_task(guard.watch(broker.disconnect_certificates))

@@ -41,7 +41,7 @@ class RegistryGuard:
             await asyncio.sleep(_POLL_SECONDS)
             try:
                 inactive = await loop.run_in_executor(self._pool, self._registry.inactive_certificates)
-            except Exception as error:  # noqa: BLE001  # the control plane is away; new connections are refused
+            except Exception as error:  # the control plane is away; new connections are refused
                 log.warning("the registry does not answer: %s", error)
                 continue
             if inactive - known:

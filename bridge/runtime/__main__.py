@@ -107,7 +107,7 @@ def main(
             dispatcher.use(state.rules)
             session.subscribe(_filters(state.rules))
             state.loaded = True
-        except Exception as error:  # noqa: BLE001  # the control plane is away: the rules that we have go on
+        except Exception as error:  # the control plane is away: the rules that we have go on
             log.warning("registry_unreachable", error=str(error))
         if state.loaded and not connected:
             # Not before the rules are there: a message that no rule wants is acknowledged at once.
@@ -134,7 +134,7 @@ def _filters(rules: RuleSet) -> set[str]:
 
 def _serve_metrics(port: int, session: MqttSession, state: _State) -> ThreadingHTTPServer:
     class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:  # noqa: N802  # http.server's name
+        def do_GET(self) -> None:  # http.server's name
             if self.path == "/metrics":
                 self._answer(200, "text/plain; version=0.0.4", generate_latest(metrics.registry))
             elif self.path == "/health":

@@ -52,7 +52,9 @@ def load(definitions: list[RuleDefinition], services: Services, context: Context
         except (RuleSqlError, UnsupportedActionError, KeyError, ValueError) as error:
             refused[definition.name] = str(error)
             if before.refused.get(definition.name) != str(error):
-                log.error("rule_refused", rule=definition.name, reason=str(error), sql=definition.sql)
+                log.error(  # noqa: TRY400  # the reason says all
+                    "rule_refused", rule=definition.name, reason=str(error), sql=definition.sql
+                )
     return RuleSet(tuple(rules), refused)
 
 

@@ -10,6 +10,7 @@ from urllib.parse import unquote
 
 import paho.mqtt.client as mqtt
 import structlog
+from paho.mqtt.enums import CallbackAPIVersion
 
 from bridge.sql import Message
 
@@ -59,7 +60,7 @@ class MqttSession:
         self._lock = threading.Lock()
         self.connected = threading.Event()
         self._client = mqtt.Client(
-            mqtt.CallbackAPIVersion.VERSION2, client_id=client_id, clean_session=False, manual_ack=True
+            CallbackAPIVersion.VERSION2, client_id=client_id, clean_session=False, manual_ack=True
         )
         context = ssl.create_default_context(cafile=str(ca))
         context.load_cert_chain(certificate, key)
@@ -138,5 +139,5 @@ class MqttSession:
             if current:
                 client.ack(mid, qos)
 
-        message = Message(topic, received.payload, publisher, now_ms=int(time.time() * 1000))
+        message = Message(topic, bytes(received.payload), publisher, now_ms=int(time.time() * 1000))
         self._receive(message, acknowledge)

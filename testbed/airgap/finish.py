@@ -28,7 +28,7 @@ def finish(session: boto3.Session, endpoint: str | None, dropped: list[Json]) ->
 
 def _bucket_lifecycle(session: boto3.Session, endpoint: str | None, drop: Json) -> None:
     value = drop["value"]
-    rules = []
+    rules: list[Any] = []
     for rule in value["rule"]:
         rules.append({
             "ID": rule["id"],
@@ -49,7 +49,7 @@ def _bucket_lifecycle(session: boto3.Session, endpoint: str | None, drop: Json) 
 
 def _bucket_encryption(session: boto3.Session, endpoint: str | None, drop: Json) -> None:
     value = drop["value"]
-    rules = [
+    rules: list[Any] = [
         {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": default["sse_algorithm"]}}
         for rule in value["rule"]
         for default in rule["apply_server_side_encryption_by_default"]

@@ -49,7 +49,7 @@ def start_bridge(place: Place, endpoints: Endpoints, *, names_publishers: bool) 
     )  # fmt: skip
 
     def ready() -> bool:
-        with urllib.request.urlopen(f"http://127.0.0.1:{place.ports.metrics}/health", timeout=2) as answer:  # noqa: S310
+        with urllib.request.urlopen(f"http://127.0.0.1:{place.ports.metrics}/health", timeout=2) as answer:
             health = json.load(answer)
         return bool(health["connected"] and health["rules"])
 

@@ -35,7 +35,7 @@ def docker_answers() -> bool:
         return False
     try:
         return bool(client.ping())
-    except Exception:  # noqa: BLE001  # any failure of the daemon means: not that engine
+    except Exception:  # any failure of the daemon means: not that engine
         return False
     finally:
         client.close()

@@ -71,7 +71,8 @@ class EmbeddedEngine:
             "broker",
             [
                 sys.executable, "-m", "bridge.broker", "--port", str(place.ports.mqtt),
-                "--certificate", str(place.certificates / "server.crt"), "--key", str(place.certificates / "server.key"),
+                "--certificate", str(place.certificates / "server.crt"),
+                "--key", str(place.certificates / "server.key"),
                 "--client-ca", str(place.certificates / "authority" / "ca.crt"),
                 "--trusted-certificate", str(certificate), "--required-client", CLIENT_ID,
                 "--iot-endpoint-url", endpoints.iot, "--region", place.region,

@@ -9,7 +9,6 @@ from testbed import lifecycle
 from testbed.authority import certificate_id
 from testbed.deployment import Deployment
 from testbed.engines.base import Place
-from testbed.enrolment import Enrolment
 from tests.e2e.conftest import Connect, now, station_in_api, wait_for
 
 
@@ -116,7 +115,7 @@ def test_each_function_has_a_role_of_its_own_without_wildcards(deployment: Deplo
 
 
 def test_the_seeds_troubleshooting_commands_answer(
-    deployment: Deployment, enrolment: Enrolment, connect: Connect, name: str
+    deployment: Deployment, connect: Connect, name: str
 ) -> None:
     """describe-endpoint, describe-certificate, list-attached-policies, get-topic-rule, lambda invoke, logs."""
     iot, lambda_ = deployment.client("iot"), deployment.client("lambda")

@@ -35,7 +35,7 @@ def test_a_station_cannot_connect_as_another(connect: Connect, name: str) -> Non
 
 
 def test_a_deactivated_certificate_is_refused_within_seconds(
-    deployment: Deployment, connect: Connect, enrolment: Enrolment, name: str
+    connect: Connect, enrolment: Enrolment, name: str
 ) -> None:
     station = connect(name)
     assert station.connected()
