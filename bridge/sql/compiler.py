@@ -324,7 +324,7 @@ class Compiler:
         return self.variables[name]
 
     def _negative(self, tree: Node) -> Evaluator:
-        value = self.expression(tree.children[0])
+        value = self.expression(tree.children[1])
         return _fold(lambda scope: negate(value(scope)), value)
 
     def _binary(self, tree: Node) -> Evaluator:

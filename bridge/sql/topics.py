@@ -7,6 +7,10 @@ from collections.abc import Callable
 
 BASIC_INGEST = "$aws/rules/"
 
+# `a/#` covers `a` by MQTT 3.1.1 (4.7.1.2), and so it is in the brokers below the bridge. AWS's topics.md says that
+# `sensor/#` does not receive what is published to `sensor`: set this to False for that.
+HASH_COVERS_PARENT = True
+
 
 def filter_fault(topic_filter: str) -> str | None:
     """Why a topic filter is not one, or None."""
@@ -35,7 +39,8 @@ def matcher(topic_filter: str) -> Callable[[str], bool]:
     pattern = "(?!\\$)" if levels[0] in {"#", "+"} else ""
     for place, level in enumerate(levels):
         if level == "#":
-            pattern += "(?:/.*)?" if place else ".*"
+            below = "(?:/.*)?" if HASH_COVERS_PARENT else "/.*"
+            pattern += below if place else ".*"
             break
         pattern += ("/" if place else "") + ("[^/]*" if level == "+" else re.escape(level))
     compiled = re.compile(pattern, re.DOTALL)

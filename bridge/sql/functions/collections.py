@@ -46,9 +46,14 @@ def _transform(mode: Value, attributes: Value, elements: Value) -> Value:
     return [{**element, **attributes} for element in elements]
 
 
+def _get_or_default(value: Value, default: Value = UNDEFINED) -> Value:
+    return default if value is None or value is UNDEFINED else value
+
+
 FUNCTIONS = {
     "concat": Function(_concat, 0, None),
     "get": Function(get, 2, 2),
+    "get_or_default": Function(_get_or_default, 1, 2, since_2016=True),
     "isnull": Function(lambda value: value is None, 1, 1),
     "isundefined": Function(lambda value: value is UNDEFINED, 1, 1, since_2016=True),
     "transform": Function(_transform, 3, 3, since_2016=True),
