@@ -51,6 +51,7 @@ def test_a_retried_batch_overwrites_itself_with_the_same_bytes(cloud: Cloud) -> 
     cloud.invoke(event)
     assert list(cloud.archive()) == [key]
     assert cloud.body(key) == before
+    assert before[4:8] == bytes(4), "gzip's time of writing must not be in it"
 
 
 def test_the_newest_message_replaces_all_that_an_older_one_showed(cloud: Cloud) -> None:
@@ -80,6 +81,21 @@ def test_the_table_only_moves_forward(cloud: Cloud) -> None:
         assert item is not None
         assert item["message_id"] == "c", order
     assert sorted(cloud.archived_ids()) == sorted("abcz" * 24)
+
+
+def test_equal_times_and_sequences_end_in_one_state(cloud: Cloud) -> None:
+    """Where (timestamp, sequence) cannot tell which is newer, every order of delivery ends the same."""
+    contents = [payload(message_id=name, battery_available=n) for n, name in enumerate("abc")]
+    shown = set()
+    for number, order in enumerate(itertools.permutations(contents)):
+        station = f"station-{number}"
+        for content in order:
+            body = envelope(content.replace(b'"station-01"', f'"{station}"'.encode()), station)
+            assert cloud.failed(sqs_event(body)) == set()
+        item = cloud.item(station)
+        assert item is not None
+        shown.add(item["message_id"])
+    assert shown == {"c"}
 
 
 def test_presence_and_telemetry_do_not_overwrite_each_other(cloud: Cloud) -> None:
