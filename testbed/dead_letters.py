@@ -1,7 +1,6 @@
 """Reads the dead-letter queue without taking anything from it."""
 
 import base64
-import binascii
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -76,7 +75,7 @@ def parse(message: dict[str, Any]) -> DeadLetter:
         reason, encoded = "max_receives_exceeded", document.get("payload_base64", "")
     try:
         payload = base64.b64decode(encoded or "", validate=True)
-    except (binascii.Error, TypeError):
+    except (ValueError, TypeError):  # not base64, or no text at all
         payload = b""
     return DeadLetter(
         reason, _message_id(payload), payload, body, message["ReceiptHandle"], message["MessageId"]

@@ -1,0 +1,61 @@
+"""The command line: an error is one line with its remedy."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from testbed.paths import REPOSITORY
+
+# Every message that a user may meet first, and a word of its remedy.
+CASES = [
+    ({"TARGET": "moon"}, ["status"], "TARGET=moon is unknown", "TARGET=local"),
+    ({"ENGINE": "steam"}, ["up"], "ENGINE=steam is unknown", "ENGINE=embedded"),
+    ({"AWS_PORT": "99999"}, ["up"], "AWS_PORT=99999 is not a port", "65535"),
+    ({}, ["status"], "Nothing is up", "make up"),
+    ({}, ["audit"], "Nothing is up", "make up"),
+    ({}, ["simulate"], "Nothing is up", "make up"),
+    ({"TARGET": "aws"}, ["up"], "No usable AWS credentials", "aws configure"),
+]
+
+
+def command(arguments: list[str], home: Path, **environment: str) -> "subprocess.CompletedProcess[str]":
+    clean = {
+        name: value for name, value in os.environ.items() if not name.startswith("AWS_") and name != "ENGINE"
+    }
+    nowhere = {
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    }
+    return subprocess.run(
+        [sys.executable, "-m", "testbed", *arguments],
+        cwd=REPOSITORY, env=clean | nowhere | {"TESTBED_HOME": str(home), "NO_COLOR": "1"} | environment,
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("environment", "arguments", "problem", "remedy"), CASES)
+def test_an_error_is_one_line_with_its_remedy(
+    environment: dict[str, str], arguments: list[str], problem: str, remedy: str, tmp_path: Path
+) -> None:
+    done = command(arguments, tmp_path, **environment)
+    assert done.returncode == 1
+    assert problem in done.stderr
+    assert remedy in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) <= 2
+
+
+def test_debug_shows_where_it_came_from(tmp_path: Path) -> None:
+    done = command(["--debug", "status"], tmp_path)
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+
+
+def test_down_is_harmless_where_nothing_is_up(tmp_path: Path) -> None:
+    done = command(["down"], tmp_path)
+    assert done.returncode == 0
+    assert "Nothing is up" in done.stdout

@@ -1,0 +1,60 @@
+"""Processes are started, found again and stopped by their own id."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from testbed import ports, processes
+from testbed.errors import TestbedError
+from testbed.processes import Process
+
+
+def start(folder: Path, code: str) -> Process:
+    return processes.start(
+        "child", [sys.executable, "-c", code], log=folder / "child.log", environment={}, folder=folder
+    )
+
+
+def test_a_process_that_died_is_named_with_its_last_words(tmp_path: Path) -> None:
+    child = start(tmp_path, "import sys; sys.exit('the disk is on fire')")
+    with pytest.raises(TestbedError, match="child died: the disk is on fire"):
+        processes.wait_until(lambda: False, what="it", seconds=30, process=child)
+
+
+def test_stop_ends_it_and_its_children(tmp_path: Path) -> None:
+    child = start(
+        tmp_path,
+        "import subprocess, sys, time; p = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)']);"
+        "print(p.pid, flush=True); time.sleep(600)",
+    )
+    processes.wait_until(lambda: (tmp_path / "child.log").read_text().strip() != "", what="it", seconds=30)
+    import psutil
+
+    grandchild = int((tmp_path / "child.log").read_text())
+    child.stop(kill=True)
+    assert not child.alive()
+    assert not psutil.pid_exists(grandchild) or psutil.Process(grandchild).status() == psutil.STATUS_ZOMBIE
+
+
+def test_another_process_with_the_same_id_is_left_alone(tmp_path: Path) -> None:
+    child = start(tmp_path, "import time; time.sleep(600)")
+    try:
+        stranger = Process(child.name, child.pid, child.started_at - 1000, child.log)
+        assert not stranger.alive()
+        stranger.stop(kill=True)
+        assert child.alive()
+    finally:
+        child.stop(kill=True)
+
+
+def test_a_taken_port_is_said_with_the_way_out() -> None:
+    import socket
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(TestbedError, match=f"Port {port}.*another program") as error:
+            ports.choose(port, variable="AWS_PORT", what="the AWS APIs")
+        assert "make up AWS_PORT=" in error.value.remedy
