@@ -27,7 +27,7 @@ def _commands() -> None:
 
 
 @app.command("eval")
-def evaluate_rule(  # noqa: PLR0917 - typer's options
+def evaluate_rule(
     sql: Annotated[str, typer.Option("--sql", help="The rule's SQL statement.")],
     topic: Annotated[str, typer.Option("--topic", help="The topic that the message was published to.")],
     payload: Annotated[

@@ -1,4 +1,4 @@
-"""Messages a second through the rule SQL engine, one process, no network: `.venv/bin/python scripts/bench_rule_sql.py`."""
+"""Messages a second through the rule SQL engine, in one process: `.venv/bin/python scripts/bench_rule_sql.py`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from bridge import Message, compile_rule  # noqa: E402
+from bridge import Message, compile_rule
 
 RULES = {
     "envelope": "SELECT encode(*, 'base64') AS payload_base64, topic() AS topic, clientid() AS client_id,"

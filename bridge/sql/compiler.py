@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 Evaluator = Callable[[Scope], Value]
 Node = Any  # a lark Tree or Token: the walk below knows which by the grammar
 
+# What needs no conversion on its way out, which is nearly everything.
+_AS_IS: Final = frozenset({str, int, bool, dict, list, type(None)})
 _MAX_VARIABLES: Final = 10
 _MAX_VARIABLE_NAME: Final = 64
 _MAX_INT_DIGITS: Final = 34
@@ -143,13 +145,12 @@ class Compiler:
 
     def _once(self, name: str, value: Evaluator) -> Evaluator:
         def variable(scope: Scope) -> Value:
-            known = scope.variables
-            if known is None:
-                known = scope.variables = {}
-            if name not in known:
-                result = self.plain(value(scope))
-                known[name] = UNDEFINED if type(result) is bytes else result
-            return known[name]
+            # of the message, also where a nested SELECT asks
+            root = scope.root or scope
+            if name not in root.variables:
+                result = self.plain(value(root))
+                root.variables[name] = UNDEFINED if type(result) is bytes else result
+            return root.variables[name]
 
         return variable
 
@@ -195,7 +196,9 @@ class Compiler:
             out = {}
             for name, value in fields:
                 result = value(scope)
-                if result is not UNDEFINED:
+                if type(result) in _AS_IS:
+                    out[name] = result
+                elif result is not UNDEFINED:
                     out[name] = plain_value(_attached(result))
             return out
 

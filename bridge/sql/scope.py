@@ -7,7 +7,7 @@ import uuid
 from dataclasses import dataclass
 from typing import Final
 
-from bridge.sql.topics import basic_ingest
+from bridge.sql.topics import BASIC_INGEST, basic_ingest
 from bridge.sql.values import UNDEFINED, Value, loads
 
 SQL_VERSIONS: Final = ("2016-03-23", "2015-10-08", "beta")
@@ -54,19 +54,32 @@ class Scope:
     once.
     """
 
-    __slots__ = ("_now", "_trace", "account_id", "message", "row", "topic", "variables", "whole_as_int")
+    __slots__ = (
+        "_now",
+        "_trace",
+        "account_id",
+        "message",
+        "root",
+        "row",
+        "topic",
+        "variables",
+        "whole_as_int",
+    )
 
     def __init__(self, message: Message, account_id: str, whole_as_int: bool) -> None:
         self.message = message
         self.account_id = account_id
         self.whole_as_int = whole_as_int
         topic = message.topic
-        if topic.startswith("$aws/rules/"):
+        if topic.startswith(BASIC_INGEST):
             ingest = basic_ingest(topic)
             topic = ingest[1] if ingest else topic
         self.topic = topic
+        self.root: Scope | None = (
+            None  # not itself: a cycle would leave every message to the garbage collector
+        )
         self.row: Value = UNREAD
-        self.variables: dict[str, Value] | None = None
+        self.variables: dict[str, Value] = {}
         self._now = message.now_ms
         self._trace = message.trace_id
 
@@ -75,12 +88,9 @@ class Scope:
         inner = Scope.__new__(Scope)
         inner.message = self.message
         inner.account_id = self.account_id
-        inner.whole_as_int = self.whole_as_int
         inner.topic = self.topic
+        inner.root = self.root or self
         inner.row = row
-        inner.variables = self.variables
-        inner._now = self.now()
-        inner._trace = self._trace
         return inner
 
     def read(self) -> Value:
@@ -95,17 +105,19 @@ class Scope:
 
     def now(self) -> int:
         """Epoch milliseconds; the same throughout the evaluation."""
-        if self._now is None:
-            self._now = time.time_ns() // 1_000_000
-        return self._now
+        root = self.root or self
+        if root._now is None:
+            root._now = time.time_ns() // 1_000_000
+        return root._now
 
     def trace(self) -> Value:
         """The trace id: given, or made up once for a message that came over MQTT."""
-        if self._trace is None:
-            if self.message.client_id is None:
+        root = self.root or self
+        if root._trace is None:
+            if root.message.client_id is None:
                 return UNDEFINED
-            self._trace = str(uuid.uuid4())
-        return self._trace
+            root._trace = str(uuid.uuid4())
+        return root._trace
 
 
 class _Unread:

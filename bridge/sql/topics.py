@@ -43,8 +43,8 @@ def matcher(topic_filter: str) -> Callable[[str], bool]:
             pattern += below if place else ".*"
             break
         pattern += ("/" if place else "") + ("[^/]*" if level == "+" else re.escape(level))
-    compiled = re.compile(pattern, re.DOTALL)
-    return lambda topic: compiled.fullmatch(topic) is not None
+    fullmatch = re.compile(pattern, re.DOTALL).fullmatch
+    return lambda topic: fullmatch(topic) is not None
 
 
 def basic_ingest(topic: str) -> tuple[str, str] | None:

@@ -300,6 +300,7 @@ rule("set", "SET @a = 80 SELECT * FROM 'x' WHERE temp_fahrenheit > @a", _F, NOT_
 rule("set", "SET @o = {'name': 'x'} SELECT @o.name FROM 'x'", _F, {"name": "x"}, "x")
 rule("set", "SET @p = encode(*, 'base64') SELECT @p AS raw_data FROM 'x'", b"\xff\x00", {"raw_data": "/wA="}, "x")
 rule("set", "SET @min = 10 SELECT (SELECT v FROM e WHERE v > @min) AS x FROM 'x'", _E, {"x": [{"v": 22.5}, {"v": 135}]}, "x")
+rule("set", "SET @min = limits.low SELECT (SELECT v FROM e WHERE v > @min) AS x FROM 'x'", {**_E, "limits": {"low": 100}}, {"x": [{"v": 135}]}, "x")
 rule("set", "SELECT @a FROM 'x'", _F, Refused("not set"), "x")
 rule("set", "SET @a = @b, @b = 1 SELECT @a FROM 'x'", _F, Refused("not set"), "x")
 rule("set", "SET @a = 1, @a = 2 SELECT @a FROM 'x'", _F, Refused("set twice"), "x")
@@ -399,7 +400,7 @@ expressions("functions", [
     ("cast(0 as Boolean)", False), ("cast(5 as bool)", True), ("cast(0.0 as boolean)", False), ("cast(-2.5 as boolean)", True), ("cast(t as boolean)", True), ("cast('TRUE' as boolean)", True), ("cast('False' as bool)", False), ("cast('yes' as boolean)", U), ("cast('1' as boolean)", U), ("cast(a as boolean)", U), ("cast(o as bool)", U), ("cast(z as boolean)", U), ("cast(u as bool)", U),
     ("cast(7 as String)", "7"), ("cast(d as Nvarchar)", "2.5"), ("cast(t as Text)", "true"), ("cast('a' as Ntext)", "a"), ("cast(a as varchar)", "[1,2,3]"), ("cast(o.in as string)", '{"deep":1}'), ("cast(z as string)", U), ("cast(u as string)", U), ("cast(1 as date)", Refused("no type date")),
 ])
-expressions("functions", [("cast(7 as decimal)", Refused("2016-03-23")), ("cast(7 as bool)", Refused("2016-03-23")), ("sql_version()", "2015-10-08"), ("length(s)", Refused("2016-03-23")), ("abs(-5)", 5), ("w", 10.0)], version="2015-10-08")
+expressions("functions", [("cast(7 as decimal)", Refused("2016-03-23")), ("cast(7 as bool)", Refused("2016-03-23")), ("sql_version()", "2015-10-08"), ("length(s)", Refused("2016-03-23")), ("abs(-5)", 5), ("w", 10.0), ("i IN (1, 7)", True), ("i / 2", 3), ("w / 4", 2.5)], version="2015-10-08")
 
 # functions of the message
 _THING = "things/myThings/thingOne"
