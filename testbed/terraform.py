@@ -17,8 +17,7 @@ from typing import Any
 import boto3
 
 from testbed.airgap import provider, tf_cmd
-from testbed.airgap.derive import DROPPED_OUTPUT, derive
-from testbed.airgap.finish import finish
+from testbed.airgap.finish import DROPPED_OUTPUT, finish
 from testbed.airgap.iot_proxy import iot_proxy
 from testbed.errors import TestbedError
 from testbed.paths import REPOSITORY, TERRAFORM, state_root
@@ -127,6 +126,9 @@ class Workspace:
         for stale in (*self.folder.glob("*.tf"), self.folder / "main.tf.json"):
             stale.unlink(missing_ok=True)
         if self.air_gapped:
+            # It reads HCL, which takes a parser a while to start.
+            from testbed.airgap.derive import derive  # noqa: PLC0415
+
             environment = self._environment(None)
             schema = provider.schema(self.terraform, self.folder / "schema", environment)
             configuration, self.dropped = derive(TERRAFORM, schema)

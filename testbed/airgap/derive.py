@@ -14,10 +14,8 @@ import hcl2
 from hcl2 import SerializationOptions
 
 from testbed.airgap import provider
-from testbed.airgap.finish import FINISHERS
+from testbed.airgap.finish import DROPPED_OUTPUT, FINISHERS
 from testbed.errors import TestbedError
-
-DROPPED_OUTPUT = "air_gapped_dropped"
 
 # Arguments that every resource may have: Terraform's own, in no provider's schema.
 _META = {"count", "for_each", "depends_on", "lifecycle", "provider"}

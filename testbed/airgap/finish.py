@@ -7,6 +7,9 @@ import boto3
 
 from testbed.errors import TestbedError
 
+# The Terraform output that carries what was dropped.
+DROPPED_OUTPUT = "air_gapped_dropped"
+
 Json = dict[str, Any]
 Finisher = Callable[[boto3.Session, str | None, Json], None]
 

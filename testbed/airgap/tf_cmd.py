@@ -8,8 +8,6 @@ import os
 import sys
 from pathlib import Path
 
-from testbed.airgap.derive import provider_block
-
 # Given by testbed.terraform.
 TERRAFORM_VARIABLE = "TESTBED_TERRAFORM"
 SCHEMA_VARIABLE = "TESTBED_PROVIDER_SCHEMA"
@@ -19,6 +17,9 @@ _OVERRIDE = Path("localstack_providers_override.tf")
 def main() -> None:
     """Become Terraform, with our arguments."""
     if _OVERRIDE.is_file():
+        # tflocal runs this for `version`, too, where there is nothing to fit.
+        from testbed.airgap.derive import provider_block  # noqa: PLC0415
+
         schema = json.loads(Path(os.environ[SCHEMA_VARIABLE]).read_text())
         _OVERRIDE.write_text(provider_block(_OVERRIDE.read_text(), schema))
     terraform = os.environ[TERRAFORM_VARIABLE]

@@ -3,9 +3,6 @@
 import os
 from pathlib import Path
 
-import docker
-from docker.errors import DockerException
-
 from testbed.engines.base import Engine
 from testbed.engines.embedded import EmbeddedEngine
 from testbed.errors import TestbedError
@@ -29,6 +26,10 @@ def docker_answers() -> bool:
     """Whether a Docker daemon can be used from here."""
     if not os.environ.get("DOCKER_HOST") and not Path("/var/run/docker.sock").exists():
         return False
+    # Heavy to import, and not there to be used on most machines.
+    import docker  # noqa: PLC0415
+    from docker.errors import DockerException  # noqa: PLC0415
+
     try:
         client = docker.from_env(timeout=5)
     except DockerException:

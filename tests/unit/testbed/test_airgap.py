@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from testbed.airgap import provider
-from testbed.airgap.derive import DROPPED_OUTPUT, derive, provider_block
+from testbed.airgap.derive import derive, provider_block
+from testbed.airgap.finish import DROPPED_OUTPUT
 from testbed.errors import TestbedError
 
 SCHEMA: dict[str, Any] = {

@@ -36,4 +36,5 @@ def test_a_certificates_id_is_that_of_aws_iot(tmp_path: Path) -> None:
     import hashlib
 
     pair = Authority.load_or_create(tmp_path, name="fleet").client("a")
+    der = ssl.PEM_cert_to_DER_cert(pair.certificate.decode())
     assert certificate_id(pair.certificate) == hashlib.sha256(der).hexdigest()
