@@ -1,4 +1,4 @@
-"""Messages a second through the rule SQL engine, in one process: `.venv/bin/python scripts/bench_rule_sql.py`."""
+"""Messages a CPU second through the rule SQL engine: `.venv/bin/python scripts/bench_rule_sql.py`."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ SECONDS = 1.0
 def main() -> None:
     for name, sql in RULES.items():
         rule = compile_rule(sql)
-        done, started = 0, time.perf_counter()
-        while time.perf_counter() - started < SECONDS:
+        done, started = 0, time.process_time()
+        while time.process_time() - started < SECONDS:
             for _ in range(1000):
                 rule.matches(TOPIC)
                 rule.evaluate(Message(TOPIC, PAYLOAD, "station-01"))
             done += 1000
-        print(f"{name:16}{done / (time.perf_counter() - started):12,.0f} messages/s")
+        print(f"{name:16}{done / (time.process_time() - started):12,.0f} messages per CPU second")
 
 
 if __name__ == "__main__":
