@@ -15,7 +15,7 @@ if not os.environ.get("STATIONS_TABLE"):
     raise RuntimeError("the environment variable STATIONS_TABLE is not set: terraform/lambda.tf does it")
 
 logger = Logger()
-# botocore and not boto3, which adds 100 ms of imports. Two attempts fit into the function's 10 seconds.
+# Two attempts fit into the function's 10 seconds.
 _client: Any = botocore.session.get_session().create_client(
     "dynamodb",
     config=Config(

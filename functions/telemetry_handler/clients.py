@@ -1,6 +1,6 @@
 """AWS clients, made once in a process.
 
-botocore and not boto3: boto3 adds 100 ms of imports for an interface that is not used here.
+botocore, as nothing of what boto3 adds to it is used here.
 """
 
 import functools

@@ -138,7 +138,7 @@ def test_imports_stay_in_budget(cloud: Cloud, aws_emulator: AwsEmulator, module:
     modules = ran(module, environment(cloud, aws_emulator)).modules
     powertools = "aws_lambda_powertools"
     dear = {
-        "boto3", "pydantic", "requests", "s3transfer", "aws_xray_sdk", f"{powertools}.event_handler",
+        "pydantic", "requests", "aws_xray_sdk", f"{powertools}.event_handler",
         f"{powertools}.utilities.parser", f"{powertools}.utilities.batch",
     }  # fmt: skip
     assert modules & dear == set()
