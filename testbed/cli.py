@@ -19,6 +19,7 @@ from rich.table import Table
 from testbed import api, archive, dead_letters, lifecycle, logs, simulation
 from testbed import audit as auditing
 from testbed import bench as benchmark
+from testbed import cost as costing
 from testbed.deployment import Deployment, current
 from testbed.errors import TestbedError
 from testbed.processes import last_line
@@ -200,6 +201,41 @@ def show_logs(
 ) -> None:
     """The logs of the functions and of the testbed's processes."""
     logs.show(current(Settings.from_environment()), _say, minutes=minutes, lines=lines)
+
+
+@app.command()
+def cost(
+    stations: Annotated[int, typer.Option(help="How many stations.", min=1)] = 1000,
+    interval: Annotated[float, typer.Option(help="Seconds between two messages of a station.")] = 5,
+    window: Annotated[float, typer.Option(help="Seconds that a batch may wait to fill.")] = 5,
+    basic_ingest: Annotated[bool, typer.Option(help="Stations publish straight to the rule.")] = True,
+) -> None:
+    """What a network of stations costs on AWS, beside the seed's design counted the same way."""
+    workload = costing.Workload(stations, interval, window, basic_ingest=basic_ingest)
+    table = Table(title=f"{stations} stations, a message every {interval:g} s, batches of {window:g} s")
+    for heading in ("service", "what", "$ a million messages", "$ a month"):
+        table.add_column(heading, justify="right" if heading.startswith("$") else "left")
+    millions = workload.messages_a_month / 1e6
+    for title, lines in (
+        ("this design", costing.bill(workload)),
+        ("the seed's design", costing.seed_bill(workload)),
+    ):
+        for line in lines:
+            table.add_row(
+                line.service, line.what, f"{line.usd_a_million:.3f}", f"{line.usd_a_million * millions:,.2f}"
+            )
+        whole = costing.total(lines)
+        table.add_row(
+            "[bold]total",
+            f"[bold]{title}",
+            f"[bold]{whole:.2f}",
+            f"[bold]{whole * millions:,.2f}",
+            end_section=True,
+        )
+    out.print(table)
+    _say(
+        f"{millions:,.1f} million messages a month. Prices: testbed/prices.json, with their date and sources."
+    )
 
 
 @app.command()

@@ -1,0 +1,107 @@
+"""What a network costs on AWS: counts of billed things a message, times AWS's list prices.
+
+The counts follow from the design and from how each service bills; what is assumed is named beside it. The
+seed's design (one Lambda call and one S3 PUT for every message) is counted the same way.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+_PRICES = Path(__file__).parent / "prices.json"
+
+SECONDS_A_MONTH = 30 * 24 * 3600
+MINUTES_A_MONTH = 30 * 24 * 60
+
+# SQS hands out and deletes at most ten messages a request.
+_SQS_BATCH = 10
+# Lambda polls a queue with five pollers at first, each filling batches of its own
+# (https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-scaling.html).
+_POLLERS = 5
+# Assumed, of a batch of hundreds on arm64 with 512 MB: 50 ms for the PUT, and updates of 5 ms on ten threads.
+_MEMORY_GB = 0.5
+_BATCH_SECONDS, _UPDATE_SECONDS, _THREADS = 0.05, 0.005, 10
+# Assumed: a telemetry message compresses to so many bytes in its batch; and a batch logs so many.
+_ARCHIVED_BYTES, _LOG_BYTES_A_BATCH = 90, 1500
+# Assumed of the seed: 128 MB on x86 for 100 ms a message; Lambda's own three lines and two of its own;
+# and an archived object of its own is not compressed.
+_SEED_MEMORY_GB, _SEED_SECONDS, _SEED_LOG_BYTES, _SEED_ARCHIVED_BYTES = 0.125, 0.1, 1000, 350
+
+
+@dataclass(frozen=True)
+class Workload:
+    """A network: ``interval`` in seconds between two messages of a station, ``window`` seconds of batching."""
+
+    stations: int
+    interval: float
+    window: float = 5.0
+    batch_size: int = 1000
+    basic_ingest: bool = True
+
+    @property
+    def messages_a_month(self) -> float:
+        """Telemetry messages in 30 days."""
+        return self.stations * SECONDS_A_MONTH / self.interval
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of the bill: dollars a million messages."""
+
+    service: str
+    what: str
+    usd_a_million: float
+
+
+def prices() -> dict[str, float]:
+    """AWS's list prices in dollars, by name; their date and sources are in prices.json."""
+    return {name: entry["usd"] for name, entry in json.loads(_PRICES.read_text())["prices"].items()}
+
+
+def bill(workload: Workload) -> list[Line]:
+    """This design's bill for a million messages."""
+    price = prices()
+    rate = workload.stations / workload.interval
+    batch = max(1.0, min(workload.batch_size, rate * max(workload.window, 0.2) / _POLLERS))
+    # Within a batch each station is written once: it saves only where a station speaks more often than that.
+    writes = min(batch, workload.stations)
+    seconds = _BATCH_SECONDS + writes * _UPDATE_SECONDS / _THREADS
+    minutes_a_message = workload.interval / 60
+    million = 1_000_000
+    lines = [
+        ("IoT Core", "connected minutes", minutes_a_message * price["iot_connection_minute"]),
+        ("IoT Core", "messages" + (" (Basic Ingest: none)" if workload.basic_ingest else ""),
+         0.0 if workload.basic_ingest else price["iot_message"]),
+        ("IoT Core", "rule and action", price["iot_rule"] + price["iot_action"]),
+        ("SQS", "send, and receive and delete by ten", (1 + 2 / _SQS_BATCH) * price["sqs_request"]),
+        ("Lambda", f"a call for {batch:.0f} messages",
+         (price["lambda_request"] + seconds * _MEMORY_GB * price["lambda_gb_second_arm"]) / batch),
+        ("DynamoDB", "a write a station and batch", writes / batch * price["dynamodb_write"]),
+        ("S3", f"a PUT for {batch:.0f} messages", price["s3_put"] / batch),
+        ("S3", "a month of storage", _ARCHIVED_BYTES / 1e9 * price["s3_gb_month"]),
+        ("CloudWatch", "logs", _LOG_BYTES_A_BATCH / batch / 1e9 * price["logs_gb"]),
+    ]  # fmt: skip
+    return [Line(service, what, million * usd) for service, what, usd in lines]
+
+
+def seed_bill(workload: Workload) -> list[Line]:
+    """The seed's design for a million messages: rule -> Lambda, one PUT and one write each."""
+    price = prices()
+    million = 1_000_000
+    lines = [
+        ("IoT Core", "connected minutes", workload.interval / 60 * price["iot_connection_minute"]),
+        ("IoT Core", "messages", price["iot_message"]),
+        ("IoT Core", "rule and action", price["iot_rule"] + price["iot_action"]),
+        ("Lambda", "a call a message",
+         price["lambda_request"] + _SEED_SECONDS * _SEED_MEMORY_GB * price["lambda_gb_second_x86"]),
+        ("DynamoDB", "a write a message", price["dynamodb_write"]),
+        ("S3", "a PUT a message", price["s3_put"]),
+        ("S3", "a month of storage", _SEED_ARCHIVED_BYTES / 1e9 * price["s3_gb_month"]),
+        ("CloudWatch", "logs", _SEED_LOG_BYTES / 1e9 * price["logs_gb"]),
+    ]  # fmt: skip
+    return [Line(service, what, million * usd) for service, what, usd in lines]
+
+
+def total(lines: list[Line]) -> float:
+    """Dollars a million messages."""
+    return sum(line.usd_a_million for line in lines)

@@ -1,0 +1,28 @@
+"""The bill keeps to its goal, and to its ratio to the seed's design."""
+
+from testbed import cost
+from testbed.cost import Workload
+
+GOAL = Workload(stations=1000, interval=5, window=5)
+
+
+def test_a_million_messages_cost_at_most_a_dollar_sixty() -> None:
+    """At 1,000 stations, every 5 s, fresh within 5 s."""
+    assert cost.total(cost.bill(GOAL)) <= 1.60
+
+
+def test_the_seeds_design_costs_several_times_that() -> None:
+    assert cost.total(cost.seed_bill(GOAL)) / cost.total(cost.bill(GOAL)) > 4
+
+
+def test_twenty_stations_every_five_seconds_are_ten_million_messages_a_month() -> None:
+    """The seed's table says 100,000."""
+    assert round(Workload(20, 5).messages_a_month / 1e6, 2) == 10.37
+
+
+def test_without_batches_the_archive_is_most_of_the_bill() -> None:
+    """The lever that the queue is there for: taken out, the goal is missed."""
+    single = Workload(stations=1000, interval=5, batch_size=1)
+    lines = {line.what: line.usd_a_million for line in cost.bill(single)}
+    assert lines["a PUT for 1 messages"] == 5.0
+    assert cost.total(cost.bill(single)) > 1.60
