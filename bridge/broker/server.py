@@ -292,9 +292,10 @@ class Broker:
         identity, session = connection.identity, connection.session
         if identity is None or session is None or identity.trusted:
             return
-        version = self._versions.get(session.client_id, -1)
+        version = self._versions.get(session.client_id, 0)
         if event == "connected":
-            version += 1
+            # It only has to grow; the clock makes it grow over a restart of the broker, too.
+            version = max(version + 1, int(time.time() * 1000))
             self._versions[session.client_id] = version
         message = {
             "clientId": session.client_id,
@@ -302,7 +303,7 @@ class Broker:
             "eventType": event,
             "sessionIdentifier": connection.identifier,
             "principalIdentifier": identity.certificate_id,
-            "versionNumber": max(version, 0),
+            "versionNumber": version,
         }
         if event == "connected":
             message["ipAddress"] = connection.address
