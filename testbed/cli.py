@@ -26,7 +26,8 @@ from testbed.processes import last_line
 from testbed.settings import Settings
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
-out = Console(highlight=False)
+# A pipe has no width: tables keep their columns there.
+out = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
 
 
 def main() -> None:
@@ -142,18 +143,10 @@ def _watch(deployment: Deployment, seconds: int, fleet: "subprocess.Popen[bytes]
 
 def _stations_table(deployment: Deployment) -> Table:
     table = Table(title=f"GET {deployment.api_url}/stations")
-    for heading in (
-        "station",
-        "ready",
-        "charging",
-        "swaps",
-        "queue",
-        "power",
-        "temperature",
-        "status",
-        "seen",
-    ):
-        table.add_column(heading, justify="left" if heading in ("station", "status") else "right")
+    for heading in ("station", "ready", "charging", "swaps", "queue", "power", "temp", "status", "seen"):
+        table.add_column(
+            heading, justify="left" if heading in ("station", "status") else "right", no_wrap=True
+        )
     for station in sorted(api.stations(deployment.api_url), key=lambda item: str(item["station_id"])):
         table.add_row(
             str(station["station_id"]),
