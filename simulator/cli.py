@@ -3,20 +3,21 @@
 import asyncio
 import json
 import logging
+import resource
 import signal
 import sys
+from contextlib import closing
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 import uvloop
-from rich.console import Console
-from rich.live import Live
-from rich.text import Text
 
 from simulator.connection import Endpoint
-from simulator.fleet import CHATTY_STATIONS, Fleet, FleetOptions, FleetSummary
+from simulator.fleet import CHATTY_STATIONS, Fleet, FleetError, FleetOptions, FleetSummary
 from simulator.ledger import Ledger, LedgerError
+from simulator.progress import reporter
 
 log = logging.getLogger("simulator")
 
@@ -34,6 +35,10 @@ def simulate(
     messages: Annotated[int | None, typer.Option(help="Stop after so many messages of each station.")] = None,
     seed: Annotated[int, typer.Option(help="Of all randomness: the same seed gives the same stations.")] = 1,
     run_id: Annotated[str, typer.Option(help="Part of every message id; the start time if not given.")] = "",
+    start: Annotated[
+        str | None,
+        typer.Option(help="Where the stations' time begins (ISO 8601), for the same messages every time."),
+    ] = None,
     prefix: Annotated[str, typer.Option(help="What station ids start with.")] = "station-",
     shard: Annotated[str, typer.Option(help="3/16: the third of sixteen parts of the fleet.")] = "1/1",
     speed: Annotated[float, typer.Option(help="How much faster than real time the stations live.")] = 1,
@@ -58,65 +63,69 @@ def simulate(
     logging.basicConfig(level=logging.INFO, format="%(levelname)s - %(message)s", stream=sys.stdout)
     options = FleetOptions(
         num_stations=num_stations, endpoint=Endpoint(endpoint, port, ca, certs, keep_alive), interval=interval,
-        duration=duration, messages=messages, seed=seed, run_id=run_id, prefix=prefix, shard=_shard(shard), speed=speed,
+        duration=duration, messages=messages, seed=seed, run_id=run_id, start=_start(start),
+        prefix=prefix, shard=_shard(shard), speed=speed,
         qos=qos, ramp_per_second=ramp, replay_window=replay_window, basic_ingest=basic_ingest, ledger=ledger,
         chatty=verbose or num_stations <= CHATTY_STATIONS,
     )  # fmt: skip
     try:
+        _raise_file_limit(num_stations // options.shard[1] + 1)
         result = uvloop.run(_run(options))
-    except (LedgerError, OSError) as error:
+    except (LedgerError, FleetError, OSError) as error:
         sys.exit(f"error: {error}")
     log.info("Summary: %s", json.dumps(result.as_dict()))
     if summary:
         summary.write_text(json.dumps(result.as_dict(), indent=1) + "\n")
-    if result.connected == 0:
+    if result.connected == 0 and result.refused:
         sys.exit(
             f"error: no station could connect to {endpoint}:{port}.\n  Is it up, and are the stations enrolled?"
         )
 
 
+async def _run(options: FleetOptions) -> FleetSummary:
+    with closing(Ledger(options.ledger)) as ledger, reporter(chatty=options.chatty) as tick:
+        fleet = Fleet(options, ledger)
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, fleet.stop)
+        log.info("Created %d simulated stations", fleet.summary.stations)
+        log.info("Seed %d, run %s", options.seed, fleet.run_id)
+        log.info("Connecting to %s:%d...", options.endpoint.host, options.endpoint.port)
+        return await fleet.run(tick)
+
+
 def _shard(text: str) -> tuple[int, int]:
     index, _, count = text.partition("/")
-    if not (index.isdigit() and count.isdigit() and 1 <= int(index) <= int(count)):
+    if not (index.isdecimal() and count.isdecimal() and 1 <= int(index) <= int(count)):
         raise typer.BadParameter(f"--shard {text} is no part of a whole, as 3/16 is")
     return int(index), int(count)
 
 
-async def _run(options: FleetOptions) -> FleetSummary:
-    ledger = Ledger(options.ledger)
-    fleet = Fleet(options, ledger)
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, fleet.stop)
-    log.info("Created %d simulated stations", len(fleet.devices))
-    log.info("Seed %d, run %s", options.seed, fleet.run_id)
-    log.info("Connecting to %s:%d...", options.endpoint.host, options.endpoint.port)
-    console = Console()
+def _start(text: str | None) -> datetime | None:
     try:
-        if not console.is_terminal or options.chatty:
-            return await fleet.run(_log_progress if not options.chatty else lambda _: None)
-        with Live(console=console, transient=True, auto_refresh=False) as live:
-            return await fleet.run(lambda current: live.update(Text(_progress(current)), refresh=True))
-    finally:
-        ledger.close()
+        start = datetime.fromisoformat(text) if text else None
+    except ValueError as error:
+        raise typer.BadParameter(f"--start {text} is no time, as 2026-11-23T08:00:00Z is") from error
+    if start and start.tzinfo is None:
+        raise typer.BadParameter(f"--start {text} says nothing of its time zone: end it with Z")
+    return start
 
 
-def _progress(fleet: Fleet) -> str:
-    summary = fleet.summary
-    up = sum(device.is_connected for device in fleet.devices)
-    outstanding = sum(len(device.unacknowledged) for device in fleet.devices)
-    rate = summary.acknowledged / summary.seconds if summary.seconds else 0
-    return (
-        f"{summary.seconds:5.0f} s  connected {up}/{summary.stations}  sent {summary.sent}  "
-        f"acknowledged {summary.acknowledged} ({rate:.0f}/s)  outstanding {outstanding}  "
-        f"ack p50 {1000 * summary.latency(0.5):.1f} ms p99 {1000 * summary.latency(0.99):.1f} ms  "
-        f"disconnects {summary.disconnects}"
-    )
+def _raise_file_limit(stations: int) -> None:
+    """Each connection is an open file; the soft limit is often 1,024.
 
-
-def _log_progress(fleet: Fleet) -> None:
-    if int(fleet.summary.seconds) % 5 == 0:
-        log.info(_progress(fleet))
+    Raises:
+        FleetError: the system allows fewer than are needed.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = stations + 100
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        if hard != resource.RLIM_INFINITY and hard < wanted:
+            raise FleetError(
+                f"{stations} stations need {wanted} open files, and this shell allows {hard}.\n"
+                f"  Raise it (ulimit -Hn), or run the fleet in parts: --shard 1/{wanted // hard + 1} and so on."
+            )
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def main() -> None:

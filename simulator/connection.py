@@ -1,24 +1,26 @@
-"""One station's MQTT connection: paho-mqtt, driven by asyncio.
+"""One station's MQTT connection: a non-blocking TLS socket on the event loop, and MQTT 3.1.1's publisher's half.
 
-paho's own loop is a thread and a select() for each client, which ends at some 1,000 sockets. Its external-loop
-interface lets one event loop serve thousands.
+paho-mqtt carried this first; docs/decisions/0005-mqtt-client.md has the figures that replaced it.
 """
 
 import asyncio
+import socket
 import ssl
+import time
 from collections.abc import Callable
-from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import paho.mqtt.client as mqtt
-from paho.mqtt.enums import CallbackAPIVersion
+from simulator import packets
+
+_READ_BYTES = 65_536
+# What may wait for the socket before `backlogged` says stop. At QoS 1 the fleet's window is narrower.
+_BACKLOG_BYTES = 65_536
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where to connect: ``certificates`` holds ``<station id>.crt`` and ``.key``."""
+    """Where to connect: ``certificates`` holds ``<station id>.crt`` and ``.key``; ``keep_alive`` in seconds."""
 
     host: str
     port: int
@@ -31,142 +33,272 @@ class ConnectionRefusedByBrokerError(OSError):
     """The broker answered, and does not want this client."""
 
 
+class Identities:
+    """Makes TLS sockets, each with its own station's certificate, from one context.
+
+    A context a station would be half of its memory. OpenSSL copies a context's certificate into every
+    connection it makes and "changes applied to ctx do not propagate to already existing SSL objects"
+    (SSL_CTX_use_certificate(3)), so one context can be given station after station's.
+    """
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        """Load the authority.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        self._endpoint = endpoint
+        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        self._context.load_verify_locations(endpoint.ca)
+
+    def wrap(self, plain: socket.socket, station_id: str) -> ssl.SSLSocket:
+        """A TLS socket over ``plain``, before its handshake. No await between loading and wrapping.
+
+        Raises:
+            OSError: the station's certificate or key cannot be read, or do not fit each other.
+        """
+        folder = self._endpoint.certificates
+        self._context.load_cert_chain(folder / f"{station_id}.crt", folder / f"{station_id}.key")
+        return self._context.wrap_socket(
+            plain, server_hostname=self._endpoint.host, do_handshake_on_connect=False
+        )
+
+
 class Connection:
     """A connection from CONNECT to its end; a new one is made to connect again."""
+
+    __slots__ = (
+        "_acknowledged", "_descriptor", "_drained", "_endpoint", "_greeted", "_identities", "_in", "_keeper",
+        "_loop", "_lost", "_next_packet_id", "_out", "_pinged", "_socket", "_spoke_at", "_station_id", "_writing",
+    )  # fmt: skip
 
     def __init__(
         self,
         station_id: str,
         endpoint: Endpoint,
+        identities: Identities,
         *,
         acknowledged: Callable[[int], None],
         lost: Callable[[], None],
+        drained: Callable[[], None] = lambda: None,
     ) -> None:
         """Connect to nothing yet.
 
         Args:
             station_id: client id, and name of the certificate.
             endpoint: where.
+            identities: of all stations.
             acknowledged: called with a packet identifier when the broker has it.
-            lost: called once when an established connection ends.
+            lost: called once when an established connection ends without `close` or `abort`; never from
+                within `publish`.
+            drained: called when there is room again after `backlogged`.
         """
+        self._station_id = station_id
         self._endpoint = endpoint
+        self._identities = identities
+        self._acknowledged, self._lost, self._drained = acknowledged, lost, drained
         self._loop = asyncio.get_running_loop()
-        self._connected: asyncio.Future[None] = self._loop.create_future()
-        self._acknowledged, self._lost = acknowledged, lost
-        self._socket: Any = None
-        self._closed = False
-        self._client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=station_id, clean_session=True)
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.load_verify_locations(str(endpoint.ca))
-        context.load_cert_chain(
-            endpoint.certificates / f"{station_id}.crt", endpoint.certificates / f"{station_id}.key"
-        )
-        self._client.tls_set_context(context)
-        self._client.max_inflight_messages_set(0)  # the fleet bounds what is in flight
-        self._client.on_connect = self._on_connect
-        self._client.on_publish = self._on_publish
-        self._client.on_disconnect = self._on_disconnect
-        # Before the socket closes, while its number is still its own.
-        self._client.on_socket_close = lambda *_: self._forget_socket()
-        self._client.on_socket_register_write = self._register_write
-        self._client.on_socket_unregister_write = self._unregister_write
+        self._socket: ssl.SSLSocket | None = None
+        self._descriptor = -1
+        self._in = bytearray()
+        self._out = bytearray()
+        self._writing = False
+        self._greeted: asyncio.Future[None] | None = None
+        self._keeper: asyncio.TimerHandle | None = None
+        self._spoke_at = 0.0
+        self._pinged = False
+        self._next_packet_id = 1
 
-    async def connect(self, executor: Executor, seconds: float = 30) -> None:
+    async def connect(self, seconds: float = 30) -> None:
         """Connect and wait for the broker's answer.
 
         Raises:
             OSError: nobody answered, TLS failed, or the broker refused; TimeoutError is one, too.
         """
-        endpoint = self._endpoint
-        # paho connects and shakes hands blocking, so a thread does it.
         try:
-            await self._loop.run_in_executor(
-                executor,
-                lambda: self._client.connect(endpoint.host, endpoint.port, keepalive=endpoint.keep_alive),
-            )
-            self._socket = self._client.socket()
-            if self._socket is None:
-                raise ConnectionResetError("the connection ended at once")  # noqa: TRY301  # as any other end
-            self._loop.add_reader(self._socket, self._readable)
-            self._register_write()
             async with asyncio.timeout(seconds):
-                await self._connected
+                await self._open()
+                self._greeted = self._loop.create_future()
+                self._loop.add_reader(self._descriptor, self._readable)
+                self._write(packets.connect(self._station_id, self._endpoint.keep_alive))
+                await self._greeted
         except BaseException:
             self.abort()
             raise
+        self._greeted = None
+        if self._socket is None:
+            # It ended between the broker's welcome and now.
+            raise ConnectionResetError("the broker closed the connection at once")
+        if self._endpoint.keep_alive:
+            self._keeper = self._loop.call_later(self._endpoint.keep_alive / 2, self._keep_alive)
 
-    def publish(self, topic: str, payload: bytes, qos: int) -> int:
-        """Send; returns the packet identifier that `acknowledged` will be called with."""
-        return self._client.publish(topic, payload, qos).mid
+    def publish(self, topic: bytes, payload: bytes, qos: int) -> int:
+        """Send; returns the packet identifier that `acknowledged` will be called with (0 at QoS 0)."""
+        packet_id = 0
+        if qos:
+            packet_id = self._next_packet_id
+            self._next_packet_id = packet_id % 65_535 + 1
+        self._write(packets.publish(topic, payload, packet_id))
+        return packet_id
 
-    def tick(self) -> None:
-        """Keep the connection alive: to be called about once a second."""
-        if self._socket is not None:
-            self._client.loop_misc()
+    @property
+    def backlogged(self) -> bool:
+        """Whether the socket does not take what was published: publish no more until ``drained``."""
+        return len(self._out) > _BACKLOG_BYTES
+
+    @property
+    def unsent(self) -> bool:
+        """Whether something published has not reached the socket yet."""
+        return bool(self._out)
 
     def close(self) -> None:
         """Say goodbye and close."""
-        self._closed = True
         if self._socket is not None:
-            self._client.disconnect()
-            self._client.loop_write()
+            self._write(packets.DISCONNECT)
         self.abort()
 
     def abort(self) -> None:
         """Close without goodbye."""
-        self._closed = True
-        self._forget_socket()
-        taken = self._client.socket()
+        taken, self._socket = self._socket, None
+        if self._keeper:
+            self._keeper.cancel()
         if taken is not None:
+            self._loop.remove_reader(self._descriptor)
+            self._loop.remove_writer(self._descriptor)
+            taken.close()
+
+    # --- opening -------------------------------------------------------------
+
+    async def _open(self) -> None:
+        endpoint = self._endpoint
+        failure = OSError(f"{endpoint.host} has no address")
+        for family, _, _, _, address in await self._loop.getaddrinfo(
+            endpoint.host, endpoint.port, type=socket.SOCK_STREAM
+        ):
+            plain = socket.socket(family, socket.SOCK_STREAM)
             try:
-                taken.close()
-            except OSError:
+                plain.setblocking(False)
+                await self._loop.sock_connect(plain, address)
+                plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                self._socket = self._identities.wrap(plain, self._station_id)
+            except OSError as error:
+                plain.close()
+                failure = error
+                continue
+            except BaseException:
+                plain.close()
+                raise
+            await self._shake_hands(self._socket)
+            return
+        raise failure
+
+    async def _shake_hands(self, secured: ssl.SSLSocket) -> None:
+        self._descriptor = secured.fileno()
+        while True:
+            try:
+                secured.do_handshake()
+            except ssl.SSLWantReadError:
+                await self._until(self._loop.add_reader, self._loop.remove_reader)
+            except ssl.SSLWantWriteError:
+                await self._until(self._loop.add_writer, self._loop.remove_writer)
+            else:
                 return
 
-    # --- paho's callbacks ----------------------------------------------------
+    async def _until(
+        self, watch: Callable[[int, Callable[[], object]], None], unwatch: Callable[[int], object]
+    ) -> None:
+        ready: asyncio.Future[None] = self._loop.create_future()
 
-    def _on_connect(self, _client: Any, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
-        if self._connected.done():
-            return
-        if reason.is_failure:
-            self._connected.set_exception(ConnectionRefusedByBrokerError(f"the broker refused: {reason}"))
-        else:
-            self._connected.set_result(None)
+        def proceed() -> None:
+            if not ready.done():
+                ready.set_result(None)
 
-    def _on_publish(self, _client: Any, _data: Any, mid: int, _reason: Any, _properties: Any) -> None:
-        self._acknowledged(mid)
+        watch(self._descriptor, proceed)
+        try:
+            await ready
+        finally:
+            unwatch(self._descriptor)
 
-    def _on_disconnect(self, _client: Any, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
-        self._forget_socket()
-        if not self._connected.done():
-            self._connected.set_exception(ConnectionResetError(f"the broker closed the connection: {reason}"))
-        elif not self._closed:
-            self._closed = True
-            self._lost()
+    # --- the open connection -------------------------------------------------
 
-    def _register_write(self, *_: Any) -> None:
-        # Called from the connecting thread, too, before there is a socket to watch.
-        if self._socket is not None:
-            self._loop.add_writer(self._socket, self._writable)
-
-    def _unregister_write(self, *_: Any) -> None:
-        if self._socket is not None:
-            self._loop.remove_writer(self._socket)
-
-    # --- the event loop's callbacks ------------------------------------------
-
-    def _readable(self) -> None:
-        self._client.loop_read()
-        # TLS may hold more than the socket shows.
-        while self._socket is not None and self._socket.pending():
-            self._client.loop_read()
+    def _write(self, data: bytes) -> None:
+        self._spoke_at = time.monotonic()
+        self._out += data
+        if not self._writing:
+            self._writable()
 
     def _writable(self) -> None:
-        self._client.loop_write()
+        if self._socket is None:
+            return
+        was_backlogged = self.backlogged
+        try:
+            while self._out:
+                del self._out[: self._socket.send(self._out)]
+        except (ssl.SSLWantWriteError, ssl.SSLWantReadError):
+            if not self._writing:
+                self._writing = True
+                self._loop.add_writer(self._descriptor, self._writable)
+        except OSError as error:
+            self._ended(error)
+            return
+        else:
+            if self._writing:
+                self._writing = False
+                self._loop.remove_writer(self._descriptor)
+        if was_backlogged and not self.backlogged:
+            self._drained()
 
-    def _forget_socket(self) -> None:
-        taken, self._socket = self._socket, None
-        if taken is not None:
-            self._loop.remove_reader(taken)
-            self._loop.remove_writer(taken)
+    def _readable(self) -> None:
+        try:
+            while self._socket is not None:
+                data = self._socket.recv(_READ_BYTES)
+                if not data:
+                    self._ended(ConnectionResetError("the broker closed the connection"))
+                    return
+                self._take(data)
+                # TLS may hold more than the socket shows.
+                if self._socket is None or not self._socket.pending():
+                    return
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return
+        except OSError as error:
+            self._ended(error)
+
+    def _take(self, data: bytes) -> None:
+        self._in += data
+        for kind, body in packets.take(self._in):
+            if kind == packets.PUBACK:
+                self._acknowledged(int.from_bytes(body[:2]))
+            elif kind == packets.PINGRESP:
+                self._pinged = False
+            elif kind == packets.CONNACK and self._greeted and not self._greeted.done():
+                fault = packets.refusal(body)
+                if fault is None:
+                    self._greeted.set_result(None)
+                else:
+                    self._greeted.set_exception(
+                        ConnectionRefusedByBrokerError(f"the broker refused: {fault}")
+                    )
+
+    def _keep_alive(self) -> None:
+        """Twice in a keep-alive: end what does not answer, and speak if nothing else did (3.1.2.10)."""
+        if self._pinged:
+            self._ended(TimeoutError("the broker does not answer PINGREQ"))
+            return
+        half = self._endpoint.keep_alive / 2
+        idle = time.monotonic() - self._spoke_at
+        if idle >= half:
+            self._pinged, idle = True, 0.0
+            self._write(packets.PINGREQ)
+        if self._socket is not None:
+            self._keeper = self._loop.call_later(half - idle, self._keep_alive)
+
+    def _ended(self, error: OSError) -> None:
+        if self._socket is None:
+            return
+        self.abort()
+        if self._greeted is None:
+            # Not at once: this may be inside `publish`, whose caller has not noted the message yet.
+            self._loop.call_soon(self._lost)
+        elif not self._greeted.done():
+            self._greeted.set_exception(error)

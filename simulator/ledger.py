@@ -1,9 +1,11 @@
 """The ledger: what the broker acknowledged, one JSON line a message."""
 
-import json
-import threading
 from datetime import UTC, datetime
 from pathlib import Path
+
+import msgspec
+
+_encode = msgspec.json.Encoder().encode
 
 
 class LedgerError(Exception):
@@ -20,8 +22,7 @@ class Ledger:
             LedgerError: the file cannot be opened.
         """
         self.path = path
-        self._lines: list[str] = []
-        self._lock = threading.Lock()
+        self._unwritten = bytearray()
         self.count = 0
         try:
             if path:
@@ -35,30 +36,23 @@ class Ledger:
         self.count += 1
         if self._file is None:
             return
-        line = {
+        self._unwritten += _encode({
             "message_id": message_id, "station_id": station_id, "sequence": sequence, "timestamp": timestamp,
             "acked_at": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-        }  # fmt: skip
-        with self._lock:
-            self._lines.append(json.dumps(line, separators=(",", ":")))
+        })  # fmt: skip
+        self._unwritten += b"\n"
 
     def flush(self) -> None:
         """Write down what is noted.
 
         Raises:
-            LedgerError: it could not be written, by a full disk for instance; what was not is kept.
+            LedgerError: it could not be written, by a full disk for instance. What was not is kept, to the
+                byte: if there is room again the next flush goes on in the middle of the line.
         """
-        with self._lock:
-            lines, self._lines = self._lines, []
-        if not lines or self._file is None:
-            return
-        data = ("\n".join(lines) + "\n").encode()
         try:
-            while data:
-                data = data[self._file.write(data) or 0 :]
+            while self._unwritten and self._file is not None:
+                del self._unwritten[: self._file.write(self._unwritten) or 0]
         except OSError as error:
-            with self._lock:
-                self._lines = lines + self._lines
             raise LedgerError(
                 f"The ledger {self.path} cannot be written, so it is not complete: {error}"
             ) from error

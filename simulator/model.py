@@ -67,8 +67,9 @@ _CHARGE_FLOOR_C, _BEST_FROM_C, _BEST_TO_C, _CHARGE_CEILING_C = 0.0, 15.0, 35.0, 
 # Cars that find more than this many waiting drive on. Assumed.
 _PATIENCE = 8
 
-# The model moves in steps of at most this, so that a long interval loses no swap.
-_STEP_SECONDS = 30.0
+# The model moves in steps of at most this, so that a long interval loses no swap; and of at least that, so
+# that a fleet made to publish hundreds of messages a second does not spend its time on charging curves.
+_LONGEST_STEP, _SHORTEST_STEP = 30.0, 1.0
 
 FIRMWARE = ("2.4.1", "2.4.2", "3.0.0")
 
@@ -107,16 +108,18 @@ class Station:
         self.energy_kwh = 0.0
         self.power_kw = 0.0
         self._bay_free_in = 0.0
+        self._owed = 0.0
         self._mean_temperature = self._random.uniform(8.0, 24.0)
         self.temperature_c = self._ambient()
         self._firmware = self._random.choice(FIRMWARE)
 
     def step(self, seconds: float) -> None:
         """Let time pass."""
-        while seconds > 0:
-            part = min(seconds, _STEP_SECONDS)
+        self._owed += seconds
+        while self._owed >= _SHORTEST_STEP:
+            part = min(self._owed, _LONGEST_STEP)
             self._advance(part)
-            seconds -= part
+            self._owed -= part
 
     @property
     def ready(self) -> int:
