@@ -41,6 +41,14 @@ logs: $(INSTALLED) ## the logs of the functions and of the testbed's processes
 audit: $(INSTALLED) ## hold the ledgers of what was acknowledged against archive, table and DLQ
 	@$(TESTBED) audit $(ARGS)
 
+.PHONY: trace
+trace: $(INSTALLED) ## follow one message (ID=<message id>)
+	@$(TESTBED) trace $(ID)
+
+.PHONY: redrive
+redrive: $(INSTALLED) ## the dead letters' reasons; sends the repairable ones back
+	@$(TESTBED) redrive $(ARGS)
+
 .PHONY: cost
 cost: $(INSTALLED) ## what this costs on AWS (STATIONS=1000 INTERVAL=5)
 	@$(TESTBED) cost --stations $(STATIONS) --interval $(INTERVAL) $(ARGS)

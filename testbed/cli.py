@@ -20,6 +20,8 @@ from testbed import api, archive, dead_letters, lifecycle, logs, simulation
 from testbed import audit as auditing
 from testbed import bench as benchmark
 from testbed import cost as costing
+from testbed import redrive as redriving
+from testbed import trace as tracing
 from testbed.deployment import Deployment, current
 from testbed.errors import TestbedError
 from testbed.processes import last_line
@@ -194,6 +196,32 @@ def show_logs(
 ) -> None:
     """The logs of the functions and of the testbed's processes."""
     logs.show(current(Settings.from_environment()), _say, minutes=minutes, lines=lines)
+
+
+@app.command()
+def redrive(
+    reason: Annotated[
+        list[str] | None, typer.Option(help="Send back these reasons, repairable or not.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option(help="Only list the reasons.")] = False,
+) -> None:
+    """List the dead letters' reasons, and send the repairable ones back through the pipeline."""
+    deployment = current(Settings.from_environment())
+    reasons = frozenset(reason) if reason else redriving.REPAIRABLE
+    report = redriving.redrive(deployment, reasons, dry_run=dry_run)
+    for name, count in sorted(report.found.items()):
+        _say(f"{count:6} {name}{'' if name in reasons else '  (stays: trying again would not help)'}")
+    _say(f"{report.sent_back} sent back" if report.found else "The dead-letter queue is empty.")
+
+
+@app.command()
+def trace(message_id: Annotated[str, typer.Argument(help="As in the ledger and the archive.")]) -> None:
+    """Follow one message: measured, acknowledged, queued, archived or refused; where and when."""
+    sightings = tracing.trace(current(Settings.from_environment()), message_id)
+    if not sightings:
+        raise TestbedError(f"{message_id} was never seen.", "Message ids are in the ledgers and the archive.")
+    for sighting in sightings:
+        _say(f"{sighting.when or '-':26} {sighting.where:20} {sighting.detail}")
 
 
 @app.command()

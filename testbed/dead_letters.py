@@ -27,10 +27,11 @@ class DeadLetter:
     sqs_message_id: str
 
 
-def read(sqs: Any, queue_url: str) -> list[DeadLetter]:
-    """All messages in the queue; they stay there."""
+def read(sqs: Any, queue_url: str, *, keep_hidden: bool = False) -> list[DeadLetter]:
+    """All messages in the queue; they stay there. With ``keep_hidden``, hidden from others for two minutes."""
     letters = {letter.sqs_message_id: letter for letter in _receive(sqs, queue_url)}
-    release(sqs, queue_url, list(letters.values()))
+    if not keep_hidden:
+        release(sqs, queue_url, list(letters.values()))
     return list(letters.values())
 
 

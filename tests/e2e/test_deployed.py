@@ -95,8 +95,11 @@ def test_alarms_and_dashboard_are_there(deployment: Deployment) -> None:
         for alarm in cloudwatch.describe_alarms(AlarmNamePrefix=prefix)["MetricAlarms"]
     }
     assert set(alarms) == {
-        f"{prefix}-dead-letters", f"{prefix}-queue-age", f"{prefix}-telemetry-handler-errors", f"{prefix}-api-handler-errors",
-    }  # fmt: skip
+        f"{prefix}-dead-letters",
+        f"{prefix}-queue-age",
+        f"{prefix}-telemetry-handler-errors",
+        f"{prefix}-api-handler-errors",
+    }
     assert all(alarm["AlarmActions"] for alarm in alarms.values())
     body = cloudwatch.get_dashboard(DashboardName=prefix)["DashboardBody"]
     assert len(json.loads(body)["widgets"]) == 6

@@ -1,0 +1,71 @@
+"""Audit, trace and redrive on what really happened."""
+
+import base64
+import json
+import uuid
+from datetime import UTC, datetime
+from pathlib import Path
+
+from testbed import audit as auditing
+from testbed import redrive as redriving
+from testbed import simulation
+from testbed import trace as tracing
+from testbed.deployment import Deployment
+from tests.e2e.conftest import Connect, archived, now, wait_for
+
+
+def test_a_fleet_is_audited_clean_and_a_lost_message_is_found(deployment: Deployment, tmp_path: Path) -> None:
+    """Ten stations over MQTT: each acknowledged message is archived; one that never was is reported."""
+    ledger = tmp_path / "ledger.ndjson"
+    prefix = f"audit-{uuid.uuid4().hex[:6]}-"
+    extra = ["--prefix", prefix, "--messages", "5", "--ledger", str(ledger)]
+    assert simulation.run(deployment, 10, 0.5, extra, print) == 0
+
+    report = auditing.audit(deployment, [ledger])
+    assert report.acknowledged == 50
+    assert report.acknowledged_archived == 50
+    assert report.clean
+    with ledger.open("a") as lines:
+        lost = {
+            "message_id": "lost",
+            "station_id": f"{prefix}01",
+            "sequence": 6,
+            "timestamp": now(),
+            "acked_at": now(),
+        }
+        lines.write(json.dumps(lost) + "\n")
+    assert auditing.audit(deployment, [ledger]).missing == ["lost"]
+
+
+def test_a_message_can_be_followed(deployment: Deployment, connect: Connect, name: str) -> None:
+    message_id = f"{name}-run-1"
+    payload = {"station_id": name, "battery_available": 4, "timestamp": now(), "message_id": message_id}
+    connect(name).publish(json.dumps(payload).encode())
+    assert wait_for(lambda: archived(deployment, name))
+
+    seen = wait_for(lambda: {s.where for s in tracing.trace(deployment, message_id)} >= {"latest state"})
+    assert seen
+    assert [s.where for s in tracing.trace(deployment, message_id) if s.where in ("queued", "archived")]
+
+
+def test_a_redrive_stores_what_an_outage_kept_out_and_only_that(deployment: Deployment, name: str) -> None:
+    """A message that the queue gave up on goes back and is stored; a malformed one stays; twice does no harm."""
+    sqs, url = deployment.client("sqs"), deployment.outputs["dead_letter_queue_url"]
+    payload = json.dumps(
+        {"station_id": name, "battery_available": 9, "timestamp": now(), "message_id": f"{name}-1"}
+    )
+    envelope = {
+        "payload_base64": base64.b64encode(payload.encode()).decode(),
+        "topic": f"ev-swap/stations/{name}/telemetry",
+        "client_id": name,
+        "received_at": int(datetime.now(UTC).timestamp() * 1000),
+    }
+    sqs.send_message(QueueUrl=url, MessageBody=json.dumps(envelope))
+    sqs.send_message(
+        QueueUrl=url, MessageBody=json.dumps(envelope | {"reason": {"code": "not_json", "detail": name}})
+    )
+
+    assert redriving.redrive(deployment).sent_back >= 1
+    assert wait_for(lambda: len(archived(deployment, name)) == 1)
+    assert redriving.redrive(deployment, dry_run=True).found.get("max_receives_exceeded") is None
+    assert redriving.redrive(deployment).found["not_json"] >= 1
