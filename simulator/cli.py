@@ -128,6 +128,10 @@ def _raise_file_limit(stations: int) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
+app = typer.Typer(add_completion=False)
+app.command()(simulate)
+
+
 def main() -> None:
     """``python -m simulator``."""
-    typer.run(simulate)
+    app()

@@ -105,7 +105,8 @@ class Station:
         self.swaps_total = 0
         self.arrivals_total = 0
         self.turned_away_total = 0
-        self.energy_kwh = 0.0
+        # From the grid, and gone with the cars.
+        self.energy_kwh = self.swapped_kwh = 0.0
         self.power_kw = 0.0
         self._bay_free_in = 0.0
         self._owed = 0.0
@@ -166,7 +167,9 @@ class Station:
                 return
             # The slot gets the car's pack, emptied by the mean energy of a swap, give or take a fifth.
             used = ENERGY_A_SWAP_KWH * self._random.uniform(0.8, 1.2)
-            full.charge = max(0.02, full.charge - used / full.kwh)
+            left = max(0.02, full.charge - used / full.kwh)
+            self.swapped_kwh += (full.charge - left) * full.kwh
+            full.charge = left
             self.queue -= 1
             self.swaps_total += 1
             self._bay_free_in += self.generation.swap_seconds

@@ -1,0 +1,61 @@
+"""The stations' half of MQTT against the broker's."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bridge.broker import packets as broker
+from simulator import packets
+
+
+def parsed(data: bytes) -> broker.Packet:
+    buffer = bytearray(data)
+    packet = broker.take_packet(buffer, 1 << 20)
+    assert packet is not None
+    assert not buffer
+    return packet
+
+
+def test_connect_is_read_as_it_was_meant() -> None:
+    """A clean session, our client id and keep-alive."""
+    packet = parsed(packets.connect("station-äöü", 61))
+    assert packet.kind == broker.CONNECT
+    assert broker.parse_connect(packet.body) == broker.Connect("station-äöü", True, 61, None, True)
+
+
+@given(payload=st.binary(max_size=20_000), packet_id=st.integers(0, 65_535))
+def test_publish_is_read_as_it_was_meant(payload: bytes, packet_id: int) -> None:
+    """Whatever the payload and however long: topic, bytes, QoS and identifier arrive."""
+    packet = parsed(packets.publish(b"a/b", payload, packet_id))
+    assert packet.kind == broker.PUBLISH
+    found = broker.parse_publish(packet.flags, packet.body)
+    assert found == broker.Publish("a/b", payload, 1 if packet_id else 0, packet_id)
+
+
+@given(identifiers=st.lists(st.integers(1, 65_535), max_size=30), cuts=st.lists(st.integers(1, 40)))
+def test_answers_arrive_whole_however_they_are_cut(identifiers: list[int], cuts: list[int]) -> None:
+    """TCP keeps no packets apart: acknowledgements cut anywhere are read once each, in order."""
+    data = b"".join(broker.puback(number) for number in identifiers) + broker.PINGRESP_PACKET
+    buffer, found, cuts = bytearray(), [], [*cuts, len(data)]
+    while data:
+        size = cuts.pop(0) if len(cuts) > 1 else len(data)
+        buffer += data[:size]
+        data = data[size:]
+        found += packets.take(buffer)
+    assert found == [(packets.PUBACK, number.to_bytes(2)) for number in identifiers] + [
+        (packets.PINGRESP, b"")
+    ]
+    assert not buffer
+
+
+def test_a_refusal_says_why() -> None:
+    """CONNACK's codes are words in the error."""
+    assert packets.refusal(broker.connack(broker.ACCEPTED)[2:]) is None
+    assert packets.refusal(broker.connack(broker.NOT_AUTHORIZED)[2:]) == "this client is not authorized"
+    assert packets.refusal(bytes((0, 77))) == "code 77"
+
+
+def test_a_length_that_is_none_is_an_error() -> None:
+    """A peer that speaks something else is not waited for until memory ends."""
+    with pytest.raises(packets.ProtocolError):
+        packets.take(bytearray(b"\x20\xff\xff\xff\xff\xff"))
