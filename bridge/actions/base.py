@@ -7,6 +7,7 @@ from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 from botocore.exceptions import ConnectionError as BotoConnectionError
 
 from bridge.messages import Failure, Outgoing
+from bridge.sql import CompiledRule, RuleSqlError
 
 # Errors that go away by themselves: https://docs.aws.amazon.com/general/latest/gr/api-retries.html
 _PASSING_CODES = {
@@ -32,7 +33,7 @@ class Action(Protocol):
 
 
 # Builds an action from its parameters in the rule. Raises UnsupportedActionError or RuleSqlError.
-Builder = Callable[[dict[str, Any], "Services"], Action]
+Builder = Callable[[dict[str, Any], "Services", CompiledRule], Action]
 
 
 class Services(Protocol):
@@ -59,3 +60,35 @@ def failure(resource: str, error: Exception) -> Failure:
         lasting=not unreachable and isinstance(error, BotoCoreError),
         unreachable=unreachable,
     )
+
+
+def one_by_one(
+    batch: Sequence[Outgoing], resource: str, send: Callable[[Outgoing], object]
+) -> list[Failure | None]:
+    """For services without a batch call: ``send`` each, and sort what it raises.
+
+    A substitution template that cannot be rendered for a message fails lastingly.
+    """
+    results: list[Failure | None] = []
+    for outgoing in batch:
+        try:
+            send(outgoing)
+        except RuleSqlError as error:
+            results.append(Failure(resource, str(error), lasting=True))
+        except Exception as error:  # every failure of a call is sorted by `failure`
+            results.append(failure(resource, error))
+        else:
+            results.append(None)
+    return results
+
+
+def batch_results(
+    batch: Sequence[Outgoing], resource: str, entries: Sequence[dict[str, Any]], code: str, message: str
+) -> list[Failure | None]:
+    """For batch calls that answer with an entry a record: those with ``code`` failed, and may be tried again."""
+    return [
+        Failure(resource, f"{entry[code]}: {entry.get(message, '')}", lasting=False)
+        if entry.get(code)
+        else None
+        for _, entry in zip(batch, entries, strict=True)
+    ]

@@ -6,6 +6,7 @@ from typing import Any
 
 from bridge.actions.base import Services, failure
 from bridge.messages import Failure, Outgoing
+from bridge.sql import CompiledRule
 
 # SQS takes ten messages and 1 MiB a request (256 KiB before 2025-08, and still in emulators).
 _MAX_ENTRIES = 10
@@ -19,7 +20,7 @@ class SqsAction:
     # Several requests' worth: `send` cuts them to size.
     max_batch = _MAX_ENTRIES
 
-    def __init__(self, parameters: dict[str, Any], services: Services) -> None:
+    def __init__(self, parameters: dict[str, Any], services: Services, _rule: CompiledRule) -> None:
         """``parameters``: queueUrl, useBase64 (and roleArn, which a local engine has no use for)."""
         self._queue_url: str = parameters["queueUrl"]
         self._base64 = bool(parameters.get("useBase64"))

@@ -49,7 +49,7 @@ def load(definitions: list[RuleDefinition], services: Services, context: Context
         try:
             rules.append(_build(definition, services, context))
             log.info("rule_loaded", rule=definition.name, sql=definition.sql)
-        except (RuleSqlError, UnsupportedActionError, KeyError, ValueError) as error:
+        except (RuleSqlError, UnsupportedActionError, ValueError) as error:
             refused[definition.name] = str(error)
             if before.refused.get(definition.name) != str(error):
                 log.error(  # noqa: TRY400  # the reason says all
@@ -60,6 +60,8 @@ def load(definitions: list[RuleDefinition], services: Services, context: Context
 
 def _build(definition: RuleDefinition, services: Services, context: Context) -> Rule:
     compiled = compile_rule(definition.sql, version=definition.sql_version, context=context)
-    built = tuple(actions.build(action, services) for action in definition.actions)
+    built = tuple(actions.build(action, services, compiled) for action in definition.actions)
     error_action: Any = definition.error_action
-    return Rule(definition, compiled, built, actions.build(error_action, services) if error_action else None)
+    return Rule(
+        definition, compiled, built, actions.build(error_action, services, compiled) if error_action else None
+    )

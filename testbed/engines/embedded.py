@@ -65,6 +65,11 @@ class EmbeddedEngine:
 
     def start_broker(self, place: Place) -> list[Process]:
         """Start the bridge package's own broker, and the bridge."""
+        broker = self.start_broker_process(place)
+        return [broker, start_bridge(place, self.endpoints(place), names_publishers=True)]
+
+    def start_broker_process(self, place: Place) -> Process:
+        """Start the broker alone, and wait until it listens."""
         certificate = bridge_certificate(place)
         endpoints = self.endpoints(place)
         broker = processes.start(
@@ -88,7 +93,7 @@ class EmbeddedEngine:
             seconds=_START_SECONDS,
             process=broker,
         )
-        return [broker, start_bridge(place, endpoints, names_publishers=True)]
+        return broker
 
 
 def wait_for_aws(url: str, region: str, process: Process) -> None:

@@ -22,9 +22,10 @@ REGION = "eu-central-1"
 
 @dataclass(frozen=True)
 class AwsEmulator:
-    """A running emulator; ``url`` is its one endpoint."""
+    """A running emulator; ``url`` is its one endpoint, ``pid`` its process."""
 
     url: str
+    pid: int = 0
 
     def client(self, service: str, **config: Any) -> Any:
         """A boto3 client; by default a call is tried once, so that an injected failure is a failure."""
@@ -64,7 +65,6 @@ def aws_emulator() -> Iterator[AwsEmulator]:
             TMPDIR=name,
             S3_DATA_DIR=str(folder / "s3"),
         )
-        emulator = AwsEmulator(f"http://127.0.0.1:{port}")
         with (
             log.open("wb") as output,
             subprocess.Popen(
@@ -74,6 +74,7 @@ def aws_emulator() -> Iterator[AwsEmulator]:
             process = processes.Process(
                 "ministack", child.pid, psutil.Process(child.pid).create_time(), str(log)
             )
+            emulator = AwsEmulator(f"http://127.0.0.1:{port}", child.pid)
             try:
                 processes.wait_until(emulator.answers, what="the emulator", seconds=60, process=process)
                 yield emulator

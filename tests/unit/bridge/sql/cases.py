@@ -1,4 +1,4 @@
-# ruff: noqa: E501, S608 - a table reads best with a line a case; the SQL is the rule engine's
+# ruff: noqa: E501 - a table reads best with a line a case; the SQL is the rule engine's
 # fmt: off
 """The table of rule SQL cases: what AWS's reference says a rule makes of a message.
 

@@ -1,4 +1,3 @@
-# ruff: noqa: S608 - the SQL is the rule engine's, with no database behind it
 """Whatever is thrown at the engine, RuleSqlError is the only thing that comes back as an error."""
 
 import contextlib

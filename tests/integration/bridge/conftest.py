@@ -1,0 +1,268 @@
+"""A broker and a bridge of their own, as child processes, against the shared emulator."""
+
+import json
+import re
+import ssl
+import threading
+import time
+import urllib.request
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import boto3
+import paho.mqtt.client as mqtt
+import pytest
+from paho.mqtt.enums import CallbackAPIVersion
+
+from testbed import ports
+from testbed.authority import Authority
+from testbed.engines.base import Place, Ports
+from testbed.engines.bridge import start_bridge
+from testbed.engines.embedded import EmbeddedEngine
+from testbed.enrolment import Enrolment
+from testbed.processes import Process
+from tests.integration.conftest import REGION, AwsEmulator
+
+PATIENCE_SECONDS = 60.0
+POLICY = {
+    "Version": "2012-10-17",
+    "Statement": [
+        {
+            "Effect": "Allow",
+            "Action": "iot:Connect",
+            "Resource": "arn:aws:iot:*:*:client/${iot:Connection.Thing.ThingName}",
+        },
+        {
+            "Effect": "Allow",
+            "Action": ["iot:Publish", "iot:Receive"],
+            "Resource": [
+                "arn:aws:iot:*:*:topic/t/${iot:Connection.Thing.ThingName}/*",
+                "arn:aws:iot:*:*:topic/$aws/rules/*",
+            ],
+        },
+        {
+            "Effect": "Allow",
+            "Action": "iot:Subscribe",
+            "Resource": "arn:aws:iot:*:*:topicfilter/t/${iot:ClientId}/#",
+        },
+    ],
+}
+
+
+class Stack:
+    """The running broker and bridge."""
+
+    def __init__(self, place: Place, emulator: AwsEmulator) -> None:
+        self.place = place
+        self.emulator = emulator
+        self.authority = Authority.load_or_create(place.certificates / "authority", name="test CA")
+        self.authority.server("localhost", "127.0.0.1").write(
+            place.certificates / "server.crt", place.certificates / "server.key"
+        )
+        self.engine = EmbeddedEngine()
+        self.processes: dict[str, Process] = {}
+        self.start()
+
+    def start(self) -> None:
+        """Start both."""
+        self.processes = {process.name: process for process in self.engine.start_broker(self.place)}
+
+    def restart_bridge(self) -> None:
+        """Start the bridge again, which is dead."""
+        self.processes["bridge"] = start_bridge(
+            self.place, self.engine.endpoints(self.place), names_publishers=True
+        )
+
+    def restart_broker(self) -> None:
+        """Start the broker again, which is dead; the bridge finds it by itself."""
+        self.processes["broker"] = self.engine.start_broker_process(self.place)
+
+    def health(self) -> dict[str, Any]:
+        """What the bridge says of itself."""
+        url = f"http://127.0.0.1:{self.place.ports.metrics}/health"
+        try:
+            with urllib.request.urlopen(url, timeout=5) as answer:
+                health: dict[str, Any] = json.load(answer)
+        except urllib.error.HTTPError as error:
+            with error:
+                health = json.load(error)
+        return health
+
+    def metric(self, name: str) -> float:
+        """The sum of a metric over its labels."""
+        with urllib.request.urlopen(
+            f"http://127.0.0.1:{self.place.ports.metrics}/metrics", timeout=5
+        ) as answer:
+            lines = answer.read().decode().splitlines()
+        return sum(float(line.rsplit(" ", 1)[1]) for line in lines if re.match(rf"{name}[{{ ]", line))
+
+
+@pytest.fixture(scope="session")
+def stack(aws_emulator: AwsEmulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A broker and a bridge with one rule that nothing matches: the bridge is ready when it has rules."""
+    iot = aws_emulator.client("iot")
+    iot.create_policy(policyName="bridge-test", policyDocument=json.dumps(POLICY))
+    queue = aws_emulator.client("sqs").create_queue(QueueName="idle")["QueueUrl"]
+    iot.create_topic_rule(ruleName="idle", topicRulePayload=payload("SELECT * FROM 'nothing'", sqs(queue)))
+    aws_port = urlsplit(aws_emulator.url).port or 0
+    free = [ports.choose(None, variable="", what="a test") for _ in range(2)]
+    place = Place(tmp_path_factory.mktemp("stack"), Ports(aws_port, *free), REGION)
+    running = Stack(place, aws_emulator)
+    yield running
+    for process in running.processes.values():
+        process.stop()
+
+
+@pytest.fixture
+def name(request: pytest.FixtureRequest) -> str:
+    """A name of this test's own, fit for a thing, a queue and a topic level."""
+    words = re.sub(r"[^a-z0-9]+", "-", request.node.name.removeprefix("test_").lower()).strip("-")
+    return f"{words[:30].strip('-')}-{uuid.uuid4().hex[:6]}"
+
+
+@pytest.fixture
+def enrolment(stack: Stack) -> Enrolment:
+    """Enrols devices."""
+    session = boto3.Session("test", "test", region_name=REGION)
+    folder = stack.place.certificates / "devices"
+    return Enrolment(
+        session, stack.emulator.url, authority=stack.authority, policy="bridge-test", folder=folder
+    )
+
+
+class Device:
+    """A client that publishes until it is acknowledged, over as many connections as that takes."""
+
+    def __init__(self, stack: Stack, client_id: str, folder: Path, *, will: str | None = None) -> None:
+        self.name = client_id
+        self.acknowledged: set[int] = set()
+        self.received: list[tuple[str, bytes]] = []
+        self.connected, self.refused = threading.Event(), threading.Event()
+        self.subscribed: list[Any] = []
+        context = ssl.create_default_context(cafile=str(stack.authority.path))
+        context.load_cert_chain(folder / f"{client_id}.crt", folder / f"{client_id}.key")
+        self.client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=client_id, clean_session=False)
+        self.client.tls_set_context(context)
+        self.client.reconnect_delay_set(1, 1)
+        self.client.max_inflight_messages_set(50)
+        if will:
+            self.client.will_set(will, b"gone", qos=1)
+        self.client.on_connect = self._on_connect
+        self.client.on_publish = lambda _c, _d, mid, _r, _p: self.acknowledged.add(mid)
+        self.client.on_message = lambda _c, _d, message: self.received.append(
+            (message.topic, message.payload)
+        )
+        self.client.on_subscribe = lambda _c, _d, _m, reasons, _p: self.subscribed.extend(reasons)
+        try:
+            self.client.connect("localhost", stack.place.ports.mqtt, keepalive=20)
+        except OSError:
+            self.refused.set()
+        self.client.loop_start()
+
+    def _on_connect(self, _client: Any, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
+        (self.refused if reason.is_failure else self.connected).set()
+
+    def publish(self, topic: str, document: Any) -> int:
+        """Publish at QoS 1; the message is sent again over the next connection if this one ends."""
+        body = document if isinstance(document, bytes) else json.dumps(document).encode()
+        return self.client.publish(topic, body, qos=1).mid
+
+    def close(self) -> None:
+        """Disconnect."""
+        self.client.disconnect()
+        self.client.loop_stop()
+
+
+MakeDevice = Callable[..., Device]
+
+
+@pytest.fixture
+def device(stack: Stack, enrolment: Enrolment) -> Iterator[MakeDevice]:
+    """``device(name, will=topic)``: enrolled and connected."""
+    made: list[Device] = []
+
+    def make(device_name: str, *, will: str | None = None) -> Device:
+        enrolment.enrol([device_name])
+        made.append(Device(stack, device_name, stack.place.certificates / "devices", will=will))
+        assert made[-1].connected.wait(PATIENCE_SECONDS)
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+    enrolment.remove([one.name for one in made])
+
+
+class Rules:
+    """Makes rules, and waits until the bridge has them."""
+
+    def __init__(self, stack: Stack) -> None:
+        self._stack = stack
+        self._iot = stack.emulator.client("iot")
+        self.made: list[str] = []
+
+    def add(
+        self, rule: str, sql: str, *actions: Any, error_action: Any = None, refused: bool = False
+    ) -> None:
+        """Create a rule."""
+        self._iot.create_topic_rule(
+            ruleName=rule, topicRulePayload=payload(sql, *actions, error_action=error_action)
+        )
+        self.made.append(rule)
+        key = "refused" if refused else "rules"
+        assert wait_for(lambda: rule in self._stack.health()[key]), self._stack.health()
+
+    def remove(self) -> None:
+        """Delete what was made."""
+        for rule in self.made:
+            self._iot.delete_topic_rule(ruleName=rule)
+        assert wait_for(lambda: not set(self.made) & set(self._stack.health()["rules"]))
+
+
+@pytest.fixture
+def rules(stack: Stack) -> Iterator[Rules]:
+    """Rules of this test."""
+    made = Rules(stack)
+    yield made
+    made.remove()
+
+
+@pytest.fixture
+def queue(stack: Stack, name: str) -> str:
+    """The URL of a queue of this test's own."""
+    url: str = stack.emulator.client("sqs").create_queue(QueueName=name)["QueueUrl"]
+    return url
+
+
+def payload(sql: str, *actions: Any, error_action: Any = None) -> dict[str, Any]:
+    """A rule's definition for the API."""
+    definition = {"sql": sql, "awsIotSqlVersion": "2016-03-23", "actions": list(actions)}
+    return definition | ({"errorAction": error_action} if error_action else {})
+
+
+def sqs(queue_url: str) -> dict[str, Any]:
+    """An SQS action."""
+    return {"sqs": {"queueUrl": queue_url, "roleArn": "arn:aws:iam::000000000000:role/r", "useBase64": False}}
+
+
+def drain(stack: Stack, queue_url: str) -> list[Any]:
+    """Take everything out of a queue."""
+    client, bodies = stack.emulator.client("sqs"), []
+    while messages := client.receive_message(QueueUrl=queue_url, MaxNumberOfMessages=10).get("Messages", []):
+        for message in messages:
+            bodies.append(json.loads(message["Body"]))
+            client.delete_message(QueueUrl=queue_url, ReceiptHandle=message["ReceiptHandle"])
+    return bodies
+
+
+def wait_for(condition: Callable[[], Any], *, seconds: float = PATIENCE_SECONDS) -> Any:
+    """Wait until ``condition()`` is true; its last value when the time is over."""
+    deadline = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value or time.monotonic() > deadline:
+            return value
+        time.sleep(0.05)

@@ -1,0 +1,113 @@
+"""Processes die in the middle of load, and nothing that was acknowledged is missing."""
+
+import os
+import signal
+import time
+from collections.abc import Callable
+
+import pytest
+
+from tests.integration.bridge.conftest import Device, MakeDevice, Rules, Stack, drain, sqs, wait_for
+
+MESSAGES = 500
+
+
+def publish_and_break(stack: Stack, sender: Device, queue: str, break_it: Callable[[], None]) -> set[int]:
+    """Publish MESSAGES, break something a third of the way, and return what arrived in the end."""
+    acknowledged: dict[int, int] = {}
+    for number in range(MESSAGES):
+        acknowledged[sender.publish(f"t/{sender.name}/a", {"n": number})] = number
+        if number == MESSAGES // 3:
+            break_it()
+        time.sleep(0.001)
+    assert wait_for(lambda: len(sender.acknowledged & set(acknowledged)) == MESSAGES), (
+        "all must be acknowledged"
+    )
+    arrived: set[int] = set()
+    wait_for(lambda: arrived.update(one["n"] for one in drain(stack, queue)) or len(arrived) == MESSAGES)
+    return arrived
+
+
+def test_a_killed_bridge_loses_nothing(
+    stack: Stack, device: MakeDevice, rules: Rules, queue: str, name: str
+) -> None:
+    """The broker keeps what the bridge had not acknowledged."""
+    rules.add("killed_bridge", f"SELECT n FROM 't/{name}/a'", sqs(queue))
+
+    def kill() -> None:
+        stack.processes["bridge"].stop(kill=True)
+        stack.restart_bridge()
+
+    assert publish_and_break(stack, device(name), queue, kill) == set(range(MESSAGES))
+
+
+def test_a_killed_broker_loses_nothing(
+    stack: Stack, device: MakeDevice, rules: Rules, queue: str, name: str
+) -> None:
+    """What the broker acknowledged is on disk before."""
+    rules.add("killed_broker", f"SELECT n FROM 't/{name}/a'", sqs(queue))
+
+    def kill() -> None:
+        stack.processes["broker"].stop(kill=True)
+        stack.restart_broker()
+
+    assert publish_and_break(stack, device(name), queue, kill) == set(range(MESSAGES))
+
+
+def test_an_emulator_that_does_not_answer_is_waited_for(
+    stack: Stack, device: MakeDevice, rules: Rules, queue: str, name: str
+) -> None:
+    """Nothing is lost, and nothing goes to the error action: nobody refused it."""
+    rules.add("frozen", f"SELECT n FROM 't/{name}/a'", sqs(queue), error_action=sqs(queue))
+    before = stack.metric("bridge_error_actioned_total")
+    pid = stack.emulator.pid
+
+    def freeze() -> None:
+        os.kill(pid, signal.SIGSTOP)
+
+    sender = device(name)
+    try:
+        for number in range(50):
+            sender.publish(f"t/{name}/a", {"n": number})
+            if number == 10:
+                freeze()
+        assert wait_for(lambda: len(sender.acknowledged) >= 50), "the broker does not need the emulator"
+        assert wait_for(lambda: stack.metric("bridge_in_flight") > 0, seconds=10)
+        time.sleep(5)  # the fault itself: long enough for several tries to fail
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    arrived: set[int] = set()
+    assert wait_for(lambda: arrived.update(one["n"] for one in drain(stack, queue)) or len(arrived) == 50)
+    assert stack.metric("bridge_error_actioned_total") == before
+
+
+@pytest.mark.parametrize(
+    "action", ["subscribe to another", "connect as another", "come from another authority"]
+)
+def test_nobody_speaks_or_listens_for_another(
+    stack: Stack, device: MakeDevice, name: str, action: str
+) -> None:
+    victim, thief = device(f"{name}-v"), device(f"{name}-t")
+    folder = stack.place.certificates / "devices"
+    if action == "subscribe to another":
+        thief.client.subscribe(f"t/{victim.name}/#", qos=1)
+        assert wait_for(lambda: thief.subscribed)
+        assert thief.subscribed[0].is_failure
+        return
+    forged = folder / "forged"
+    forged.mkdir(exist_ok=True)
+    if action == "connect as another":
+        for ending in ("crt", "key"):
+            (forged / f"{victim.name}.{ending}").write_bytes((folder / f"{thief.name}.{ending}").read_bytes())
+    else:
+        from testbed.authority import Authority
+
+        other = Authority.load_or_create(stack.place.certificates / "other", name="somebody's CA")
+        other.client(victim.name).write(forged / f"{victim.name}.crt", forged / f"{victim.name}.key")
+    impostor = Device(stack, victim.name, forged)
+    try:
+        assert wait_for(lambda: impostor.refused.is_set() or impostor.client._sock is None)
+        assert not impostor.connected.is_set()
+        assert victim.client.is_connected()
+    finally:
+        impostor.close()
