@@ -5,10 +5,11 @@ publish under its own name only, as the thing policy says; "collector" may do ev
 before it has subscribed.
 """
 
-import asyncio
 import ssl
 import sys
 from pathlib import Path
+
+import uvloop
 
 from bridge.broker.server import Broker, Identity
 from bridge.policies import Policies
@@ -46,4 +47,4 @@ async def serve(port: int, folder: Path, state: Path) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(int(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3])))
+    uvloop.run(serve(int(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3])))
