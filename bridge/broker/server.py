@@ -100,13 +100,15 @@ class Broker:
         self._required_client = required_client
         self._routes: dict[str, list[tuple[Session, int]]] = {}
         self.sessions: dict[str, Session] = {}
+        # Those with subscriptions: few, where the sessions of a fleet that only publishes are thousands.
+        self._subscribers: dict[str, Session] = {}
         self.connections: set[ClientConnection] = set()
         self._versions: dict[str, int] = {}
         for saved in folder.glob("*/subscriptions.json"):
             client_id = unquote(saved.parent.name)
             session = Session(client_id, True, Spool(saved.parent), json.loads(saved.read_text()))
             session.matchers = {topic_filter: matcher(topic_filter) for topic_filter in session.subscriptions}
-            self.sessions[client_id] = session
+            self.sessions[client_id] = self._subscribers[client_id] = session
 
     async def serve(self, host: str, port: int, context: ssl.SSLContext) -> asyncio.Server:
         """Listen; ``context`` must demand a client certificate."""
@@ -258,7 +260,7 @@ class Broker:
 
     def _find_routes(self, topic: str) -> list[tuple[Session, int]]:
         found = []
-        for session in self.sessions.values():
+        for session in self._subscribers.values():
             granted = [
                 qos
                 for topic_filter, qos in session.subscriptions.items()
@@ -270,6 +272,10 @@ class Broker:
 
     def _subscriptions_changed(self, session: Session) -> None:
         self._routes.clear()
+        if session.subscriptions:
+            self._subscribers[session.client_id] = session
+        else:
+            self._subscribers.pop(session.client_id, None)
         if session.persistent:
             folder = self._folder / quote(session.client_id, safe="")
             if session.spool is None:
@@ -280,6 +286,7 @@ class Broker:
 
     def _discard(self, session: Session) -> None:
         self.sessions.pop(session.client_id, None)
+        self._subscribers.pop(session.client_id, None)
         if session.subscriptions:
             self._routes.clear()
         if session.spool:
