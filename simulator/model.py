@@ -16,24 +16,30 @@ SECONDS_A_DAY = 86_400.0
 class Generation:
     """A generation of stations.
 
-    ``slots`` are packs held, ``swap_seconds`` one swap takes, ``swaps_a_day`` the most it can do. Packs and
-    swaps a day: autoevolution 2022-12 and PCMag (NIO's generations 2 to 4); a swap's time: China Economic
-    Review 2023-03 (3rd: 4 min 40 s, taken for the 2nd, too: an assumption) and PCMag (4th: 144 s).
-    ``share`` of the fleet and ``grid_kw`` are assumptions.
+    ``slots`` are packs held, ``swaps_a_day`` the most it can do: autoevolution 2022-12 and PCMag (NIO's
+    generations 2 to 4). ``share`` of the fleet and ``grid_kw`` are assumptions.
     """
 
     name: str
     slots: int
-    swap_seconds: float
     swaps_a_day: int
     grid_kw: float
     share: float
 
+    @property
+    def swap_seconds(self) -> float:
+        """From a swap's start to the next one's: what the most swaps a day leave for each.
+
+        180 s for the 4th generation: 144 s for the swap (PCMag) and the rest for cars to change. For the 3rd,
+        212 s; its published 4 min 40 s (China Economic Review 2023-03) does not fit its published 408 a day.
+        """
+        return SECONDS_A_DAY / self.swaps_a_day
+
 
 GENERATIONS = (
-    Generation("2", 13, 280.0, 312, 600.0, 0.35),
-    Generation("3", 21, 280.0, 408, 1000.0, 0.45),
-    Generation("4", 23, 144.0, 480, 1200.0, 0.20),
+    Generation("2", 13, 312, 600.0, 0.35),
+    Generation("3", 21, 408, 1000.0, 0.45),
+    Generation("4", 23, 480, 1200.0, 0.20),
 )
 
 # Pack sizes in kWh: GA-EVLRU's charge-time table has both; their shares are an assumption.
@@ -53,8 +59,8 @@ ENERGY_A_SWAP_KWH = 52.7
 
 # Swaps a station and day: 3,729 stations and more than 100,000 a day (eletric-vehicles.com, 2026-02).
 MEAN_SWAPS_A_DAY = 27.0
-# How unequal stations are (log-normal); it puts the busiest of some 3,500 near 195 (CnEVPost 2024-02).
-SITE_SIGMA = 0.55
+# How unequal stations are (assumed log-normal): this width puts the busiest of 3,729 at 195 (CnEVPost 2024-02).
+SITE_SIGMA = 0.61
 
 # Share of a day's swaps in each hour. Assumed: commuters' peaks and quiet nights, after the shape of public
 # charging in UrbanEV (CC0); no public log of real swaps was found.
@@ -72,6 +78,11 @@ _PATIENCE = 8
 _LONGEST_STEP, _SHORTEST_STEP = 30.0, 1.0
 
 FIRMWARE = ("2.4.1", "2.4.2", "3.0.0")
+
+
+def site_demand(chance: random.Random) -> float:
+    """Swaps a day that a site expects: log-normal around the mean."""
+    return MEAN_SWAPS_A_DAY * math.exp(chance.gauss(-(SITE_SIGMA**2) / 2, SITE_SIGMA))
 
 
 @dataclass
@@ -98,8 +109,7 @@ class Station:
         self._clock = start.timestamp()
         self._zone = start.tzinfo
         self.generation = self._random.choices(GENERATIONS, [kind.share for kind in GENERATIONS])[0]
-        site = math.exp(self._random.gauss(-(SITE_SIGMA**2) / 2, SITE_SIGMA))
-        self.swaps_a_day = min(MEAN_SWAPS_A_DAY * site, float(self.generation.swaps_a_day))
+        self.swaps_a_day = min(site_demand(self._random), float(self.generation.swaps_a_day))
         self.packs = [self._new_pack() for _ in range(self.generation.slots)]
         self.queue = 0
         self.swaps_total = 0
@@ -114,8 +124,12 @@ class Station:
         self.temperature_c = self._ambient()
         self._firmware = self._random.choice(FIRMWARE)
 
+    def hold_temperature(self, celsius: float) -> None:
+        """Set the temperature, and the mean that it swings around."""
+        self._mean_temperature = self.temperature_c = celsius
+
     def step(self, seconds: float) -> None:
-        """Let time pass."""
+        """Let time pass; less than a second is kept for the next step."""
         self._owed += seconds
         while self._owed >= _SHORTEST_STEP:
             part = min(self._owed, _LONGEST_STEP)
@@ -206,8 +220,8 @@ class Station:
 
     def _new_pack(self) -> Pack:
         [kwh] = self._random.choices([size for size, _ in PACK_KWH], [share for _, share in PACK_KWH])
-        # Most are full, as between two peaks. Assumed.
-        return Pack(kwh, min(1.0, self._random.betavariate(6, 1)))
+        # Three in four are ready, as in the afternoon. Assumed.
+        return Pack(kwh, self._random.betavariate(20, 1))
 
     def _poisson(self, mean: float) -> int:
         """Knuth's method: the means of a step are far below one."""

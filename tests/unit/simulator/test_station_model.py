@@ -86,7 +86,8 @@ def test_charging_takes_the_published_time(kwh: float, minutes: float) -> None:
     """A pack goes from 0 to 93 % in the published time, within 3 %, when it is neither cold nor hot."""
     station = Station("station-01", 1, START)
     station.packs = [Pack(kwh, 0.0)]
-    station.swaps_a_day, station._mean_temperature, station.temperature_c = 0.0, 25.0, 25.0
+    station.swaps_a_day = 0.0
+    station.hold_temperature(25.0)
     seconds = 0
     while not station.ready:
         station.step(10)
