@@ -148,7 +148,7 @@ class Station:
             "station_id": self.station_id,
             "battery_available": ready,
             "slots": self.generation.slots,
-            "charging": sum(pack.charge < READY_AT for pack in self.packs),
+            "charging": self.generation.slots - ready,
             "swaps_total": self.swaps_total,
             "queue_length": self.queue,
             "power_kw": round(self.power_kw, 1),
