@@ -46,6 +46,8 @@ def start(
     temporary.mkdir(exist_ok=True)
     settings = {
         "FILESYSTEM_ROOT": str(root),
+        # Within any container it would take itself for its own image, and write to /var/lib.
+        "OVERRIDE_IN_DOCKER": "0",
         "GATEWAY_LISTEN": f"127.0.0.1:{port}",
         # URLs that it answers with, of queues above all, must work without a name server.
         "LOCALSTACK_HOST": f"127.0.0.1:{port}",
@@ -58,9 +60,11 @@ def start(
         "DISABLE_EVENTS": "1",
         "DNS_ADDRESS": "0",
         "ALLOW_NONSTANDARD_REGIONS": "0",
+        # Nothing outlives LocalStack without its paid persistence: files would only cost time.
+        "DYNAMODB_IN_MEMORY": "1",
         "TMPDIR": str(temporary),
-        # plux keeps its list of plugins there: one of its own never misses the executor.
-        "XDG_CACHE_HOME": str(data_dir / "cache"),
+        # plux keeps its list of plugins there: one of our own never misses the executor.
+        "XDG_CACHE_HOME": str(install.root / "cache"),
     }
     return processes.start(
         "localstack",
