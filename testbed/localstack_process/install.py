@@ -111,7 +111,9 @@ def _install_dynamodb_local(libraries: Path, log: Callable[[str], None]) -> None
         "    shift\n"
         "done\n"
         "shift 2\n"
-        f'exec "{real_java}" $options "-Djava.library.path={jars}" -cp "{jars}/*" {_DYNAMODB_MAIN} "$@"\n'
+        # It must not outlive a LocalStack that was killed.
+        "setpriv --pdeathsig KILL true 2>/dev/null && guard='setpriv --pdeathsig KILL'\n"
+        f'exec $guard "{real_java}" $options "-Djava.library.path={jars}" -cp "{jars}/*" {_DYNAMODB_MAIN} "$@"\n'
     )
     java.parent.mkdir(parents=True, exist_ok=True)
     if not java.is_file() or java.read_text() != script:

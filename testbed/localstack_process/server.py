@@ -11,7 +11,12 @@ from testbed.localstack_process.install import LocalStackInstall
 from testbed.processes import Process
 
 # What the testbed uses; the rest of LocalStack is off, so a call to it fails at once and by name.
-SERVICES = "apigateway,cloudwatch,dynamodb,dynamodbstreams,events,firehose,iam,kinesis,kms,lambda,logs,s3,sns,sqs,ssm,sts"
+SERVICES = ",".join(  # one a line reads better
+    [
+        "apigateway", "cloudwatch", "dynamodb", "dynamodbstreams", "events", "firehose", "iam", "kinesis", "kms",
+        "lambda", "logs", "s3", "sns", "sqs", "ssm", "sts",
+    ]
+)  # fmt: skip
 
 _START_SECONDS = 120
 
@@ -71,7 +76,7 @@ def start(
         [str(install.venv / "bin" / "localstack-supervisor")],
         log=log_file,
         folder=data_dir,
-        environment=processes.clean_environment(**settings, **(env or {})),
+        environment=processes.clean_environment(**(settings | dict(env or {}))),
     )
 
 
