@@ -168,6 +168,7 @@ def _new_deployment(settings: Settings, engine: Engine, folder: Path) -> Deploym
         aws=ports.choose(settings.aws_port, variable="AWS_PORT", what="the AWS APIs"),
         mqtt=ports.choose(settings.mqtt_port, variable="MQTT_PORT", what="MQTT"),
         metrics=ports.choose(settings.metrics_port, variable="METRICS_PORT", what="the bridge's metrics"),
+        iot=ports.choose(None, variable="", what="the IoT control plane"),
     )
     return Deployment(
         target="local", engine=engine.name, name=settings.name, region=settings.region,

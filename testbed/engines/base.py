@@ -17,6 +17,8 @@ class Ports:
     aws: int
     mqtt: int
     metrics: int
+    # Of an IoT control plane beside the engine; the same as aws where the engine has IoT itself.
+    iot: int = 0
 
 
 @dataclass(frozen=True)

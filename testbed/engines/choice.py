@@ -5,7 +5,6 @@ from pathlib import Path
 
 from testbed.engines.base import Engine
 from testbed.engines.embedded import EmbeddedEngine
-from testbed.errors import TestbedError
 from testbed.settings import EngineName
 
 
@@ -46,4 +45,6 @@ def engine(name: EngineName) -> Engine:
     """The engine of that name."""
     if name == "embedded":
         return EmbeddedEngine()
-    raise TestbedError("ENGINE=localstack is not built yet.", "Use ENGINE=embedded.")
+    from testbed.engines.localstack import LocalStackEngine  # noqa: PLC0415
+
+    return LocalStackEngine()

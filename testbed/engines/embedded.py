@@ -39,61 +39,63 @@ class EmbeddedEngine:
 
     def start_cloud(self, place: Place) -> list[Process]:
         """Start ministack, with its state kept over a graceful restart."""
-        temporary = place.data("ministack-tmp")
-        ministack = processes.start(
-            "ministack",
-            [str(environment("embedded", _REQUIREMENTS) / "bin" / "ministack")],
-            log=place.log("ministack"),
-            folder=place.folder,
-            # Without AWS_ENDPOINT_URL above all: its Lambda workers would inherit it.
-            environment=processes.clean_environment(
-                GATEWAY_PORT=str(place.ports.aws),
-                BIND_HOST="127.0.0.1",
-                MINISTACK_REGION=place.region,
-                # Devices connect to our broker; ministack must not run the rules a second time.
-                IOT_MTLS_ENABLED="0",
-                PERSIST_STATE="1",
-                STATE_DIR=str(place.data("ministack-state")),
-                S3_PERSIST="1",
-                S3_DATA_DIR=str(place.data("ministack-s3")),
-                # It leaves folders in the temporary directory: let that be one that `make down` removes.
-                TMPDIR=str(temporary),
-            ),
-        )
-        wait_for_aws(self.endpoints(place).aws, place.region, ministack)
-        return [ministack]
+        return [start_ministack(place, place.ports.aws, name="ministack")]
 
     def start_broker(self, place: Place) -> list[Process]:
         """Start the bridge package's own broker, and the bridge."""
-        broker = self.start_broker_process(place)
-        return [broker, start_bridge(place, self.endpoints(place), names_publishers=True)]
-
-    def start_broker_process(self, place: Place) -> Process:
-        """Start the broker alone, and wait until it listens."""
-        certificate = bridge_certificate(place)
         endpoints = self.endpoints(place)
-        broker = processes.start(
-            "broker",
-            [
-                sys.executable, "-m", "bridge.broker", "--port", str(place.ports.mqtt),
-                "--certificate", str(place.certificates / "server.crt"),
-                "--key", str(place.certificates / "server.key"),
-                "--client-ca", str(place.certificates / "authority" / "ca.crt"),
-                "--trusted-certificate", str(certificate), "--required-client", CLIENT_ID,
-                "--iot-endpoint-url", endpoints.iot, "--region", place.region,
-                "--state-dir", str(place.data("broker")),
-            ],
-            log=place.log("broker"),
-            environment=processes.clean_environment(),
-            folder=REPOSITORY,
-        )  # fmt: skip
-        processes.wait_until(
-            lambda: not ports.is_free(place.ports.mqtt),
-            what="The broker",
-            seconds=_START_SECONDS,
-            process=broker,
-        )
-        return broker
+        broker = start_broker_process(place, endpoints)
+        return [broker, start_bridge(place, endpoints, names_publishers=True)]
+
+
+def start_ministack(place: Place, port: int, *, name: str) -> Process:
+    """Start ministack and wait until it answers."""
+    ministack = processes.start(
+        name,
+        [str(environment("embedded", _REQUIREMENTS) / "bin" / "ministack")],
+        log=place.log(name),
+        folder=place.folder,
+        # Without AWS_ENDPOINT_URL above all: its Lambda workers would inherit it.
+        environment=processes.clean_environment(
+            GATEWAY_PORT=str(port),
+            BIND_HOST="127.0.0.1",
+            MINISTACK_REGION=place.region,
+            # Devices connect to our broker; ministack must not run the rules a second time.
+            IOT_MTLS_ENABLED="0",
+            PERSIST_STATE="1",
+            STATE_DIR=str(place.data(f"{name}-state")),
+            S3_PERSIST="1",
+            S3_DATA_DIR=str(place.data(f"{name}-s3")),
+            # It leaves folders in the temporary directory: let that be one that `make down` removes.
+            TMPDIR=str(place.data(f"{name}-tmp")),
+        ),
+    )
+    wait_for_aws(f"http://127.0.0.1:{port}", place.region, ministack)
+    return ministack
+
+
+def start_broker_process(place: Place, endpoints: Endpoints) -> Process:
+    """Start the bridge package's own broker alone, and wait until it listens."""
+    certificate = bridge_certificate(place)
+    broker = processes.start(
+        "broker",
+        [
+            sys.executable, "-m", "bridge.broker", "--port", str(place.ports.mqtt),
+            "--certificate", str(place.certificates / "server.crt"),
+            "--key", str(place.certificates / "server.key"),
+            "--client-ca", str(place.certificates / "authority" / "ca.crt"),
+            "--trusted-certificate", str(certificate), "--required-client", CLIENT_ID,
+            "--iot-endpoint-url", endpoints.iot, "--region", place.region,
+            "--state-dir", str(place.data("broker")),
+        ],
+        log=place.log("broker"),
+        environment=processes.clean_environment(),
+        folder=REPOSITORY,
+    )  # fmt: skip
+    processes.wait_until(
+        lambda: not ports.is_free(place.ports.mqtt), what="The broker", seconds=_START_SECONDS, process=broker
+    )
+    return broker
 
 
 def wait_for_aws(url: str, region: str, process: Process) -> None:

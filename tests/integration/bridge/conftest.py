@@ -21,7 +21,7 @@ from testbed import ports
 from testbed.authority import Authority
 from testbed.engines.base import Place, Ports
 from testbed.engines.bridge import start_bridge
-from testbed.engines.embedded import EmbeddedEngine
+from testbed.engines.embedded import EmbeddedEngine, start_broker_process
 from testbed.enrolment import Enrolment
 from testbed.processes import Process
 from tests.integration.conftest import REGION, AwsEmulator
@@ -78,7 +78,7 @@ class Stack:
 
     def restart_broker(self) -> None:
         """Start the broker again, which is dead; the bridge finds it by itself."""
-        self.processes["broker"] = self.engine.start_broker_process(self.place)
+        self.processes["broker"] = start_broker_process(self.place, self.engine.endpoints(self.place))
 
     def health(self) -> dict[str, Any]:
         """What the bridge says of itself."""

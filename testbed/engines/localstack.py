@@ -1,0 +1,58 @@
+"""LocalStack 4.14.0 without Docker, with ministack's IoT control plane beside it; broker and bridge as on `embedded`.
+
+Free LocalStack has no IoT API at all. ministack answers those calls, and nothing else here; devices connect to our
+broker, so ministack never runs a rule itself.
+"""
+
+from testbed.engines import embedded
+from testbed.engines.base import Endpoints, Lacks, Place
+from testbed.engines.bridge import start_bridge
+from testbed.localstack_process import server
+from testbed.localstack_process.install import install, python_of
+from testbed.packaging import Runtime
+from testbed.processes import Process
+from testbed.settings import EngineName
+
+
+class LocalStackEngine:
+    """See `testbed.engines.base.Engine`."""
+
+    name: EngineName = "localstack"
+    lacks = Lacks()
+
+    def install(self) -> None:
+        """LocalStack's environment, DynamoDB Local, the executor; and ministack for IoT."""
+        install()
+        embedded.EmbeddedEngine().install()
+
+    def runtime(self) -> Runtime:
+        """Functions run as child processes on a Python of the version that LocalStack has."""
+        here = Runtime.of_this_machine()
+        return Runtime(python_of(install().runtime), here.architecture, here.platform)
+
+    def endpoints(self, place: Place) -> Endpoints:
+        """LocalStack for all but IoT, which is on a port of its own."""
+        url = f"http://127.0.0.1:{place.ports.aws}"
+        return Endpoints(
+            aws=url,
+            iot=f"http://127.0.0.1:{place.ports.iot}",
+            api=f"{url}/_aws/execute-api/{{api_id}}/{{stage}}",
+        )
+
+    def start_cloud(self, place: Place) -> list[Process]:
+        """Start LocalStack and the IoT control plane, and wait on real calls."""
+        localstack = server.start(
+            install(),
+            port=place.ports.aws,
+            data_dir=place.data("localstack"),
+            log_file=place.log("localstack"),
+        )
+        iot = embedded.start_ministack(place, place.ports.iot, name="iot")
+        server.wait_ready(localstack, port=place.ports.aws, region=place.region)
+        return [localstack, iot]
+
+    def start_broker(self, place: Place) -> list[Process]:
+        """Start the bridge package's own broker, and the bridge."""
+        endpoints = self.endpoints(place)
+        broker = embedded.start_broker_process(place, endpoints)
+        return [broker, start_bridge(place, endpoints, names_publishers=True)]
