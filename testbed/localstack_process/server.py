@@ -58,6 +58,10 @@ def start(
         "LOCALSTACK_HOST": f"127.0.0.1:{port}",
         "SQS_ENDPOINT_STRATEGY": "off",
         "LAMBDA_RUNTIME_EXECUTOR": "process",
+        # By default a second passes between two batches, and up to ten before the first after a quiet time.
+        "LAMBDA_EVENT_SOURCE_MAPPING_POLL_INTERVAL_SEC": "0.05",
+        "LAMBDA_EVENT_SOURCE_MAPPING_MAX_BACKOFF_ON_EMPTY_POLL_SEC": "0.5",
+        "LAMBDA_EVENT_SOURCE_MAPPING_MAX_BACKOFF_ON_ERROR_SEC": "5",
         "SERVICES": SERVICES,
         "STRICT_SERVICE_LOADING": "1",
         # No network but loopback is needed, and none is used.

@@ -59,3 +59,22 @@ def test_down_is_harmless_where_nothing_is_up(tmp_path: Path) -> None:
     done = command(["down"], tmp_path)
     assert done.returncode == 0
     assert "Nothing is up" in done.stdout
+
+
+def test_an_engine_that_died_is_named(tmp_path: Path) -> None:
+    """`make status` after a crash says what is gone and how to get it back."""
+    import json
+
+    folder = tmp_path / "deployments" / "local-embedded-default"
+    folder.mkdir(parents=True)
+    dead = {"name": "ministack", "pid": 2**22 - 1, "started_at": 1.0, "log": "x"}
+    deployment = {
+        "target": "local", "engine": "embedded", "name": "default", "region": "eu-central-1", "environment": "dev",
+        "folder": str(folder), "air_gapped": True, "fingerprint": "f", "processes": {"ministack": dead},
+        "ports": {"aws": 1, "mqtt": 2, "metrics": 3},
+    }  # fmt: skip
+    (folder / "deployment.json").write_text(json.dumps(deployment))
+    done = command(["status"], tmp_path)
+    assert done.returncode == 1
+    assert "ministack died since `make up`" in done.stderr
+    assert "make up" in done.stderr
