@@ -15,7 +15,7 @@ import boto3
 import botocore
 from botocore.exceptions import BotoCoreError, ClientError
 
-from testbed import packaging, ports, terraform
+from testbed import packaging, ports, processes, terraform
 from testbed.airgap import provider
 from testbed.authority import Authority
 from testbed.deployment import Deployment
@@ -125,7 +125,7 @@ def _up_local(settings: Settings, say: Say) -> Deployment:
 
     if fresh:
         _check_ports(deployment)
-        with watch.part("cloud"):
+        with watch.part("cloud"), processes.stopped_on_failure():
             _stop(deployment)
             _note(deployment, engine.start_cloud(place))
 
@@ -150,7 +150,7 @@ def _up_local(settings: Settings, say: Say) -> Deployment:
     deployment.mqtt_host, deployment.mqtt_port = "localhost", place.ports.mqtt
 
     if fresh:
-        with watch.part("broker and bridge"):
+        with watch.part("broker and bridge"), processes.stopped_on_failure():
             authority = Authority.load_or_create(deployment.authority, name="EV swap fleet CA")
             server = deployment.path / "certs" / "server.crt"
             if not server.is_file():

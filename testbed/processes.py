@@ -4,7 +4,8 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,6 +56,24 @@ class Process:
         return found
 
 
+_collecting: list[list[Process]] = []
+
+
+@contextmanager
+def stopped_on_failure() -> Iterator[None]:
+    """Stop every process started inside, if what is inside fails: half a cloud must not stay behind."""
+    started: list[Process] = []
+    _collecting.append(started)
+    try:
+        yield
+    except BaseException:
+        for process in reversed(started):
+            process.stop()
+        raise
+    finally:
+        _collecting.remove(started)
+
+
 def start(
     name: str, command: Sequence[str], *, log: Path, environment: Mapping[str, str], folder: Path
 ) -> Process:
@@ -79,7 +98,10 @@ def start(
             raise TestbedError(f"Cannot start {name}: {error}.", f"See {log}.") from error
     # It outlives us: nobody here waits for it, and Popen need not warn of that.
     child.returncode = 0
-    return Process(name, child.pid, psutil.Process(child.pid).create_time(), str(log))
+    process = Process(name, child.pid, psutil.Process(child.pid).create_time(), str(log))
+    for started in _collecting:
+        started.append(process)
+    return process
 
 
 def wait_until(

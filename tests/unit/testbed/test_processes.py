@@ -58,3 +58,16 @@ def test_a_taken_port_is_said_with_the_way_out() -> None:
         with pytest.raises(TestbedError, match=f"Port {port}.*another program") as error:
             ports.choose(port, variable="AWS_PORT", what="the AWS APIs")
         assert "make up AWS_PORT=" in error.value.remedy
+
+
+def test_half_a_start_leaves_nothing_behind(tmp_path: Path) -> None:
+    """What started before something failed is stopped; where nothing fails, it stays."""
+    started: list[Process] = []
+    with pytest.raises(TestbedError), processes.stopped_on_failure():  # noqa: PT012  # the order is the point
+        started.append(start(tmp_path, "import time; time.sleep(600)"))
+        raise TestbedError("the second one does not start")
+    assert not started[0].alive()
+    with processes.stopped_on_failure():
+        started.append(start(tmp_path, "import time; time.sleep(600)"))
+    assert started[1].alive()
+    started[1].stop(kill=True)
