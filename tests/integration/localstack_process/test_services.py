@@ -35,7 +35,7 @@ def handler(event, context):
     gateway.create_deployment(restApiId=api, stageName="dev")
     url = f"{localstack.url}/_aws/execute-api/{api}/dev/stations/one?limit=2"
     with pytest.raises(urllib.error.HTTPError) as refused:
-        urllib.request.urlopen(url, timeout=30)  # noqa: S310  # loopback
+        urllib.request.urlopen(url, timeout=30)  # loopback
     assert refused.value.code == 418
     assert refused.value.headers["x-kind"] == "tea"
     assert json.load(refused.value) == ["GET", {"proxy": "stations/one"}, {"limit": "2"}]
