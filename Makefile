@@ -75,6 +75,10 @@ unit: $(INSTALLED) ## the tests that start nothing
 e2e: $(INSTALLED) ## the whole path on the chosen target and engine
 	@.venv/bin/pytest tests/e2e $(ARGS)
 
+.PHONY: faults
+faults: $(INSTALLED) ## kill and freeze parts under load, then audit (ARGS="--seconds 1800 --seed 7")
+	@$(TESTBED) faults $(ARGS)
+
 .PHONY: bench
 bench: $(INSTALLED) ## latency and throughput, beside the emulator's own ceiling
 	@$(TESTBED) bench $(ARGS)

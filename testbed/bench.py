@@ -233,12 +233,12 @@ def measure_burst(deployment: Deployment, publishers: Publishers, messages: int)
 
 def _wait_for_empty(deployment: Deployment) -> None:
     sqs, url = deployment.client("sqs"), deployment.outputs["telemetry_queue_url"]
-    _until_bridge_is_idle(deployment)
+    until_bridge_is_idle(deployment)
     if auditing.wait_for_empty_queue(sqs, url, _PATIENCE_SECONDS):
         raise TestbedError("The queue did not empty.", "See `make logs`.")
 
 
-def _until_bridge_is_idle(deployment: Deployment) -> None:
+def until_bridge_is_idle(deployment: Deployment) -> None:
     """Locally, an acknowledged message may still be with the bridge, where the queue does not show it."""
     if deployment.ports is None:
         return

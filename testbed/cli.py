@@ -20,8 +20,10 @@ from testbed import api, archive, dead_letters, lifecycle, logs, simulation
 from testbed import audit as auditing
 from testbed import bench as benchmark
 from testbed import cost as costing
+from testbed import faults as breaking
 from testbed import redrive as redriving
 from testbed import trace as tracing
+from testbed.audit import AuditReport
 from testbed.deployment import Deployment, current
 from testbed.errors import TestbedError
 from testbed.processes import last_line
@@ -285,23 +287,41 @@ def audit(
         raise TestbedError("There is no ledger yet.", "Run a fleet first: make simulate")
     start = time.monotonic()
     report = auditing.audit(deployment, ledgers, wait_seconds=wait)
-    table = Table(
-        title=f"Audit of {len(ledgers)} ledger(s) in {time.monotonic() - start:.1f} s", show_header=False
-    )
+    _show_audit(report, f"Audit of {len(ledgers)} ledger(s) in {time.monotonic() - start:.1f} s")
+    raise typer.Exit(0 if report.clean else 1)
+
+
+def _show_audit(report: AuditReport, title: str) -> None:
+    table = Table(title=title, show_header=False)
     table.add_row("acknowledged by the broker", str(report.acknowledged))
     table.add_row("of these archived", str(report.acknowledged_archived))
     table.add_row("of these dead-lettered", str(report.acknowledged_dead_lettered))
-    table.add_row("missing", f"[{'green' if report.missing_count == 0 else 'red'}]{report.missing_count}")
+    table.add_row("missing", _judged(report.missing_count))
     table.add_row("archived: unique / duplicates", f"{report.archived_unique} / {report.archived_duplicates}")
     for reason, count in sorted(report.dead_lettered.items()):
         table.add_row(f"dead-lettered: {reason}", str(count))
     table.add_row("stations in the archive", str(report.stations))
-    table.add_row(
-        "wrong latest state",
-        f"[{'green' if report.wrong_state_count == 0 else 'red'}]{report.wrong_state_count}",
-    )
+    table.add_row("wrong latest state", _judged(report.wrong_state_count))
     table.add_row("still in the queue", str(report.still_queued))
     out.print(table)
     for line in (*(f"missing: {message}" for message in report.missing), *report.wrong_state):
         _say(line)
-    raise typer.Exit(0 if report.clean else 1)
+
+
+def _judged(count: int) -> str:
+    return f"[{'red' if count else 'green'}]{count}"
+
+
+@app.command(name="faults")
+def break_things(
+    seconds: Annotated[float, typer.Option(help="How long the fleet publishes.")] = 60,
+    seed: Annotated[int, typer.Option(help="Of the faults and their order.")] = 1,
+    stations: Annotated[int, typer.Option(help="How many stations.")] = 20,
+    interval: Annotated[float, typer.Option(help="Seconds between two messages of a station.")] = 1,
+) -> None:
+    """Kill and freeze parts of the deployment under load, then audit; fails if anything is missing."""
+    deployment = lifecycle.up(Settings.from_environment(), _say, _confirm)
+    report = breaking.run(deployment, _say, seconds=seconds, seed=seed, stations=stations, interval=interval)
+    done = ", ".join(f"{name} {count}x" for name, count in sorted(report.injected.items()))
+    _show_audit(report.audit, f"Seed {report.seed}: {done}")
+    raise typer.Exit(0 if report.audit.clean else 1)

@@ -1,0 +1,20 @@
+"""The short form of `make faults`: parts die under load, and the audit is clean."""
+
+import os
+
+import pytest
+
+from testbed import faults
+from testbed.deployment import Deployment
+
+
+def test_nothing_is_lost_while_parts_die(deployment: Deployment) -> None:
+    """FAULT_SEED repeats a failure; FAULT_SECONDS makes it longer."""
+    if deployment.target == "aws":
+        pytest.skip("faults are for local deployments")
+    seed, seconds = int(os.environ.get("FAULT_SEED", "1")), float(os.environ.get("FAULT_SECONDS", "40"))
+    report = faults.run(deployment, print, seconds=seconds, seed=seed, stations=20, interval=0.5)
+    assert report.injected
+    assert report.audit.acknowledged > 20 * seconds
+    assert report.audit.missing == []
+    assert report.audit.wrong_state == []
