@@ -6,7 +6,7 @@ a Deny wins over every Allow; ``*`` and ``?`` are wildcards in actions and resou
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -67,19 +67,31 @@ class Policies:
 
 
 def _applies(statement: Mapping[str, Any], action: str, resource: str, variables: Mapping[str, str]) -> bool:
-    actions = _listed(statement.get("Action", []))
-    if not any(_pattern(str(pattern).lower()).fullmatch(action.lower()) for pattern in actions):
+    if not _listed_or_not(statement, "Action", lambda pattern: _action_matches(pattern, action)):
         return False
-    if not any(
-        _resource_matches(str(pattern), resource, variables)
-        for pattern in _listed(statement.get("Resource", []))
+    if not _listed_or_not(
+        statement, "Resource", lambda pattern: _resource_matches(pattern, resource, variables)
     ):
         return False
-    return all(
-        _condition(operator, key, values, variables)
-        for operator, keys in statement.get("Condition", {}).items()
-        for key, values in keys.items()
-    )
+    denies = statement.get("Effect") == "Deny"
+    for operator, keys in statement.get("Condition", {}).items():
+        for key, values in keys.items():
+            holds = _condition(operator, key, values, variables)
+            # A condition that is not understood must neither open a door nor take away a lock.
+            if not (denies if holds is None else holds):
+                return False
+    return True
+
+
+def _listed_or_not(statement: Mapping[str, Any], element: str, matches: Callable[[str], bool]) -> bool:
+    """Whether ``Action`` (``Resource``) names it, or ``NotAction`` (``NotResource``) does not."""
+    if f"Not{element}" in statement:
+        return not any(matches(str(pattern)) for pattern in _listed(statement[f"Not{element}"]))
+    return any(matches(str(pattern)) for pattern in _listed(statement.get(element, [])))
+
+
+def _action_matches(pattern: str, action: str) -> bool:
+    return _pattern(pattern.lower()).fullmatch(action.lower()) is not None
 
 
 def _resource_matches(pattern: str, resource: str, variables: Mapping[str, str]) -> bool:
@@ -89,7 +101,8 @@ def _resource_matches(pattern: str, resource: str, variables: Mapping[str, str])
     return filled is not None and _pattern(filled).fullmatch(resource) is not None
 
 
-def _condition(operator: str, key: str, values: Any, variables: Mapping[str, str]) -> bool:
+def _condition(operator: str, key: str, values: Any, variables: Mapping[str, str]) -> bool | None:
+    """Whether a condition holds; None for an operator that is not known here."""
     wanted = [_fill(str(value), variables) for value in _listed(values)]
     given = variables.get(key)
     match operator:
@@ -106,8 +119,7 @@ def _condition(operator: str, key: str, values: Any, variables: Mapping[str, str
         case "ForAnyValue:StringEquals":
             return given is not None and given in wanted
         case _:
-            # A condition that is not understood must not open a door.
-            return False
+            return None
 
 
 def _fill(text: str, variables: Mapping[str, str]) -> str | None:

@@ -22,7 +22,7 @@ from bridge.broker.packets import MalformedPacketError
 from bridge.broker.spool import Entry, Spool
 from bridge.policies import Connection as PolicyConnection
 from bridge.policies import Policies
-from bridge.sql.topics import filter_fault, matcher
+from bridge.sql.topics import BASIC_INGEST, filter_fault, matcher
 
 log = logging.getLogger(__name__)
 
@@ -182,7 +182,7 @@ class Broker:
         session.inflight.clear()
         if connection.will and not connection.said_goodbye:
             will = connection.will
-            if connection.may("iot:Publish", f"topic/{will.topic}"):
+            if connection.may_publish(will.topic):
                 self.route(will.topic, will.payload, will.qos, session.client_id)
         self._announce("disconnected", connection)
         if not session.persistent:
@@ -408,6 +408,17 @@ class ClientConnection(asyncio.Protocol):
                 self._allowed[action, resource] = known
         return known
 
+    def may_publish(self, topic: str) -> bool:
+        """Whether the client may publish to the topic.
+
+        Topics with ``$`` in front are the broker's own, whatever a policy says: presence events, and
+        "$from/..." with which it vouches for a publisher. Basic Ingest is the way in that is left open.
+        """
+        trusted = self.identity is not None and self.identity.trusted
+        if topic.startswith("$") and not trusted and not topic.startswith(BASIC_INGEST):
+            return False
+        return self.may("iot:Publish", f"topic/{topic}")
+
     # --- packets -------------------------------------------------------------
 
     def _drain(self) -> None:
@@ -509,7 +520,7 @@ class ClientConnection(asyncio.Protocol):
             raise MalformedPacketError("QoS 2, which AWS IoT does not have")
         if len(message.payload) > MAX_PAYLOAD_BYTES:
             raise MalformedPacketError("a payload over 128 KiB")
-        if not self.may("iot:Publish", f"topic/{message.topic}"):
+        if not self.may_publish(message.topic):
             # AWS IoT closes the connection, too.
             self.reason = "FORBIDDEN_ACCESS"
             log.info("closing %s: it may not publish to %s", self._name, message.topic)

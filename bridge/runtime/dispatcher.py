@@ -63,20 +63,23 @@ class Dispatcher:
         """Without rules: every message is acknowledged and forgotten. See `use`."""
         self._rules = RuleSet()
         self._senders: dict[int, _Sender] = {}
+        self._lock = threading.RLock()
 
     def use(self, rules: RuleSet) -> None:
         """Run these rules from now on; messages of rules that are gone finish first."""
-        previous, self._rules = self._rules, rules
-        kept = {id(action) for rule in rules.rules for action in _actions(rule)}
-        for rule in rules.rules:
-            for action in _actions(rule):
-                if id(action) not in self._senders:
-                    on_failure = self._fail_error_action if action is rule.error_action else self._fail
-                    self._senders[id(action)] = _Sender(rule, action, on_failure)
-        for rule in previous.rules:
-            for action in _actions(rule):
-                if id(action) not in kept and (sender := self._senders.pop(id(action), None)):
-                    sender.stop()
+        # Under the lock: a message is wholly of the old rules or wholly of the new ones.
+        with self._lock:
+            for rule in rules.rules:
+                for action in _actions(rule):
+                    if id(action) not in self._senders:
+                        on_failure = self._fail_error_action if action is rule.error_action else self._fail
+                        self._senders[id(action)] = _Sender(rule, action, on_failure)
+            kept = {id(action) for rule in rules.rules for action in _actions(rule)}
+            gone = [self._senders.pop(key) for key in list(self._senders) if key not in kept]
+            self._rules = rules
+        for sender in gone:
+            # It finishes what it has; that may take as long as an emulator is away.
+            threading.Thread(target=sender.stop, daemon=True).start()
         metrics.RULES.set(len(rules.rules))
         metrics.REFUSED_RULES.set(len(rules.refused))
 
@@ -85,6 +88,14 @@ class Dispatcher:
         metrics.RECEIVED.inc()
         metrics.IN_FLIGHT.inc()
         delivery = _Delivery(acknowledge, time.monotonic())
+        with self._lock:
+            wanted = self._apply_rules(message, delivery)
+        if not wanted:
+            metrics.UNMATCHED.inc()
+        delivery.done()
+
+    def _apply_rules(self, message: Message, delivery: _Delivery) -> bool:
+        """Fire every rule that wants the message; returns whether one did."""
         direct = basic_ingest(message.topic)
         wanted = False
         for rule in self._rules.rules:
@@ -96,9 +107,7 @@ class Dispatcher:
                 continue
             wanted = True
             self._fire(rule, message, delivery)
-        if not wanted:
-            metrics.UNMATCHED.inc()
-        delivery.done()
+        return wanted
 
     def stop(self) -> None:
         """Finish what is in the actions' hands."""
@@ -137,7 +146,11 @@ class Dispatcher:
         log.error(
             "error_action_failed", rule=rule.name, action=action.name, resource=why.resource, error=why.error
         )
-        self._senders[id(action)].put_later(job)
+        with self._lock:
+            sender = self._senders.get(id(action))
+        if sender:
+            sender.put_later(job)
+        # Without one the rule is gone: never acknowledged, the message comes again with the next session.
 
     def _to_error_action(
         self,
@@ -157,7 +170,10 @@ class Dispatcher:
         with delivery.lock:
             delivery.left += 1
         outgoing = Outgoing(message, json.dumps(document).encode(), document)
-        self._senders[id(rule.error_action)].put(_Job(outgoing, delivery))
+        with self._lock:
+            sender = self._senders.get(id(rule.error_action))
+        if sender:
+            sender.put(_Job(outgoing, delivery))
 
 
 def error_message(

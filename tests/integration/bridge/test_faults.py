@@ -111,3 +111,26 @@ def test_nobody_speaks_or_listens_for_another(
         assert victim.client.is_connected()
     finally:
         impostor.close()
+
+
+@pytest.mark.parametrize(
+    "topic", ["$from/{victim}/t/{victim}/a", "$aws/events/presence/disconnected/{victim}"]
+)
+def test_the_brokers_own_topics_are_closed_whatever_a_policy_says(
+    stack: Stack, device: MakeDevice, rules: Rules, queue: str, name: str, topic: str
+) -> None:
+    """Nobody can forge who published, nor that another is gone."""
+    victim = f"{name}-v"
+    rule = name.replace("-", "_")
+    rules.add(rule, f"SELECT clientid() AS who FROM 't/{victim}/a'", sqs(queue))
+    rules.add(
+        f"{rule}_presence", f"SELECT clientId AS who FROM '$aws/events/presence/+/{victim}'", sqs(queue)
+    )
+    thief = device(f"{name}-t")
+    thief.publish(topic.format(victim=victim), {"clientId": victim})
+    assert wait_for(lambda: not thief.client.is_connected())
+    # What the victim itself says is all that arrives.
+    device(victim).publish(f"t/{victim}/a", {})
+    found: list[object] = []
+    assert wait_for(lambda: found.extend(drain(stack, queue)) or len(found) >= 2)
+    assert found == [{"who": victim}, {"who": victim}]

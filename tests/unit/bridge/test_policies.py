@@ -75,3 +75,29 @@ def test_a_client_id_is_never_a_pattern(client: str, other: str) -> None:
     own = policy(allow("iot:Publish", f"{ARN}topic/${{iot:ClientId}}"))
     connection = Connection(client, client, (client,))
     assert own.allow("iot:Publish", f"topic/{other}", connection) is (client == other)
+
+
+@pytest.mark.parametrize(
+    "deny",
+    [
+        {"Action": "iot:Publish", "NotResource": f"{ARN}topic/open"},
+        {"NotAction": "iot:Connect", "Resource": "*"},
+        {"Action": "*", "Resource": "*", "Condition": {"StringNotLike": {"iot:ClientId": "x"}}},
+        {
+            "Action": "*",
+            "Resource": "*",
+            "Condition": {"StringEqualsIfExists": {"iot:ClientId": "station-01"}},
+        },
+    ],
+)
+def test_a_deny_is_never_skipped(deny: dict[str, Any]) -> None:
+    """In whatever words it is written, and where its condition is not understood."""
+    everything = policy(allow("iot:*", "*"), {"Effect": "Deny", **deny})
+    assert not everything.allow("iot:Publish", "topic/secret", STATION)
+
+
+def test_not_action_and_not_resource_leave_out_what_they_name() -> None:
+    spared = policy(allow("iot:*", "*"), {"Effect": "Deny", "NotAction": "iot:Connect", "Resource": "*"})
+    assert spared.allow("iot:Connect", "client/station-01", STATION)
+    spared = policy(allow("iot:*", "*"), {"Effect": "Deny", "Action": "*", "NotResource": f"{ARN}topic/open"})
+    assert spared.allow("iot:Publish", "topic/open", STATION)
