@@ -3,7 +3,7 @@
 
 resource "aws_api_gateway_rest_api" "stations" {
   name        = "${local.name_prefix}-api"
-  description = "Latest state of the battery-swap stations"
+  description = "Latest state and last hours of the battery-swap stations"
 
   endpoint_configuration {
     types = ["REGIONAL"]
@@ -22,6 +22,12 @@ resource "aws_api_gateway_resource" "station" {
   path_part   = "{station_id}"
 }
 
+resource "aws_api_gateway_resource" "history" {
+  rest_api_id = aws_api_gateway_rest_api.stations.id
+  parent_id   = aws_api_gateway_resource.station.id
+  path_part   = "history"
+}
+
 resource "aws_api_gateway_resource" "other" {
   rest_api_id = aws_api_gateway_rest_api.stations.id
   parent_id   = aws_api_gateway_rest_api.stations.root_resource_id
@@ -33,6 +39,7 @@ locals {
     root     = aws_api_gateway_rest_api.stations.root_resource_id
     stations = aws_api_gateway_resource.stations.id
     station  = aws_api_gateway_resource.station.id
+    history  = aws_api_gateway_resource.history.id
     other    = aws_api_gateway_resource.other.id
   }
 }

@@ -18,3 +18,33 @@ resource "aws_dynamodb_table" "stations" {
     enabled = true
   }
 }
+
+# History table: the hot window behind GET /stations/{id}/history, a point a station and interval.
+# No point-in-time recovery: the archive has every message, and a point lives for a day.
+
+resource "aws_dynamodb_table" "history" {
+  name         = "${local.name_prefix}-history"
+  billing_mode = "PAY_PER_REQUEST"
+  hash_key     = "station_id"
+  range_key    = "interval"
+
+  attribute {
+    name = "station_id"
+    type = "S"
+  }
+
+  # Where the interval begins, epoch seconds.
+  attribute {
+    name = "interval"
+    type = "N"
+  }
+
+  ttl {
+    attribute_name = "expires_at"
+    enabled        = true
+  }
+
+  server_side_encryption {
+    enabled = true
+  }
+}

@@ -40,6 +40,12 @@ data "aws_iam_policy_document" "telemetry_handler" {
   }
 
   statement {
+    sid       = "History"
+    actions   = ["dynamodb:PutItem"]
+    resources = [aws_dynamodb_table.history.arn]
+  }
+
+  statement {
     sid       = "Archive"
     actions   = ["s3:PutObject"]
     resources = ["${aws_s3_bucket.telemetry.arn}/telemetry/*"]
@@ -72,6 +78,12 @@ data "aws_iam_policy_document" "api_handler" {
     sid       = "ReadStations"
     actions   = ["dynamodb:GetItem", "dynamodb:Scan"]
     resources = [aws_dynamodb_table.stations.arn]
+  }
+
+  statement {
+    sid       = "ReadHistory"
+    actions   = ["dynamodb:Query"]
+    resources = [aws_dynamodb_table.history.arn]
   }
 
   statement {

@@ -32,6 +32,9 @@ resource "aws_lambda_function" "telemetry_handler" {
   environment {
     variables = {
       STATIONS_TABLE               = aws_dynamodb_table.stations.name
+      HISTORY_TABLE                = aws_dynamodb_table.history.name
+      HISTORY_RESOLUTION_SECONDS   = tostring(var.history_resolution_seconds)
+      HISTORY_HOURS                = tostring(var.history_hours)
       TELEMETRY_BUCKET             = aws_s3_bucket.telemetry.id
       DEAD_LETTER_QUEUE_URL        = aws_sqs_queue.dead_letters.id
       LOG_LEVEL                    = var.log_level
@@ -69,7 +72,7 @@ resource "aws_cloudwatch_log_group" "api_handler" {
 
 resource "aws_lambda_function" "api_handler" {
   function_name    = local.api_function_name
-  description      = "Serves the stations' latest state over REST"
+  description      = "Serves the stations' latest state and last hours over REST"
   filename         = "${var.lambda_package_dir}/api_handler.zip"
   source_code_hash = filebase64sha256("${var.lambda_package_dir}/api_handler.zip")
   handler          = "api_handler.app.handler"
@@ -84,6 +87,9 @@ resource "aws_lambda_function" "api_handler" {
   environment {
     variables = {
       STATIONS_TABLE               = aws_dynamodb_table.stations.name
+      HISTORY_TABLE                = aws_dynamodb_table.history.name
+      HISTORY_RESOLUTION_SECONDS   = tostring(var.history_resolution_seconds)
+      HISTORY_HOURS                = tostring(var.history_hours)
       LOG_LEVEL                    = var.log_level
       POWERTOOLS_SERVICE_NAME      = local.api_function_name
       POWERTOOLS_METRICS_NAMESPACE = local.metrics_namespace

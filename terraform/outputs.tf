@@ -33,6 +33,11 @@ output "stations_table_name" {
   value       = aws_dynamodb_table.stations.name
 }
 
+output "history_table_name" {
+  description = "DynamoDB table with each station's last hours."
+  value       = aws_dynamodb_table.history.name
+}
+
 output "telemetry_bucket_name" {
   description = "S3 bucket of the archive; objects are under telemetry/."
   value       = aws_s3_bucket.telemetry.id

@@ -177,6 +177,32 @@ variable "queue_max_receive_count" {
 }
 
 # ---------------------------------------------------------------------------
+# History
+# ---------------------------------------------------------------------------
+
+variable "history_hours" {
+  description = "How long the history that the API serves goes back, in hours. The archive goes back further."
+  type        = number
+  default     = 24
+
+  validation {
+    condition     = var.history_hours >= 1 && var.history_hours <= 720
+    error_message = "history_hours must be from 1 to 720."
+  }
+}
+
+variable "history_resolution_seconds" {
+  description = "Seconds between two points of a station's history. A point is a DynamoDB write, so this sets the history's price."
+  type        = number
+  default     = 60
+
+  validation {
+    condition     = var.history_resolution_seconds >= 1 && var.history_resolution_seconds <= 3600
+    error_message = "history_resolution_seconds must be from 1 to 3600."
+  }
+}
+
+# ---------------------------------------------------------------------------
 # Archive
 # ---------------------------------------------------------------------------
 

@@ -21,6 +21,11 @@ _POLLERS = 5
 # Assumed, of a batch of hundreds on arm64 with 512 MB: 50 ms for the PUT, and updates of 5 ms on ten threads.
 _MEMORY_GB = 0.5
 _BATCH_SECONDS, _UPDATE_SECONDS, _THREADS = 0.05, 0.005, 10
+# Assumed: so many messages of a hundred come after a newer one of their station, or twice; each of those is a
+# write to the history, too, as the handler cannot know without it.
+_OUT_OF_ORDER = 0.05
+# A point with its names, as DynamoDB counts bytes, and its index overhead; kept for the default of 24 hours.
+_POINT_BYTES, _POINT_MONTHS = 350, 1 / 30
 # Assumed: a telemetry message compresses to so many bytes in its batch; and a batch logs so many.
 _ARCHIVED_BYTES, _LOG_BYTES_A_BATCH = 90, 1500
 # Assumed of the seed: 128 MB on x86 for 100 ms a message; Lambda's own three lines and two of its own;
@@ -30,13 +35,17 @@ _SEED_MEMORY_GB, _SEED_SECONDS, _SEED_LOG_BYTES, _SEED_ARCHIVED_BYTES = 0.125, 0
 
 @dataclass(frozen=True)
 class Workload:
-    """A network: ``interval`` in seconds between two messages of a station, ``window`` seconds of batching."""
+    """A network: ``interval`` in seconds between two messages of a station, ``window`` seconds of batching.
+
+    ``history_resolution``: seconds between two points of a station's history, as Terraform's variable.
+    """
 
     stations: int
     interval: float
     window: float = 5.0
     batch_size: int = 1000
     basic_ingest: bool = True
+    history_resolution: float = 60
 
     @property
     def messages_a_month(self) -> float:
@@ -65,7 +74,8 @@ def bill(workload: Workload) -> list[Line]:
     batch = max(1.0, min(workload.batch_size, rate * max(workload.window, 0.2) / _POLLERS))
     # Within a batch each station is written once: it saves only where a station speaks more often than that.
     writes = min(batch, workload.stations)
-    seconds = _BATCH_SECONDS + writes * _UPDATE_SECONDS / _THREADS
+    points = min(1.0, workload.interval / workload.history_resolution + _OUT_OF_ORDER)
+    seconds = _BATCH_SECONDS + (writes + points * batch) * _UPDATE_SECONDS / _THREADS
     minutes_a_message = workload.interval / 60
     million = 1_000_000
     lines = [
@@ -77,6 +87,8 @@ def bill(workload: Workload) -> list[Line]:
         ("Lambda", f"a call for {batch:.0f} messages",
          (price["lambda_request"] + seconds * _MEMORY_GB * price["lambda_gb_second_arm"]) / batch),
         ("DynamoDB", "a write a station and batch", writes / batch * price["dynamodb_write"]),
+        ("DynamoDB", f"history: {points:.2f} points a message, kept for a day",
+         points * (price["dynamodb_write"] + _POINT_BYTES / 1e9 * _POINT_MONTHS * price["dynamodb_gb_month"])),
         ("S3", f"a PUT for {batch:.0f} messages", price["s3_put"] / batch),
         ("S3", "a month of storage", _ARCHIVED_BYTES / 1e9 * price["s3_gb_month"]),
         ("CloudWatch", "logs", _LOG_BYTES_A_BATCH / batch / 1e9 * price["logs_gb"]),

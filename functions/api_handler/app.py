@@ -8,11 +8,13 @@ import botocore.session
 from aws_lambda_powertools import Logger
 from botocore.config import Config
 
-from api_handler.routes import respond
+from api_handler.history import History, Window
+from api_handler.routes import Services, respond
 from api_handler.stations import Stations
 
-if not os.environ.get("STATIONS_TABLE"):
-    raise RuntimeError("the environment variable STATIONS_TABLE is not set: terraform/lambda.tf does it")
+for _name in ("STATIONS_TABLE", "HISTORY_TABLE", "HISTORY_RESOLUTION_SECONDS", "HISTORY_HOURS"):
+    if not os.environ.get(_name):
+        raise RuntimeError(f"the environment variable {_name} is not set: terraform/lambda.tf does it")
 
 logger = Logger()
 # Two attempts fit into the function's 10 seconds.
@@ -25,14 +27,21 @@ _client: Any = botocore.session.get_session().create_client(
         tcp_keepalive=True,
     ),
 )
-_stations = Stations(_client, os.environ["STATIONS_TABLE"])
+_services = Services(
+    Stations(_client, os.environ["STATIONS_TABLE"]),
+    History(
+        _client,
+        os.environ["HISTORY_TABLE"],
+        Window(int(os.environ["HISTORY_RESOLUTION_SECONDS"]), int(os.environ["HISTORY_HOURS"])),
+    ),
+)
 
 
 @logger.inject_lambda_context
 def handler(event: Any, context: Any) -> dict[str, Any]:
     """Answer one HTTP request, and log one line of it."""
     started = time.perf_counter()
-    answer = respond(event, context, _stations, lambda: logger.exception("failed"))
+    answer = respond(event, context, _services, lambda: logger.exception("failed"))
     asked = event if isinstance(event, dict) else {}
     logger.info(
         "request",

@@ -6,14 +6,14 @@ import hashlib
 _CHECK_BYTES = 6
 
 
-def to_token(station_id: str) -> str:
-    """A token for the page after ``station_id``."""
-    raw = station_id.encode()
-    return base64.urlsafe_b64encode(_check(raw) + raw).decode().rstrip("=")
+def to_token(place: str, listing: str = "stations") -> str:
+    """A token for the page of ``listing`` after ``place``."""
+    raw = place.encode()
+    return base64.urlsafe_b64encode(_check(raw, listing) + raw).decode().rstrip("=")
 
 
-def from_token(token: str) -> str:
-    """The station id in a token of ours.
+def from_token(token: str, listing: str = "stations") -> str:
+    """The place in a token of ours, for the same listing.
 
     The check is against typing errors and guesses, not against an enemy: a forged token would show nothing
     that a request without one does not.
@@ -23,13 +23,13 @@ def from_token(token: str) -> str:
     """
     try:
         raw = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
-        station_id = raw[_CHECK_BYTES:].decode()
+        place = raw[_CHECK_BYTES:].decode()
     except ValueError as error:  # not base64, or not UTF-8
         raise ValueError("not a token of this API") from error
-    if not station_id or to_token(station_id) != token:
+    if not place or to_token(place, listing) != token:
         raise ValueError("not a token of this API")
-    return station_id
+    return place
 
 
-def _check(content: bytes) -> bytes:
-    return hashlib.blake2b(content, digest_size=_CHECK_BYTES, person=b"stations page").digest()
+def _check(content: bytes, listing: str) -> bytes:
+    return hashlib.blake2b(content, digest_size=_CHECK_BYTES, person=f"{listing} page".encode()).digest()

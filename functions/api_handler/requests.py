@@ -1,5 +1,6 @@
 """An HTTP request as API Gateway's proxy integration hands it over."""
 
+from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import unquote
@@ -62,6 +63,23 @@ class Request(msgspec.Struct, frozen=True):
         if len(values) > 1:
             raise bad_parameter(name, "given more than once")
         return values[0]
+
+    def moment(self, name: str) -> datetime | None:
+        """A query parameter that is a time.
+
+        Raises:
+            Problem: it is not, or has no time zone.
+        """
+        text = self.text(name)
+        if text is None:
+            return None
+        try:
+            moment = msgspec.convert(text, datetime)
+            if moment.tzinfo is not None:
+                return moment.astimezone(UTC)
+        except (msgspec.ValidationError, OverflowError):
+            pass
+        raise bad_parameter(name, "must be ISO 8601 with a time zone, as 2024-01-15T14:00:00Z")
 
     def integer(self, name: str, default: int, least: int, greatest: int) -> int:
         """A query parameter that is an integer from ``least`` to ``greatest``.

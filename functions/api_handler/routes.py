@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from api_handler.history import History
 from api_handler.pages import from_token, to_token
 from api_handler.problems import Problem, bad_parameter, internal_error, method_not_allowed, not_found
 from api_handler.requests import Request
@@ -18,8 +19,16 @@ from api_handler.stations import Stations
 
 ALLOW = "GET, HEAD, OPTIONS"
 MOST_BATTERIES = 10_000
+MOST_POINTS = 1500  # a day of minutes
 
-_STATION = re.compile(r"/stations/([A-Za-z0-9:_-]{1,128})", re.ASCII)
+_STATION = re.compile(r"/stations/([A-Za-z0-9:_-]{1,128})(/history)?", re.ASCII)
+
+
+class Services(msgspec.Struct, frozen=True):
+    """What the routes read."""
+
+    stations: Stations
+    history: History
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -30,7 +39,7 @@ class Answer(msgspec.Struct, frozen=True):
     headers: dict[str, str] = {}
 
 
-def respond(event: Any, context: Any, stations: Stations, failed: Callable[[], None]) -> dict[str, Any]:
+def respond(event: Any, context: Any, services: Services, failed: Callable[[], None]) -> dict[str, Any]:
     """Answer ``event`` in the proxy integration's form. Never raises: ``failed`` is called in an except.
 
     Returns:
@@ -39,7 +48,7 @@ def respond(event: Any, context: Any, stations: Stations, failed: Callable[[], N
     request = Request("GET", "/", {}, getattr(context, "aws_request_id", "unknown"))
     try:
         request = Request.of(event, context)
-        answer = _route(request, stations)
+        answer = _route(request, services)
     except Problem as problem:
         answer = _problem(problem, request)
     except Exception:
@@ -48,8 +57,8 @@ def respond(event: Any, context: Any, stations: Stations, failed: Callable[[], N
     return _proxied(answer, request)
 
 
-def _route(request: Request, stations: Stations) -> Answer:
-    action = _find(request, stations)
+def _route(request: Request, services: Services) -> Answer:
+    action = _find(request, services)
     if request.method == "OPTIONS":
         return Answer(HTTPStatus.NO_CONTENT, headers={"Allow": ALLOW})
     if request.method not in ("GET", "HEAD"):
@@ -57,15 +66,17 @@ def _route(request: Request, stations: Stations) -> Answer:
     return Answer(HTTPStatus.OK, action())
 
 
-def _find(request: Request, stations: Stations) -> Callable[[], Any]:
+def _find(request: Request, services: Services) -> Callable[[], Any]:
     if request.path == "/":
         return _index
     if request.path == "/openapi.json":
         return _description
     if request.path == "/stations":
-        return functools.partial(_list, request, stations)
+        return functools.partial(_list, request, services.stations)
     if named := _STATION.fullmatch(request.path):
-        return functools.partial(_get, named[1], stations)
+        if named[2]:
+            return functools.partial(_history, named[1], request, services)
+        return functools.partial(_get, named[1], services.stations)
     raise not_found("There is nothing here; / lists what there is.")
 
 
@@ -85,11 +96,7 @@ def _list(request: Request, stations: Stations) -> dict[str, Any]:
     request.allow_only("limit", "min_batteries", "next_token")
     limit = request.integer("limit", 50, 1, 100)
     min_batteries = request.integer("min_batteries", 0, 0, MOST_BATTERIES)
-    token = request.text("next_token")
-    try:
-        after = None if token is None else from_token(token)
-    except ValueError as error:
-        raise bad_parameter("next_token", "use the one that the previous page gave") from error
+    after = _place(request, "stations")
     found, more = stations.page(limit, after, min_batteries)
     return {
         "stations": found,
@@ -103,6 +110,36 @@ def _get(station_id: str, stations: Stations) -> dict[str, Any]:
     if station is None:
         raise not_found("No station of this name has sent telemetry.")
     return station
+
+
+def _history(station_id: str, request: Request, services: Services) -> dict[str, Any]:
+    request.allow_only("from", "to", "limit", "next_token")
+    since, until = request.moment("from"), request.moment("to")
+    if since and until and since > until:
+        raise bad_parameter("from", "must not be after to")
+    limit = request.integer("limit", 100, 1, MOST_POINTS)
+    after = _place(request, "history")
+    points, end = services.history.page(
+        station_id, since, until, None if after is None else int(after), limit
+    )
+    if not points:
+        _get(station_id, services.stations)
+    return {
+        "station_id": station_id,
+        "resolution_seconds": services.history.window.resolution,
+        "window_hours": services.history.window.hours,
+        "points": points,
+        "count": len(points),
+        "next_token": None if end is None else to_token(str(end), "history"),
+    }
+
+
+def _place(request: Request, listing: str) -> str | None:
+    token = request.text("next_token")
+    try:
+        return None if token is None else from_token(token, listing)
+    except ValueError as error:
+        raise bad_parameter("next_token", "use the one that the previous page gave") from error
 
 
 def _problem(problem: Problem, request: Request) -> Answer:

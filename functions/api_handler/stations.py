@@ -56,14 +56,15 @@ class Stations:
 
 
 def _shown(item: "dict[str, AttributeValueTypeDef]") -> dict[str, Any]:
-    station = {name: _plain(value) for name, value in sorted(item.items())}
+    station = {name: plain(value) for name, value in sorted(item.items())}
     if station.get("connection") == "OFFLINE":
         # What it said of itself last no longer holds.
         station["status"] = "OFFLINE"
     return station
 
 
-def _plain(value: "AttributeValueTypeDef") -> str | int | float:
+def plain(value: "AttributeValueTypeDef") -> str | int | float:
+    """An attribute without DynamoDB's type."""
     if "N" in value:
         number = value["N"]
         return int(number) if number.lstrip("-").isdigit() else float(number)

@@ -1,6 +1,7 @@
 """One batch: read and check every record, then make each one safe; what is not in time is reported as failed.
 
-The archive comes before the table, so the table never shows a message that the archive lacks.
+The archive comes before the table, so the table never shows a message that the archive lacks; the history comes
+after it, as only the table knows which message begins a new interval (`history.History.unknown`).
 """
 
 import collections
@@ -16,6 +17,7 @@ from telemetry_handler.archive import Archive
 from telemetry_handler.clients import POOL_SIZE, make_client, required_variable
 from telemetry_handler.dead_letters import DeadLetter, DeadLetters
 from telemetry_handler.envelope import Message, Record
+from telemetry_handler.history import History, Window
 from telemetry_handler.presence import Presence
 from telemetry_handler.refusal import Refused
 from telemetry_handler.stations import Stations
@@ -29,6 +31,7 @@ class Stores(msgspec.Struct, frozen=True):
 
     archive: Archive
     stations: Stations
+    history: History
     open_dead_letters: Callable[[], DeadLetters]  # not at start: most batches refuse nothing
     pool: Executor
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
@@ -48,9 +51,14 @@ class Stores(msgspec.Struct, frozen=True):
                 opened.append(DeadLetters(make_client("sqs"), queue_url))
             return opened[0]
 
+        dynamodb = make_client("dynamodb")
+        window = Window(
+            int(required_variable("HISTORY_RESOLUTION_SECONDS")), int(required_variable("HISTORY_HOURS"))
+        )
         return cls(
             Archive(make_client("s3"), required_variable("TELEMETRY_BUCKET")),
-            Stations(make_client("dynamodb"), required_variable("STATIONS_TABLE")),
+            Stations(dynamodb, required_variable("STATIONS_TABLE")),
+            History(dynamodb, required_variable("HISTORY_TABLE"), window),
             open_dead_letters,
             concurrent.futures.ThreadPoolExecutor(POOL_SIZE, "store"),
         )
@@ -82,6 +90,7 @@ class Outcome(msgspec.Struct):
     duplicates: int = 0
     moved: int = 0
     stale: int = 0
+    points: int = 0
     presence: int = 0
     ignored: int = 0
     archive_key: str | None = None
@@ -104,9 +113,10 @@ class _Job(msgspec.Struct, frozen=True):
 
 
 class _Station(msgspec.Struct):
-    """A station's newest message in the batch, and every record that speaks of it."""
+    """A station's messages in the batch, the newest of them, and every record that speaks of it."""
 
     newest: Telemetry
+    messages: list[Telemetry]
     record_ids: list[str]
 
 
@@ -164,12 +174,21 @@ def process(records: list[Record], stores: Stores, seconds_left: Callable[[], fl
             _Job("table", each.record_ids, stores.stations.move_forward, (each.newest, updated_at))
             for each in batch.stations.values()
         ]
-    for job, moved in _run(second, stores.pool, seconds_left, outcome):
+    third = []
+    for job, result in _run(second, stores.pool, seconds_left, outcome):
         if job.doing == "presence":
             outcome.presence += len(job.record_ids)
-        else:
-            outcome.moved += moved
-            outcome.stale += not moved
+            continue
+        outcome.moved += result.moved
+        outcome.stale += not result.moved
+        station = batch.stations[job.arguments[0].station_id]
+        firsts = stores.history.firsts(station.messages, now)
+        third += [
+            _Job("history", station.record_ids, stores.history.put, point)
+            for point in stores.history.unknown(firsts, result.before).items()
+        ]
+    for _ in _run(third, stores.pool, seconds_left, outcome):
+        outcome.points += 1
     return outcome
 
 
@@ -209,8 +228,9 @@ def _sort(records: list[Record], now: datetime, outcome: Outcome) -> _Sorted:
 def _note_state(telemetry: Telemetry, record: Record, batch: _Sorted) -> None:
     station = batch.stations.get(telemetry.station_id)
     if station is None:
-        batch.stations[telemetry.station_id] = _Station(telemetry, [record.record_id])
+        batch.stations[telemetry.station_id] = _Station(telemetry, [telemetry], [record.record_id])
         return
+    station.messages.append(telemetry)
     station.record_ids.append(record.record_id)
     if telemetry.order > station.newest.order:
         station.newest = telemetry

@@ -40,6 +40,7 @@ def reporter(logger: "Logger", metrics: "Metrics") -> Callable[[Outcome], None]:
                 "duplicates": outcome.duplicates,
                 "moved": outcome.moved,
                 "stale": outcome.stale,
+                "points": outcome.points,
                 "presence": outcome.presence,
                 "ignored": outcome.ignored,
                 "refused": refused,

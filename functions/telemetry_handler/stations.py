@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from telemetry_handler.presence import RESTART_AFTER_MS, Presence
 from telemetry_handler.telemetry import OPTIONAL_FIELDS, Telemetry
 
@@ -32,6 +34,13 @@ _PRESENCE_NAMES = {
 }
 
 
+class Move(msgspec.Struct, frozen=True):
+    """Whether the table moved, and the order of the message that it showed before."""
+
+    moved: bool
+    before: tuple[str, int, str] | None = None
+
+
 class Stations:
     """The stations table. Both writes are single conditional updates, so each may be repeated at will."""
 
@@ -39,34 +48,38 @@ class Stations:
         self._client = client
         self._table = table
 
-    def move_forward(self, telemetry: Telemetry, updated_at: str) -> bool:
-        """Show ``telemetry`` as the station's state, unless a newer one is shown; presence is left alone.
-
-        Returns:
-            Whether the table moved.
-        """
+    def move_forward(self, telemetry: Telemetry, updated_at: str) -> Move:
+        """Show ``telemetry`` as the station's state, unless a newer one is shown; presence is left alone."""
         shown: dict[str, AttributeValueTypeDef] = {
             "timestamp": {"S": telemetry.timestamp},
             "sequence": {"N": str(telemetry.sequence)},
             "message_id": {"S": telemetry.message_id},
             "updated_at": {"S": updated_at},
-            "battery_available": _attribute(telemetry.document["battery_available"]),
+            "battery_available": attribute(telemetry.document["battery_available"]),
         }
         gone = []
         for name in OPTIONAL_FIELDS:
             if name in telemetry.document:
-                shown[name] = _attribute(telemetry.document[name])
+                shown[name] = attribute(telemetry.document[name])
             else:
                 gone.append(name)
         update = "SET " + ", ".join(f"#{name} = :{name}" for name in shown)
         if gone:  # an older message's value must not pass for the newest's
             update += " REMOVE " + ", ".join(f"#{name}" for name in gone)
-        return self._update(
+        before = self._update(
             telemetry.station_id,
             update,
             _NEWER,
             {f"#{name}": name for name in (*shown, *gone)},
             {f":{name}": value for name, value in shown.items()},
+        )
+        if before is None:
+            return Move(moved=False)
+        if "timestamp" not in before:
+            return Move(moved=True)
+        return Move(
+            moved=True,
+            before=(before["timestamp"]["S"], int(before["sequence"]["N"]), before["message_id"]["S"]),
         )
 
     def show_connection(self, presence: Presence, updated_at: str) -> bool:
@@ -75,7 +88,7 @@ class Stations:
         Returns:
             Whether the table moved.
         """
-        return self._update(
+        before = self._update(
             presence.client_id,
             "SET #connection = :connection, #connection_at = :at, #connection_version = :version,"
             " #updated_at = :updated_at",
@@ -90,6 +103,7 @@ class Stations:
                 ":updated_at": {"S": updated_at},
             },
         )
+        return before is not None
 
     def _update(
         self,
@@ -98,22 +112,25 @@ class Stations:
         condition: str,
         names: dict[str, str],
         values: "dict[str, AttributeValueTypeDef]",
-    ) -> bool:
+    ) -> "dict[str, AttributeValueTypeDef] | None":
+        """What the item had before in the attributes that it set; None where the condition did not hold."""
         try:
-            self._client.update_item(
+            answer = self._client.update_item(
                 TableName=self._table,
                 Key={"station_id": {"S": station_id}},
                 UpdateExpression=update,
                 ConditionExpression=condition,
                 ExpressionAttributeNames=names,
                 ExpressionAttributeValues=values,
+                ReturnValues="UPDATED_OLD",  # costs nothing
             )
         except self._client.exceptions.ConditionalCheckFailedException:
-            return False
-        return True
+            return None
+        return answer.get("Attributes", {})
 
 
-def _attribute(value: Any) -> "AttributeValueTypeDef":
+def attribute(value: Any) -> "AttributeValueTypeDef":
+    """A field of telemetry in DynamoDB's form."""
     if isinstance(value, str):
         return {"S": value}
     if isinstance(value, float) and abs(value) < _SMALLEST:

@@ -46,6 +46,12 @@ def test_the_table_is_encrypted_on_demand_and_recoverable(deployment: Deployment
     assert recovery["PointInTimeRecoveryDescription"]["PointInTimeRecoveryStatus"] == "ENABLED"
 
 
+def test_the_history_expires(deployment: Deployment) -> None:
+    dynamodb, name = deployment.client("dynamodb"), deployment.outputs["history_table_name"]
+    ttl = dynamodb.describe_time_to_live(TableName=name)["TimeToLiveDescription"]
+    assert (ttl["TimeToLiveStatus"], ttl["AttributeName"]) == ("ENABLED", "expires_at")
+
+
 def test_one_bad_record_fails_alone_and_bursts_wait(mapping: dict[str, Any]) -> None:
     assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
     assert mapping["BatchSize"] == 1000

@@ -1,4 +1,4 @@
-"""A cloud of one table, one bucket and one dead-letter queue for each test, and the handler wired to it."""
+"""A cloud of two tables, one bucket and one dead-letter queue for each test, and the handler wired to it."""
 
 import base64
 import concurrent.futures
@@ -12,9 +12,13 @@ from typing import Any
 
 import pytest
 
+from api_handler import history as api_history
+from api_handler import stations as api_stations
+from api_handler.routes import Services
 from telemetry_handler.archive import Archive
 from telemetry_handler.batch import Outcome, Stores
 from telemetry_handler.dead_letters import DeadLetters
+from telemetry_handler.history import History, Window
 from telemetry_handler.invocation import answer
 from telemetry_handler.stations import Stations
 from tests.integration.conftest import AwsEmulator
@@ -34,6 +38,8 @@ class Cloud:
     pool: concurrent.futures.ThreadPoolExecutor
     name: str = field(default_factory=lambda: f"functions-{next(_numbers)}")
     outcomes: list[Outcome] = field(default_factory=list)
+    resolution: int = 60
+    hours: int = 24
 
     def __post_init__(self) -> None:
         self.s3.create_bucket(
@@ -45,14 +51,54 @@ class Cloud:
             AttributeDefinitions=[{"AttributeName": "station_id", "AttributeType": "S"}],
             BillingMode="PAY_PER_REQUEST",
         )
+        self.dynamodb.create_table(
+            TableName=self.history_name,
+            KeySchema=[
+                {"AttributeName": "station_id", "KeyType": "HASH"},
+                {"AttributeName": "interval", "KeyType": "RANGE"},
+            ],
+            AttributeDefinitions=[
+                {"AttributeName": "station_id", "AttributeType": "S"},
+                {"AttributeName": "interval", "AttributeType": "N"},
+            ],
+            BillingMode="PAY_PER_REQUEST",
+        )
         self.queue_url = self.sqs.create_queue(QueueName=self.name)["QueueUrl"]
+        self.wire()
+
+    def wire(self) -> None:
+        """Give the handler these stores; again after a change of `resolution` or `hours`."""
         self.stores = Stores(
             Archive(self.s3, self.name),
             Stations(self.dynamodb, self.name),
+            History(self.dynamodb, self.history_name, Window(self.resolution, self.hours)),
             lambda: DeadLetters(self.sqs, self.queue_url),
             self.pool,
             lambda: NOW,
         )
+
+    @property
+    def history_name(self) -> str:
+        """The history table."""
+        return f"{self.name}-history"
+
+    def services(self) -> Services:
+        """What the API handler reads here."""
+        window = api_history.Window(self.resolution, self.hours, lambda: NOW)
+        return Services(
+            api_stations.Stations(self.dynamodb, self.name),
+            api_history.History(self.dynamodb, self.history_name, window),
+        )
+
+    def points(self, station: str) -> dict[int, dict[str, Any]]:
+        """A station's points by the start of their interval, without DynamoDB's types."""
+        pages = self.dynamodb.get_paginator("query").paginate(
+            TableName=self.history_name,
+            KeyConditionExpression="station_id = :id",
+            ExpressionAttributeValues={":id": {"S": station}},
+        )
+        items = [_plain(item) for page in pages for item in page["Items"]]
+        return {item["interval"]: item for item in items}
 
     def invoke(self, event: Any, context: Any = None) -> dict[str, Any]:
         """What Lambda would answer to ``event``."""
@@ -84,7 +130,7 @@ class Cloud:
         found = self.dynamodb.get_item(TableName=self.name, Key={"station_id": {"S": station}}).get("Item")
         if found is None:
             return None
-        return {name: value["S"] if "S" in value else json.loads(value["N"]) for name, value in found.items()}
+        return _plain(found)
 
     def take_dead_letters(self) -> list[dict[str, Any]]:
         """Receive and delete all dead letters: their bodies, with the attribute as ``_attribute``."""
@@ -110,7 +156,12 @@ class Cloud:
     def remove(self) -> None:
         """Delete table and queue, and let the bucket be: the emulator ends with the session."""
         self.dynamodb.delete_table(TableName=self.name)
+        self.dynamodb.delete_table(TableName=self.history_name)
         self.sqs.delete_queue(QueueUrl=self.queue_url)
+
+
+def _plain(item: dict[str, Any]) -> dict[str, Any]:
+    return {name: value["S"] if "S" in value else json.loads(value["N"]) for name, value in item.items()}
 
 
 def payload_of(letter: dict[str, Any]) -> bytes:

@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from api_handler.routes import respond
+from api_handler.routes import Services, respond
 from api_handler.stations import Stations
 from tests.integration.functions.conftest import Cloud
 from tests.unit.functions.samples import NOW_MS, envelope, payload, presence, sqs_event
@@ -40,7 +40,7 @@ def proxy_event(path: str, method: str = "GET", **query: Any) -> dict[str, Any]:
 def call(cloud: Cloud, path: str, method: str = "GET", **query: Any) -> tuple[int, Any, dict[str, str]]:
     """Status, document and headers."""
     event = proxy_event(path, method, **query)
-    answer = respond(event, None, Stations(cloud.dynamodb, cloud.name), never)
+    answer = respond(event, None, cloud.services(), never)
     return answer["statusCode"], json.loads(answer["body"] or "null"), answer["headers"]
 
 
@@ -66,7 +66,7 @@ def test_the_seeds_hand_made_event(cloud: Cloud) -> None:
     """A method and a path are enough, as in the seed's troubleshooting command."""
     fill(cloud, {"station-01": 12})
     event = {"httpMethod": "GET", "path": "/stations"}
-    answer = respond(event, None, Stations(cloud.dynamodb, cloud.name), never)
+    answer = respond(event, None, cloud.services(), never)
     assert answer["statusCode"] == 200
     page = json.loads(answer["body"])
     assert [station["station_id"] for station in page["stations"]] == ["station-01"]
@@ -139,7 +139,7 @@ def test_a_parameter_given_twice_is_refused(cloud: Cloud) -> None:
     """It is not for us to choose which was meant."""
     event = proxy_event("/stations", limit=1)
     event["multiValueQueryStringParameters"]["limit"] = ["1", "2"]
-    answer = respond(event, None, Stations(cloud.dynamodb, cloud.name), never)
+    answer = respond(event, None, cloud.services(), never)
     assert answer["statusCode"] == 400
 
 
@@ -154,7 +154,9 @@ def test_what_is_not_there_is_a_404(cloud: Cloud, path: str) -> None:
     assert problem["instance"].replace("%20", " ") == path
 
 
-@pytest.mark.parametrize("path", ["/", "/stations", "/stations/station-01", "/openapi.json"])
+@pytest.mark.parametrize(
+    "path", ["/", "/stations", "/stations/station-01", "/stations/station-01/history", "/openapi.json"]
+)
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "QUERY"])
 def test_other_methods_are_a_405_with_allow(cloud: Cloud, path: str, method: str) -> None:
     """The answer says which methods there are."""
@@ -163,7 +165,9 @@ def test_other_methods_are_a_405_with_allow(cloud: Cloud, path: str, method: str
     assert headers["Allow"] == "GET, HEAD, OPTIONS"
 
 
-@pytest.mark.parametrize("path", ["/", "/stations", "/stations/station-01", "/openapi.json"])
+@pytest.mark.parametrize(
+    "path", ["/", "/stations", "/stations/station-01", "/stations/station-01/history", "/openapi.json"]
+)
 def test_head_and_options(cloud: Cloud, path: str) -> None:
     """HEAD has GET's status and headers and no body; OPTIONS names the methods."""
     fill(cloud, {"station-01": 12})
@@ -185,7 +189,8 @@ def test_a_fault_of_ours_is_a_500_without_our_inside(cloud: Cloud) -> None:
     """A missing table gives a problem document that names neither table nor exception; the log gets it."""
     failures: list[int] = []
     event = proxy_event("/stations")
-    answer = respond(event, None, Stations(cloud.dynamodb, "missing-table"), lambda: failures.append(1))
+    broken = Services(Stations(cloud.dynamodb, "missing-table"), cloud.services().history)
+    answer = respond(event, None, broken, lambda: failures.append(1))
     assert answer["statusCode"] == 500
     assert answer["headers"]["Content-Type"] == "application/problem+json"
     assert failures == [1]
@@ -196,5 +201,5 @@ def test_a_fault_of_ours_is_a_500_without_our_inside(cloud: Cloud) -> None:
 @pytest.mark.parametrize("event", [None, {}, [], {"httpMethod": "GET"}, {"path": "/"}, {"Records": []}])
 def test_an_event_that_is_no_request_is_a_400(cloud: Cloud, event: Any) -> None:
     """It says so, whatever it is."""
-    answer = respond(event, None, Stations(cloud.dynamodb, cloud.name), never)
+    answer = respond(event, None, cloud.services(), never)
     assert answer["statusCode"] == 400

@@ -217,7 +217,7 @@ def test_a_throttled_call_is_tried_again(
 
     accepted = Telemetry("one", "2025-11-23T12:00:00.000000Z", 1, "m", {"battery_available": 1})
     with faults.hooked(client, f"before-send.{UPDATE}", throttle):
-        assert Stations(client, cloud.name).move_forward(accepted, "now")
+        assert Stations(client, cloud.name).move_forward(accepted, "now").moved
     assert shown(cloud, "one") == "m"
     client.close()
 

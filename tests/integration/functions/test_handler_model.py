@@ -2,8 +2,8 @@
 
 Hypothesis publishes good and bad messages and presence events, delivers them in any grouping, order and
 repetition, and has any of the AWS calls fail before or after it took effect. After every step: what was
-acknowledged to the queue is safe, and the table never went back. At the end, when everything got through:
-nothing is missing, nothing is wrong.
+acknowledged to the queue is safe, the table never went back, and no point of the history was replaced by a later
+message. At the end, when everything got through: nothing is missing, nothing is wrong.
 """
 
 import contextlib
@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from typing import Any
 
 import hypothesis.strategies as st
@@ -38,16 +39,22 @@ BAD = {
     payload("nobody"): "station_mismatch",
 }
 Order = tuple[str, int, str]
+RESOLUTION = 2  # of three seconds of messages: intervals with several and with one
 
 failures = st.one_of(
     st.none(),
     st.tuples(
         st.sampled_from(["before", "after"]),
-        st.sampled_from(["archive", "table", "queue"]),
+        st.sampled_from(["archive", "table", "history", "queue"]),
         st.sampled_from(STATIONS),
     ),
     st.just(("partly", "queue", "one")),
 )
+
+
+def _interval(order: Order) -> int:
+    seconds = int(datetime.fromisoformat(order[0]).timestamp())
+    return seconds - seconds % RESOLUTION
 
 
 class Pipeline(RuleBasedStateMachine):
@@ -56,6 +63,8 @@ class Pipeline(RuleBasedStateMachine):
     def __init__(self, make_cloud: Callable[[], Cloud]) -> None:
         super().__init__()
         self.cloud = make_cloud()
+        self.cloud.resolution = RESOLUTION
+        self.cloud.wire()
         self.waiting: list[dict[str, Any]] = []
         self.published: dict[str, dict[str, Any]] = {}  # by message id, all good telemetry
         # What each record of the queue carries, by its id.
@@ -65,6 +74,7 @@ class Pipeline(RuleBasedStateMachine):
         self.acknowledged: set[str] = set()
         self.dead: list[tuple[bytes, str]] = []
         self.seen: dict[str, Order] = {}
+        self.points: dict[tuple[str, int], Order] = {}
         self.count = 0
 
     def _queue(self, body: str) -> str:
@@ -139,7 +149,11 @@ class Pipeline(RuleBasedStateMachine):
         with self._failing(failure):
             failed = self.cloud.failed({"Records": records})
         ids = {record["messageId"] for record in records}
-        assert failed == self._expected_failures(ids, failure)
+        if failure is not None and failure[1] == "history":
+            # Only who begins an interval, or may have begun one, writes there.
+            assert failed in (set(), self._speaking_of(failure[2], ids))
+        else:
+            assert failed == self._expected_failures(ids, failure)
         self.acknowledged |= ids - failed
         keep = set(range(len(self.waiting))) - set(chosen)
         returned = [record for record in records if record["messageId"] in failed or ghost]
@@ -154,6 +168,7 @@ class Pipeline(RuleBasedStateMachine):
         client, operation, about = {
             "archive": (self.cloud.s3, "s3.PutObject", ""),
             "table": (self.cloud.dynamodb, "dynamodb.UpdateItem", f'{{"S": "{station}"}}'),
+            "history": (self.cloud.dynamodb, "dynamodb.PutItem", f'"station_id": {{"S": "{station}"}}'),
             "queue": (self.cloud.sqs, "sqs.SendMessageBatch", ""),
         }[what]
         with contextlib.ExitStack() as hooks:
@@ -169,6 +184,9 @@ class Pipeline(RuleBasedStateMachine):
                 hooks.enter_context(faults.hooked(client, f"after-call.{operation}", after))
             yield
 
+    def _speaking_of(self, station: str, ids: set[str]) -> set[str]:
+        return {each for each in ids if each in self.good and self.good[each][0] == station}
+
     def _expected_failures(self, ids: set[str], failure: tuple[str, str, str] | None) -> set[str]:
         if failure is None:
             return set()
@@ -176,12 +194,8 @@ class Pipeline(RuleBasedStateMachine):
         if what == "archive":
             return ids & set(self.good)
         if what == "table":
-            return {
-                each
-                for each in ids
-                if (each in self.good and self.good[each][0] == station)
-                or (each in self.events and self.events[each].client_id == station)
-            }
+            events = {each for each in ids if each in self.events and self.events[each].client_id == station}
+            return events | self._speaking_of(station, ids)
         refused = ids & set(self.bad)
         return {each for each in refused if self.bad[each][1] == "not_json"} if when == "partly" else refused
 
@@ -197,6 +211,7 @@ class Pipeline(RuleBasedStateMachine):
         for station in STATIONS:
             self._check_state(station, archived)
             self._check_connection(station)
+            self._check_points(station, archived)
 
     def _check_state(self, station: str, archived: set[str]) -> None:
         item = self.cloud.item(station)
@@ -230,6 +245,15 @@ class Pipeline(RuleBasedStateMachine):
         assert shown in self.events.values()
         assert not any(event.supersedes(shown) for event in safe)
 
+    def _check_points(self, station: str, archived: set[str]) -> None:
+        for interval, point in self.cloud.points(station).items():
+            kept: Order = (point["timestamp"], point["sequence"], point["message_id"])
+            assert kept[2] in archived, "the history runs ahead of the archive"
+            assert interval == _interval(kept)
+            assert kept <= self.points.get((station, interval), kept), "a point gave way to a later message"
+            assert point["battery_available"] == self.published[kept[2]]["battery_available"]
+            self.points[station, interval] = kept
+
     def teardown(self) -> None:
         """Everything gets through in the end, and is exactly where it belongs."""
         if self.waiting:
@@ -245,6 +269,10 @@ class Pipeline(RuleBasedStateMachine):
         for station in STATIONS:
             orders = [order for name, order in self.good.values() if name == station]
             assert self.seen.get(station) == max(orders, default=None)
+            firsts: dict[int, Order] = {}
+            for order in orders:
+                firsts[_interval(order)] = min(order, firsts.get(_interval(order), order))
+            assert {at: kept for (name, at), kept in self.points.items() if name == station} == firsts
         assert set(self.dead) == set(self.bad.values())
         self.cloud.remove()
 

@@ -56,6 +56,9 @@ def environment(cloud: Cloud, emulator: AwsEmulator) -> dict[str, str]:
         "AWS_ACCESS_KEY_ID": "test",
         "AWS_SECRET_ACCESS_KEY": "test",
         "STATIONS_TABLE": cloud.name,
+        "HISTORY_TABLE": cloud.history_name,
+        "HISTORY_RESOLUTION_SECONDS": "60",
+        "HISTORY_HOURS": "24",
         "TELEMETRY_BUCKET": cloud.name,
         "DEAD_LETTER_QUEUE_URL": cloud.queue_url,
         "LOG_LEVEL": "INFO",
@@ -149,9 +152,12 @@ def test_imports_stay_in_budget(cloud: Cloud, aws_emulator: AwsEmulator, module:
     ("module", "variable"),
     [
         ("telemetry_handler.app", "STATIONS_TABLE"),
+        ("telemetry_handler.app", "HISTORY_TABLE"),
+        ("telemetry_handler.app", "HISTORY_HOURS"),
         ("telemetry_handler.app", "TELEMETRY_BUCKET"),
         ("telemetry_handler.app", "DEAD_LETTER_QUEUE_URL"),
         ("api_handler.app", "STATIONS_TABLE"),
+        ("api_handler.app", "HISTORY_TABLE"),
     ],
 )
 def test_a_missing_setting_is_named(

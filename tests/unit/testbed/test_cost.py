@@ -11,6 +11,12 @@ def test_a_million_messages_cost_at_most_a_dollar_sixty() -> None:
     assert cost.total(cost.bill(GOAL)) <= 1.60
 
 
+def test_a_history_point_for_each_message_would_break_the_goal() -> None:
+    """Which is why there is one a minute."""
+    every = Workload(stations=1000, interval=5, window=5, history_resolution=5)
+    assert cost.total(cost.bill(every)) > 1.60
+
+
 def test_the_seeds_design_costs_several_times_that() -> None:
     assert cost.total(cost.seed_bill(GOAL)) / cost.total(cost.bill(GOAL)) > 4
 
