@@ -75,6 +75,14 @@ def test_a_batch_with_many_minutes_of_a_station_keeps_each(cloud: Cloud) -> None
     assert kept(cloud) == [f"{minute}-10" for minute in range(60)]
 
 
+def test_a_late_first_message_beside_a_newer_one_is_not_overlooked(cloud: Cloud) -> None:
+    """The table moves within the minute, and yet the batch has an earlier message than the table showed."""
+    for batch in ([("12:00:10", "b")], [("12:00:20", "c"), ("12:00:05", "a")]):
+        bodies = (said(moment, message_id=name) for moment, name in batch)
+        assert cloud.failed(sqs_event(*bodies)) == set()
+    assert kept(cloud) == ["a"]
+
+
 def test_only_a_message_that_may_begin_a_minute_costs_a_write(cloud: Cloud) -> None:
     """In order, that is one a minute; the bill is counted so (testbed/cost.py)."""
     writes: list[Any] = []
