@@ -37,6 +37,22 @@ class Connection:
 
 
 @dataclass(frozen=True)
+class Grant:
+    """One resource of a statement, its variables filled in.
+
+    ``resource`` is ``*`` or as in `Policies.allow`, with ``*`` and ``?`` as wildcards and ``[*]`` and ``[?]`` for
+    the characters themselves.
+    """
+
+    allow: bool
+    resource: str
+
+
+class InexpressibleError(ValueError):
+    """A policy that cannot be turned into a list of topics."""
+
+
+@dataclass(frozen=True)
 class Policies:
     """The policies of one principal, as documents."""
 
@@ -61,6 +77,29 @@ class Policies:
             allowed = True
         return allowed
 
+    def grants(self, action: str, connection: Connection) -> Iterator[Grant]:
+        """What the policies say of ``action`` for this connection, for a broker that has lists of its own.
+
+        Args:
+            action: as for `allow`.
+            connection: whose requests they will be; conditions and variables are worked out for it.
+
+        Raises:
+            InexpressibleError: a statement says which resources it does not mean.
+        """
+        variables = connection.variables()
+        for statement in self._statements():
+            if not _listed_or_not(statement, "Action", lambda pattern: _action_matches(pattern, action)):
+                continue
+            if not _conditions_hold(statement, variables):
+                continue
+            if "NotResource" in statement:
+                raise InexpressibleError("NotResource cannot be written as a list of topics")
+            for pattern in _listed(statement.get("Resource", [])):
+                filled = _fill(_own(str(pattern)), variables)
+                if filled is not None:
+                    yield Grant(statement.get("Effect") != "Deny", filled)
+
     def _statements(self) -> Iterator[Mapping[str, Any]]:
         for document in self.documents:
             yield from _listed(document.get("Statement", []))
@@ -73,6 +112,10 @@ def _applies(statement: Mapping[str, Any], action: str, resource: str, variables
         statement, "Resource", lambda pattern: _resource_matches(pattern, resource, variables)
     ):
         return False
+    return _conditions_hold(statement, variables)
+
+
+def _conditions_hold(statement: Mapping[str, Any], variables: Mapping[str, str]) -> bool:
     denies = statement.get("Effect") == "Deny"
     for operator, keys in statement.get("Condition", {}).items():
         for key, values in keys.items():
@@ -95,10 +138,13 @@ def _action_matches(pattern: str, action: str) -> bool:
 
 
 def _resource_matches(pattern: str, resource: str, variables: Mapping[str, str]) -> bool:
-    # arn:aws:iot:<region>:<account>:<resource>; region and account are this deployment's.
-    own = pattern if pattern == "*" else pattern.split(":", 5)[-1]
-    filled = _fill(own, variables)
+    filled = _fill(_own(pattern), variables)
     return filled is not None and _pattern(filled).fullmatch(resource) is not None
+
+
+def _own(pattern: str) -> str:
+    # arn:aws:iot:<region>:<account>:<resource>; region and account are this deployment's.
+    return pattern if pattern == "*" else pattern.split(":", 5)[-1]
 
 
 def _condition(operator: str, key: str, values: Any, variables: Mapping[str, str]) -> bool | None:

@@ -1,7 +1,7 @@
 """Reads AWS IoT's registry: certificates with their things and policies, and topic rules."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,16 @@ class Principal:
     active: bool
     things: tuple[str, ...]
     policies: Policies
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """A registered certificate as such."""
+
+    certificate_id: str
+    arn: str
+    active: bool
+    pem: str
 
 
 @dataclass(frozen=True)
@@ -68,14 +78,50 @@ class Registry:
                 return None
             raise
         arn = found["certificateArn"]
-        things = tuple(self._iot.list_principal_things(principal=arn)["things"])
-        names = [policy["policyName"] for policy in self._iot.list_attached_policies(target=arn)["policies"]]
-        documents = tuple(self._document(name) for name in names)
-        return Principal(certificate_id, found["status"] == "ACTIVE", things, Policies(documents))
+        names = [
+            policy["policyName"]
+            for policy in _pages(
+                self._iot.list_attached_policies, "policies", "nextMarker", "marker", target=arn
+            )
+        ]
+        documents = tuple(self.document(name) for name in names)
+        return Principal(certificate_id, found["status"] == "ACTIVE", self.things(arn), Policies(documents))
 
-    def inactive_certificates(self) -> set[str]:
-        """The ids of all certificates that must not connect."""
-        return {identity for identity, status in self._statuses() if status != "ACTIVE"}
+    def certificate(self, certificate_id: str) -> Certificate:
+        """The certificate of that id, which is registered.
+
+        Raises:
+            botocore.exceptions.BotoCoreError, ClientError: it is not, or the control plane does not answer.
+        """
+        found = self._iot.describe_certificate(certificateId=certificate_id)["certificateDescription"]
+        return Certificate(
+            certificate_id, found["certificateArn"], found["status"] == "ACTIVE", found["certificatePem"]
+        )
+
+    def certificates(self) -> dict[str, bool]:
+        """All registered certificates' ids, and whether each is active."""
+        listed = _pages(self._iot.list_certificates, "certificates", "nextMarker", "marker", pageSize=250)
+        return {found["certificateId"]: found["status"] == "ACTIVE" for found in listed}
+
+    def things(self, principal: str) -> tuple[str, ...]:
+        """The things that the certificate of this ARN is attached to."""
+        return tuple(
+            _pages(self._iot.list_principal_things, "things", "nextToken", "nextToken", principal=principal)
+        )
+
+    def policies(self) -> list[str]:
+        """The names of all policies."""
+        listed = _pages(self._iot.list_policies, "policies", "nextMarker", "marker", pageSize=250)
+        return [policy["policyName"] for policy in listed]
+
+    def targets(self, policy: str) -> list[str]:
+        """The ARNs that the policy is attached to."""
+        return list(
+            _pages(
+                self._iot.list_targets_for_policy, "targets", "nextMarker", "marker",
+                policyName=policy, pageSize=250,
+            )
+        )  # fmt: skip
 
     def forget_policies(self) -> None:
         """Read policy documents anew from now on."""
@@ -89,33 +135,19 @@ class Registry:
             botocore.exceptions.BotoCoreError, ClientError: the control plane does not answer.
         """
         found: list[RuleDefinition] = []
-        options: Any = {}
-        while True:
-            page: Any = self._iot.list_topic_rules(**options)
-            for listed in page.get("rules", []):
-                rule: Any = self._iot.get_topic_rule(ruleName=listed["ruleName"])["rule"]
-                if not rule.get("ruleDisabled"):
-                    found.append(
-                        RuleDefinition(
-                            rule["ruleName"], rule["sql"], rule.get("awsIotSqlVersion", "2015-10-08"),
-                            tuple(rule.get("actions", [])), rule.get("errorAction") or None,
-                        )
-                    )  # fmt: skip
-            if not page.get("nextToken"):
-                return found
-            options = {"nextToken": page["nextToken"]}
+        for listed in _pages(self._iot.list_topic_rules, "rules", "nextToken", "nextToken"):
+            rule: Any = self._iot.get_topic_rule(ruleName=listed["ruleName"])["rule"]
+            if not rule.get("ruleDisabled"):
+                found.append(
+                    RuleDefinition(
+                        rule["ruleName"], rule["sql"], rule.get("awsIotSqlVersion", "2015-10-08"),
+                        tuple(rule.get("actions", [])), rule.get("errorAction") or None,
+                    )
+                )  # fmt: skip
+        return found
 
-    def _statuses(self) -> Iterator[tuple[str, str]]:
-        options: Any = {"pageSize": 250}
-        while True:
-            page = self._iot.list_certificates(**options)
-            for certificate in page["certificates"]:
-                yield certificate["certificateId"], certificate["status"]
-            if not page.get("nextMarker"):
-                return
-            options["marker"] = page["nextMarker"]
-
-    def _document(self, name: str) -> dict[str, Any]:
+    def document(self, name: str) -> dict[str, Any]:
+        """A policy's document; kept until `forget_policies`."""
         with self._lock:
             known = self._documents.get(name)
         if known is None:
@@ -123,3 +155,15 @@ class Registry:
             with self._lock:
                 self._documents[name] = known
         return known
+
+
+def _pages(
+    call: Callable[..., Any], items: str, marker_in_answer: str, marker: str, **options: Any
+) -> Iterator[Any]:
+    """Everything that a listing call gives, page by page."""
+    while True:
+        page = call(**options)
+        yield from page.get(items, [])
+        if not page.get(marker_in_answer):
+            return
+        options[marker] = page[marker_in_answer]

@@ -31,13 +31,24 @@ class Enrolment:
         authority: Authority,
         policy: str,
         folder: Path,
+        admitted: Callable[[Sequence[str]], None] = lambda _: None,
     ) -> None:
-        """Talk to AWS IoT at ``endpoint`` (None: AWS itself); ``policy`` is the thing policy's name."""
+        """Talk to AWS IoT at ``endpoint`` (None: AWS itself).
+
+        Args:
+            session: credentials and region.
+            endpoint: URL of the control plane.
+            authority: signs the certificates.
+            policy: the thing policy's name.
+            folder: where certificates and keys are kept.
+            admitted: waits until the broker knows the stations that it is given.
+        """
         retries = Config(retries={"mode": "adaptive", "max_attempts": 10}, max_pool_connections=_PARALLEL)
         self._iot: IoTClient = session.client("iot", endpoint_url=endpoint, config=retries)
         self._authority = authority
         self._policy = policy
         self._folder = folder
+        self._admitted = admitted
 
     def enrol(self, stations: Sequence[str], progress: Callable[[int], None] = lambda _: None) -> int:
         """Enrol those that have no certificate yet; calling it again is harmless.
@@ -53,6 +64,8 @@ class Enrolment:
         with ThreadPoolExecutor(_PARALLEL) as pool:
             for done, _ in enumerate(pool.map(self._enrol_one, new), 1):
                 progress(done)
+        if new:
+            self._admitted(new)
         return len(new)
 
     def enrolled(self) -> list[str]:

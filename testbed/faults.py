@@ -20,8 +20,7 @@ from testbed import audit as auditing
 from testbed import lifecycle, simulation
 from testbed.audit import AuditReport
 from testbed.deployment import Deployment
-from testbed.engines import choice, embedded
-from testbed.engines.bridge import start_bridge
+from testbed.engines import choice
 from testbed.errors import TestbedError
 from testbed.paths import REPOSITORY
 
@@ -120,9 +119,7 @@ def kill_bridge(deployment: Deployment) -> None:
     """SIGKILL, and a new one."""
     deployment.processes["bridge"].stop(kill=True)
     engine = choice.engine(deployment.engine or "embedded")
-    deployment.processes["bridge"] = start_bridge(
-        deployment.place, engine.endpoints(deployment.place), names_publishers=True
-    )
+    deployment.processes["bridge"] = engine.start_bridge(deployment.place)
     deployment.save()
 
 
@@ -130,9 +127,7 @@ def kill_broker(deployment: Deployment) -> None:
     """SIGKILL, and a new one with the old one's files."""
     deployment.processes["broker"].stop(kill=True)
     engine = choice.engine(deployment.engine or "embedded")
-    deployment.processes["broker"] = embedded.start_broker_process(
-        deployment.place, engine.endpoints(deployment.place)
-    )
+    deployment.processes["broker"] = engine.start_broker(deployment.place)
     deployment.save()
 
 

@@ -5,7 +5,7 @@ import json
 import shutil
 import ssl
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -155,7 +155,7 @@ def _up_local(settings: Settings, say: Say) -> Deployment:
             server = deployment.path / "certs" / "server.crt"
             if not server.is_file():
                 authority.server("localhost", "127.0.0.1").write(server, server.with_suffix(".key"))
-            _note(deployment, engine.start_broker(place))
+            _note(deployment, [engine.start_broker(place), engine.start_bridge(place)])
     deployment.fingerprint = fingerprint
     deployment.save()
     say(f"Up in {watch}")
@@ -169,6 +169,7 @@ def _new_deployment(settings: Settings, engine: Engine, folder: Path) -> Deploym
         mqtt=ports.choose(settings.mqtt_port, variable="MQTT_PORT", what="MQTT"),
         metrics=ports.choose(settings.metrics_port, variable="METRICS_PORT", what="the bridge's metrics"),
         iot=ports.choose(None, variable="", what="the IoT control plane"),
+        broker=ports.choose(None, variable="", what="the broker's health page"),
     )
     return Deployment(
         target="local", engine=engine.name, name=settings.name, region=settings.region,
@@ -333,4 +334,10 @@ def enrolment(deployment: Deployment) -> Enrolment:
         authority=Authority.load_or_create(deployment.authority, name="EV swap fleet CA"),
         policy=deployment.outputs["iot_policy_name"],
         folder=deployment.certificates,
+        admitted=lambda stations: _wait_admitted(deployment, stations),
     )
+
+
+def _wait_admitted(deployment: Deployment, stations: Sequence[str]) -> None:
+    if deployment.engine is not None:
+        choice.engine(deployment.engine).wait_admitted(deployment.place, stations)

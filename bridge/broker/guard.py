@@ -15,7 +15,7 @@ _POLL_SECONDS = 2.0
 
 
 class RegistryGuard:
-    """Asks the registry at each CONNECT, and looks for deactivated certificates every two seconds."""
+    """Asks the registry at each CONNECT, and looks for deactivated and deleted certificates every two seconds."""
 
     def __init__(self, registry: Registry, trusted: frozenset[str]) -> None:
         """``trusted`` are the ids of certificates that may do everything: the bridge's."""
@@ -34,17 +34,20 @@ class RegistryGuard:
         return Identity(certificate_id, common_name, principal.things, principal.policies)
 
     async def watch(self, disconnect: Callable[[set[str]], None]) -> None:
-        """Hand every newly deactivated certificate to ``disconnect``, for ever."""
+        """Hand every newly deactivated or deleted certificate to ``disconnect``, for ever."""
         loop = asyncio.get_running_loop()
-        known: set[str] = set()
+        known: dict[str, bool] = {}
         while True:
             await asyncio.sleep(_POLL_SECONDS)
             try:
-                inactive = await loop.run_in_executor(self._pool, self._registry.inactive_certificates)
+                certificates = await loop.run_in_executor(self._pool, self._registry.certificates)
             except Exception as error:  # the control plane is away; new connections are refused
                 log.warning("the registry does not answer: %s", error)
                 continue
-            if inactive - known:
-                disconnect(inactive - known)
-            known = inactive
+            # One that was deactivated and deleted between two looks is simply not there any more.
+            gone = {identity for identity in known if known[identity] and not certificates.get(identity)}
+            new = {identity for identity in certificates.keys() - known.keys() if not certificates[identity]}
+            if gone | new:
+                disconnect(gone | new)
+            known = certificates
             self._registry.forget_policies()

@@ -15,6 +15,7 @@ import typer
 from botocore.config import Config
 from prometheus_client import generate_latest
 
+from bridge.mosquitto.publishers import Publishers
 from bridge.registry import Registry
 from bridge.runtime import metrics
 from bridge.runtime.dispatcher import Dispatcher
@@ -73,6 +74,10 @@ def main(
     names_publishers: Annotated[
         bool, typer.Option(help="The broker is bridge.broker, which names publishers.")
     ] = False,
+    infer_publishers: Annotated[
+        bool,
+        typer.Option(help="The broker is Mosquitto, which does not: clientid() comes from the policies."),
+    ] = False,
 ) -> None:
     """Carry MQTT messages to AWS services by AWS IoT topic rules."""
     structlog.configure(
@@ -85,13 +90,14 @@ def main(
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
     )
     services = _Services(aws_endpoint_url, region)
-    dispatcher = Dispatcher()
+    dispatcher, state = Dispatcher(), _State()
     session = MqttSession(
         broker_host, broker_port, ca=ca, certificate=certificate, key=key, client_id=client_id,
         names_publishers=names_publishers, receive=dispatcher.receive,
+        publisher=state.publisher,
     )  # fmt: skip
     services.broker = session
-    registry, state = Registry(iot_endpoint_url, region), _State()
+    registry = Registry(iot_endpoint_url, region)
     try:
         server = _serve_metrics(metrics_port, session, state)
     except OSError as error:
@@ -105,6 +111,9 @@ def main(
         try:
             state.rules = load(registry.rules(), services, Context(account_id), state.rules)
             dispatcher.use(state.rules)
+            if infer_publishers:
+                registry.forget_policies()
+                state.publishers = Publishers.of([registry.document(name) for name in registry.policies()])
             session.subscribe(_filters(state.rules))
             state.loaded = True
         except Exception as error:  # the control plane is away: the rules that we have go on
@@ -113,6 +122,7 @@ def main(
             # Not before the rules are there: a message that no rule wants is acknowledged at once.
             session.start()
             connected = True
+        session.say_ready()
         if stopped.wait(_POLL_SECONDS):
             break
     log.info("stopping")
@@ -123,6 +133,11 @@ def main(
 
 class _State:
     rules = RuleSet()
+    publishers = Publishers()
+
+    def publisher(self, topic: str) -> str | None:
+        return self.publishers.publisher(topic)
+
     loaded = False
 
 

@@ -19,6 +19,24 @@ log = structlog.get_logger()
 # Of the embedded broker: see bridge.broker.server.
 _FROM_PREFIX = "$from/"
 
+# Said again and again over a connection that has its subscriptions: whoever keeps devices out until then may let
+# them in.
+READY_TOPIC = "$bridge/ready"
+
+
+class _DrainingSocket(ssl.SSLSocket):
+    """Goes on reading when the other end has died: what it had sent before may be acknowledged already.
+
+    Mosquitto sends a message on before it acknowledges it, but keeps it in memory alone. A failed write would make
+    paho close the connection with such messages unread.
+    """
+
+    def send(self, data: Any, flags: int = 0) -> int:
+        try:
+            return super().send(data, flags)
+        except (BrokenPipeError, ConnectionResetError, ssl.SSLEOFError, ssl.SSLZeroReturnError):
+            return len(data)  # reading finds the end
+
 
 class MqttSession:
     """Receives at QoS 1 and acknowledges a message only when told to.
@@ -37,6 +55,7 @@ class MqttSession:
         client_id: str,
         names_publishers: bool,
         receive: Callable[[Message, Callable[[], None]], None],
+        publisher: Callable[[str], str | None] = lambda _topic: None,
     ) -> None:
         """Connect to nothing yet.
 
@@ -49,9 +68,11 @@ class MqttSession:
             client_id: the session's name; the same at every start.
             names_publishers: whether the broker tells who published ("$from/...").
             receive: called with each message and with what acknowledges it; from paho's thread.
+            publisher: says who published to a topic, where the broker does not.
         """
         self._address = (host, port)
         self._receive = receive
+        self._publisher = publisher
         self._prefix = f"{_FROM_PREFIX}+/" if names_publishers else ""
         self._filters: set[str] = set()
         self._subscribed: set[str] = set()
@@ -64,6 +85,7 @@ class MqttSession:
         )
         context = ssl.create_default_context(cafile=str(ca))
         context.load_cert_chain(certificate, key)
+        context.sslsocket_class = _DrainingSocket
         self._client.tls_set_context(context)
         self._client.max_queued_messages_set(0)
         self._client.reconnect_delay_set(min_delay=1, max_delay=5)
@@ -88,6 +110,11 @@ class MqttSession:
         if self.connected.is_set():
             self._update_subscriptions()
 
+    def say_ready(self) -> None:
+        """Tell the broker's supervisor, if there is one, that this connection has its subscriptions."""
+        if self.connected.is_set():
+            self._client.publish(READY_TOPIC, qos=0)
+
     def publish(self, topic: str, payload: bytes, qos: int) -> None:
         """Publish, and wait for the broker's acknowledgement.
 
@@ -105,11 +132,12 @@ class MqttSession:
             return
         with self._lock:
             self._generation += 1
-            if not flags.session_present:
-                self._subscribed = set()
+            # A broker that was killed may remember the session without its newest subscriptions.
+            self._subscribed -= self._filters
         log.info("broker_connected", session_present=flags.session_present)
         self._update_subscriptions()
         self.connected.set()
+        self.say_ready()
 
     def _on_disconnect(self, _client: Any, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
         self.connected.clear()
@@ -127,10 +155,13 @@ class MqttSession:
             self._client.unsubscribe(sorted(old))
 
     def _on_message(self, client: mqtt.Client, _data: Any, received: mqtt.MQTTMessage) -> None:
-        generation, topic, publisher = self._generation, received.topic, None
+        generation, topic = self._generation, received.topic
+        publisher: str | None
         if topic.startswith(_FROM_PREFIX):
             quoted, _, topic = topic.removeprefix(_FROM_PREFIX).partition("/")
             publisher = unquote(quoted)
+        else:
+            publisher = self._publisher(topic)
         mid, qos = received.mid, received.qos
 
         def acknowledge() -> None:

@@ -1,6 +1,6 @@
 """The contract of a local engine."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -19,6 +19,8 @@ class Ports:
     metrics: int
     # Of an IoT control plane beside the engine; the same as aws where the engine has IoT itself.
     iot: int = 0
+    # Of the health page of a broker that has one (Mosquitto's supervisor).
+    broker: int = 0
 
 
 @dataclass(frozen=True)
@@ -88,5 +90,15 @@ class Engine(Protocol):
             TestbedError: it died, or did not answer in time.
         """
 
-    def start_broker(self, place: Place) -> list[Process]:
+    def start_broker(self, place: Place) -> Process:
         """Start the MQTT broker, with TLS and the policies of the control plane, and wait until it listens."""
+
+    def start_bridge(self, place: Place) -> Process:
+        """Start the rules engine, and wait until it is connected to the broker with its rules loaded."""
+
+    def wait_admitted(self, place: Place, stations: Sequence[str]) -> None:
+        """Wait until the broker knows these stations, which are enrolled.
+
+        Raises:
+            TestbedError: it does not, in time.
+        """

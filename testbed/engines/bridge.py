@@ -41,7 +41,7 @@ def start_bridge(place: Place, endpoints: Endpoints, *, names_publishers: bool) 
             "--certificate", str(certificate), "--key", str(certificate.with_suffix(".key")),
             "--iot-endpoint-url", endpoints.iot, "--aws-endpoint-url", endpoints.aws,
             "--region", place.region, "--client-id", CLIENT_ID, "--metrics-port", str(place.ports.metrics),
-            *(["--names-publishers"] if names_publishers else []),
+            "--names-publishers" if names_publishers else "--infer-publishers",
         ],
         log=place.log("bridge"),
         environment=processes.clean_environment(),

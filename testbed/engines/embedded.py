@@ -1,6 +1,7 @@
 """The engine without Docker: ministack for the AWS APIs, an MQTT broker from PyPI, both child processes."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import boto3
@@ -41,11 +42,16 @@ class EmbeddedEngine:
         """Start ministack, with its state kept over a graceful restart."""
         return [start_ministack(place, place.ports.aws, name="ministack")]
 
-    def start_broker(self, place: Place) -> list[Process]:
-        """Start the bridge package's own broker, and the bridge."""
-        endpoints = self.endpoints(place)
-        broker = start_broker_process(place, endpoints)
-        return [broker, start_bridge(place, endpoints, names_publishers=True)]
+    def start_broker(self, place: Place) -> Process:
+        """Start the bridge package's own broker."""
+        return start_own_broker(place, self.endpoints(place))
+
+    def start_bridge(self, place: Place) -> Process:
+        """Start the bridge; the broker tells it who published."""
+        return start_bridge(place, self.endpoints(place), names_publishers=True)
+
+    def wait_admitted(self, place: Place, stations: Sequence[str]) -> None:
+        """The broker asks the registry at every connection: nothing to wait for."""
 
 
 def start_ministack(place: Place, port: int, *, name: str) -> Process:
@@ -74,7 +80,7 @@ def start_ministack(place: Place, port: int, *, name: str) -> Process:
     return ministack
 
 
-def start_broker_process(place: Place, endpoints: Endpoints) -> Process:
+def start_own_broker(place: Place, endpoints: Endpoints) -> Process:
     """Start the bridge package's own broker alone, and wait until it listens."""
     certificate = bridge_certificate(place)
     broker = processes.start(

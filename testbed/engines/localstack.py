@@ -1,14 +1,18 @@
-"""LocalStack 4.14.0 without Docker, with ministack's IoT control plane beside it; broker and bridge as on `embedded`.
+"""LocalStack 4.14.0 without Docker, with ministack's IoT control plane beside it, Mosquitto, and the bridge.
 
-Free LocalStack has no IoT API at all. ministack answers those calls, and nothing else here; devices connect to our
-broker, so ministack never runs a rule itself.
+Free LocalStack has no IoT API at all. ministack answers those calls, and nothing else here; devices connect to
+Mosquitto, so ministack never runs a rule itself.
 """
+
+from collections.abc import Sequence
 
 from testbed.engines import embedded
 from testbed.engines.base import Endpoints, Lacks, Place
 from testbed.engines.bridge import start_bridge
+from testbed.engines.mosquitto import start_mosquitto, wait_admitted
 from testbed.localstack_process import server
 from testbed.localstack_process.install import install, python_of
+from testbed.localstack_process.mosquitto import ensure_mosquitto
 from testbed.packaging import Runtime
 from testbed.processes import Process
 from testbed.settings import EngineName
@@ -21,8 +25,9 @@ class LocalStackEngine:
     lacks = Lacks()
 
     def install(self) -> None:
-        """LocalStack's environment, DynamoDB Local, the executor; and ministack for IoT."""
+        """LocalStack's environment, DynamoDB Local, the executor; Mosquitto; and ministack for IoT."""
         install()
+        ensure_mosquitto()
         embedded.EmbeddedEngine().install()
 
     def runtime(self) -> Runtime:
@@ -51,8 +56,14 @@ class LocalStackEngine:
         server.wait_ready(localstack, port=place.ports.aws, region=place.region)
         return [localstack, iot]
 
-    def start_broker(self, place: Place) -> list[Process]:
-        """Start the bridge package's own broker, and the bridge."""
-        endpoints = self.endpoints(place)
-        broker = embedded.start_broker_process(place, endpoints)
-        return [broker, start_bridge(place, endpoints, names_publishers=True)]
+    def start_broker(self, place: Place) -> Process:
+        """Start Mosquitto."""
+        return start_mosquitto(place, self.endpoints(place))
+
+    def start_bridge(self, place: Place) -> Process:
+        """Start the bridge; Mosquitto does not tell who published."""
+        return start_bridge(place, self.endpoints(place), names_publishers=False)
+
+    def wait_admitted(self, place: Place, stations: Sequence[str]) -> None:
+        """Wait until Mosquitto's access list has them."""
+        wait_admitted(place, stations)

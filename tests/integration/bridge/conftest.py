@@ -7,7 +7,7 @@ import threading
 import time
 import urllib.request
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -21,8 +21,11 @@ from testbed import ports
 from testbed.authority import Authority
 from testbed.engines.base import Place, Ports
 from testbed.engines.bridge import start_bridge
-from testbed.engines.embedded import EmbeddedEngine, start_broker_process
+from testbed.engines.embedded import EmbeddedEngine
+from testbed.engines.mosquitto import start_mosquitto, wait_admitted
 from testbed.enrolment import Enrolment
+from testbed.errors import TestbedError
+from testbed.localstack_process.mosquitto import ensure_mosquitto
 from testbed.processes import Process
 from tests.integration.conftest import REGION, AwsEmulator
 
@@ -52,33 +55,53 @@ POLICY = {
 }
 
 
+class MosquittoEngine(EmbeddedEngine):
+    """The embedded engine, with Mosquitto for its broker."""
+
+    def start_broker(self, place: Place) -> Process:
+        """Start Mosquitto."""
+        return start_mosquitto(place, self.endpoints(place))
+
+    def start_bridge(self, place: Place) -> Process:
+        """Start the bridge, which works out who published."""
+        return start_bridge(place, self.endpoints(place), names_publishers=False)
+
+    def wait_admitted(self, place: Place, stations: Sequence[str]) -> None:
+        """Wait until Mosquitto's access list has them."""
+        wait_admitted(place, stations)
+
+
 class Stack:
     """The running broker and bridge."""
 
-    def __init__(self, place: Place, emulator: AwsEmulator) -> None:
+    def __init__(self, place: Place, emulator: AwsEmulator, engine: EmbeddedEngine) -> None:
         self.place = place
         self.emulator = emulator
         self.authority = Authority.load_or_create(place.certificates / "authority", name="test CA")
         self.authority.server("localhost", "127.0.0.1").write(
             place.certificates / "server.crt", place.certificates / "server.key"
         )
-        self.engine = EmbeddedEngine()
+        self.engine = engine
         self.processes: dict[str, Process] = {}
         self.start()
 
+    @property
+    def is_mosquitto(self) -> bool:
+        """Mosquitto grants and drops where AWS, and our own broker, refuse or close the connection."""
+        return isinstance(self.engine, MosquittoEngine)
+
     def start(self) -> None:
         """Start both."""
-        self.processes = {process.name: process for process in self.engine.start_broker(self.place)}
+        self.restart_broker()
+        self.restart_bridge()
 
     def restart_bridge(self) -> None:
-        """Start the bridge again, which is dead."""
-        self.processes["bridge"] = start_bridge(
-            self.place, self.engine.endpoints(self.place), names_publishers=True
-        )
+        """Start the bridge (again, when it is dead)."""
+        self.processes["bridge"] = self.engine.start_bridge(self.place)
 
     def restart_broker(self) -> None:
-        """Start the broker again, which is dead; the bridge finds it by itself."""
-        self.processes["broker"] = start_broker_process(self.place, self.engine.endpoints(self.place))
+        """Start the broker (again, when it is dead; the bridge finds it by itself)."""
+        self.processes["broker"] = self.engine.start_broker(self.place)
 
     def health(self) -> dict[str, Any]:
         """What the bridge says of itself."""
@@ -100,20 +123,33 @@ class Stack:
         return sum(float(line.rsplit(" ", 1)[1]) for line in lines if re.match(rf"{name}[{{ ]", line))
 
 
-@pytest.fixture(scope="session")
-def stack(aws_emulator: AwsEmulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+@pytest.fixture(scope="session", params=["own", "mosquitto"])
+def stack(
+    request: pytest.FixtureRequest, aws_emulator: AwsEmulator, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Stack]:
     """A broker and a bridge with one rule that nothing matches: the bridge is ready when it has rules."""
+    if request.param == "mosquitto":
+        try:
+            ensure_mosquitto()
+        except TestbedError as error:
+            pytest.skip(str(error))
     iot = aws_emulator.client("iot")
     iot.create_policy(policyName="bridge-test", policyDocument=json.dumps(POLICY))
     queue = aws_emulator.client("sqs").create_queue(QueueName="idle")["QueueUrl"]
     iot.create_topic_rule(ruleName="idle", topicRulePayload=payload("SELECT * FROM 'nothing'", sqs(queue)))
     aws_port = urlsplit(aws_emulator.url).port or 0
-    free = [ports.choose(None, variable="", what="a test") for _ in range(2)]
-    place = Place(tmp_path_factory.mktemp("stack"), Ports(aws_port, *free), REGION)
-    running = Stack(place, aws_emulator)
+    mqtt_port, metrics, broker = (ports.choose(None, variable="", what="a test") for _ in range(3))
+    place = Place(
+        tmp_path_factory.mktemp("stack"), Ports(aws_port, mqtt_port, metrics, broker=broker), REGION
+    )
+    running = Stack(
+        place, aws_emulator, MosquittoEngine() if request.param == "mosquitto" else EmbeddedEngine()
+    )
     yield running
     for process in running.processes.values():
         process.stop()
+    iot.delete_topic_rule(ruleName="idle")
+    iot.delete_policy(policyName="bridge-test")
 
 
 @pytest.fixture
@@ -129,8 +165,9 @@ def enrolment(stack: Stack) -> Enrolment:
     session = boto3.Session("test", "test", region_name=REGION)
     folder = stack.place.certificates / "devices"
     return Enrolment(
-        session, stack.emulator.url, authority=stack.authority, policy="bridge-test", folder=folder
-    )
+        session, stack.emulator.url, authority=stack.authority, policy="bridge-test", folder=folder,
+        admitted=lambda names: stack.engine.wait_admitted(stack.place, names),
+    )  # fmt: skip
 
 
 class Device:

@@ -1,0 +1,65 @@
+"""Starts Mosquitto under the bridge package's supervisor, and waits for what it must know."""
+
+import json
+import sys
+import urllib.request
+from collections.abc import Sequence
+
+from testbed import processes
+from testbed.engines.base import Endpoints, Place
+from testbed.engines.bridge import CLIENT_ID, bridge_certificate
+from testbed.localstack_process.mosquitto import ensure_mosquitto
+from testbed.paths import REPOSITORY
+from testbed.processes import Process
+
+_START_SECONDS = 60
+_ADMISSION_SECONDS = 120
+
+
+def start_mosquitto(place: Place, endpoints: Endpoints) -> Process:
+    """Start the supervisor and its Mosquitto, and wait until both answer.
+
+    Raises:
+        TestbedError: it died, or was not ready in time.
+    """
+    bridge_certificate(place)
+    authority = place.certificates / "authority"
+    broker = processes.start(
+        "broker",
+        [
+            sys.executable, "-m", "bridge.mosquitto", "--port", str(place.ports.mqtt),
+            "--program", str(ensure_mosquitto()),
+            "--certificate", str(place.certificates / "server.crt"),
+            "--key", str(place.certificates / "server.key"),
+            "--client-ca", str(authority / "ca.crt"), "--client-ca-key", str(authority / "ca.key"),
+            "--iot-endpoint-url", endpoints.iot, "--region", place.region,
+            "--state-dir", str(place.data("mosquitto")), "--health-port", str(place.ports.broker),
+            "--trusted", CLIENT_ID,
+        ],
+        log=place.log("broker"),
+        environment=processes.clean_environment(),
+        folder=REPOSITORY,
+    )  # fmt: skip
+
+    def ready() -> bool:
+        with urllib.request.urlopen(f"http://127.0.0.1:{place.ports.broker}/health", timeout=2) as answer:
+            return bool(answer.status == 200)
+
+    processes.wait_until(ready, what="Mosquitto", seconds=_START_SECONDS, process=broker)
+    return broker
+
+
+def wait_admitted(place: Place, names: Sequence[str]) -> None:
+    """Wait until Mosquitto has the rights of these stations: before, it acknowledges what they say, and drops it.
+
+    Raises:
+        TestbedError: it has not, in time.
+    """
+    url = f"http://127.0.0.1:{place.ports.broker}/admitted"
+
+    def admitted() -> bool:
+        request = urllib.request.Request(url, json.dumps(list(names)).encode(), method="POST")  # ours
+        with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310  # ours
+            return not json.load(answer)["missing"]
+
+    processes.wait_until(admitted, what="Mosquitto's access list", seconds=_ADMISSION_SECONDS)
