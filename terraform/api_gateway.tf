@@ -51,6 +51,9 @@ resource "aws_api_gateway_method" "any" {
   resource_id   = each.value
   http_method   = "ANY"
   authorization = "NONE"
+
+  # The usage plan's keys: api_access.tf.
+  api_key_required = true
 }
 
 resource "aws_api_gateway_integration" "lambda" {
@@ -79,14 +82,19 @@ resource "aws_api_gateway_deployment" "stations" {
   triggers = {
     redeployment = sha1(jsonencode([
       local.api_resource_ids,
-      [for method in aws_api_gateway_method.any : [method.http_method, method.authorization]],
+      [for method in aws_api_gateway_method.any : [method.http_method, method.authorization, method.api_key_required]],
       [for integration in aws_api_gateway_integration.lambda : [integration.type, integration.uri]],
+      [for method in aws_api_gateway_method.preflight : method.resource_id],
+      local.gateway_response_headers,
+      local.gateway_problems,
     ]))
   }
 
   lifecycle {
     create_before_destroy = true
   }
+
+  depends_on = [aws_api_gateway_integration_response.preflight, aws_api_gateway_gateway_response.problem]
 }
 
 resource "aws_cloudwatch_log_group" "api_access" {

@@ -85,7 +85,7 @@ resource "aws_lambda_function" "api_handler" {
   reserved_concurrent_executions = var.lambda_reserved_concurrency
 
   environment {
-    variables = {
+    variables = merge({
       STATIONS_TABLE               = aws_dynamodb_table.stations.name
       HISTORY_TABLE                = aws_dynamodb_table.history.name
       HISTORY_RESOLUTION_SECONDS   = tostring(var.history_resolution_seconds)
@@ -93,7 +93,8 @@ resource "aws_lambda_function" "api_handler" {
       LOG_LEVEL                    = var.log_level
       POWERTOOLS_SERVICE_NAME      = local.api_function_name
       POWERTOOLS_METRICS_NAMESPACE = local.metrics_namespace
-    }
+      }, var.cors_origin == null ? {} : { CORS_ORIGIN = var.cors_origin },
+    )
   }
 
   depends_on = [aws_cloudwatch_log_group.api_handler, aws_iam_role_policy.api_handler]

@@ -13,6 +13,12 @@ output "api_gateway_stage" {
   value       = aws_api_gateway_stage.stations.stage_name
 }
 
+output "api_key" {
+  description = "Key that callers of the API send as the header x-api-key."
+  value       = aws_api_gateway_api_key.client.value
+  sensitive   = true
+}
+
 output "iot_endpoint" {
   description = "Host that stations connect to on AWS, port 8883."
   value       = data.aws_iot_endpoint.data.endpoint_address

@@ -233,6 +233,62 @@ variable "api_stage_name" {
   default     = null
 }
 
+variable "api_key_value" {
+  description = "Value of the API key; null lets AWS make one."
+  type        = string
+  default     = null
+  sensitive   = true
+
+  validation {
+    condition     = var.api_key_value == null ? true : length(var.api_key_value) >= 20 && length(var.api_key_value) <= 128
+    error_message = "api_key_value must be 20 to 128 characters."
+  }
+}
+
+variable "api_rate_limit" {
+  description = "Requests a second that a key may make in the long run, and all callers together."
+  type        = number
+  default     = 100
+
+  validation {
+    condition     = var.api_rate_limit > 0
+    error_message = "api_rate_limit must be more than 0."
+  }
+}
+
+variable "api_burst_limit" {
+  description = "Requests that may come at once."
+  type        = number
+  default     = 200
+
+  validation {
+    condition     = var.api_burst_limit >= 1
+    error_message = "api_burst_limit must be at least 1."
+  }
+}
+
+variable "api_daily_quota" {
+  description = "Requests a day that a key may make. A million cost about $5 (API Gateway and Lambda)."
+  type        = number
+  default     = 1000000
+
+  validation {
+    condition     = var.api_daily_quota >= 1
+    error_message = "api_daily_quota must be at least 1."
+  }
+}
+
+variable "cors_origin" {
+  description = "Origin of the pages that may call the API from a browser, such as https://dashboard.example; null lets none."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.cors_origin == null ? true : can(regex("^https?://[^/'*]+$", var.cors_origin))
+    error_message = "cors_origin must be one origin: scheme, host and port, without a path, a quote or an asterisk."
+  }
+}
+
 variable "manage_api_gateway_account" {
   description = "Whether this deployment sets the region's API Gateway logging role. It is one a region and account: only one deployment should."
   type        = bool

@@ -7,13 +7,14 @@ import urllib.request
 from collections.abc import Iterator
 from typing import Any
 
+from testbed.deployment import Deployment
 from testbed.errors import TestbedError
 
 _TIMEOUT_SECONDS = 30
 
 
-def get(base_url: str, path: str, **query: str | int) -> tuple[int, Any]:
-    """GET ``path`` and decode its JSON.
+def get(deployment: Deployment, path: str, **query: str | int) -> tuple[int, Any]:
+    """GET ``path`` of the deployment's API with its key, and decode the JSON.
 
     Returns:
         The status and the document; a refusal (4xx, 5xx) is an answer like any other.
@@ -21,9 +22,10 @@ def get(base_url: str, path: str, **query: str | int) -> tuple[int, Any]:
     Raises:
         TestbedError: nothing answered, or not in JSON.
     """
-    url = f"{base_url}{path}" + (f"?{urllib.parse.urlencode(query)}" if query else "")
+    url = f"{deployment.api_url}{path}" + (f"?{urllib.parse.urlencode(query)}" if query else "")
+    request = urllib.request.Request(url, headers=headers(deployment))  # noqa: S310  # our own API
     try:
-        with urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS) as answer:  # noqa: S310  # our own API
+        with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as answer:  # noqa: S310
             return answer.status, json.load(answer)
     except urllib.error.HTTPError as refusal:
         with refusal:
@@ -37,10 +39,15 @@ def get(base_url: str, path: str, **query: str | int) -> tuple[int, Any]:
         raise TestbedError(f"{url} does not answer: {error}.", "See `make status`.") from error
 
 
-def stations(base_url: str, **query: str | int) -> Iterator[dict[str, Any]]:
+def headers(deployment: Deployment) -> dict[str, str]:
+    """What the API asks of its callers."""
+    return {"x-api-key": deployment.api_key}
+
+
+def stations(deployment: Deployment, **query: str | int) -> Iterator[dict[str, Any]]:
     """All stations, page by page."""
     while True:
-        status, page = get(base_url, "/stations", **query)
+        status, page = get(deployment, "/stations", **query)
         if status != 200:
             raise TestbedError(f"GET /stations answered {status}: {page}", "See `make logs`.")
         yield from page["stations"]

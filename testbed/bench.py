@@ -200,7 +200,7 @@ def measure_latency(deployment: Deployment, publishers: Publishers, messages: in
         begun = time.monotonic()
         publishers.send(_TOPIC, lambda _name, _number, payload=payload: payload, 1)  # type: ignore[misc]
         while True:
-            status, document = api.get(deployment.api_url, f"/stations/{name}")
+            status, document = api.get(deployment, f"/stations/{name}")
             if status == 200 and document.get("message_id") == payload["message_id"]:
                 break
             if time.monotonic() - begun > _PATIENCE_SECONDS:

@@ -128,7 +128,8 @@ def demo(
     objects = sum(1 for _ in archive.objects(deployment.client("s3"), outputs["telemetry_bucket_name"]))
     letters = len(dead_letters.read(deployment.client("sqs"), outputs["dead_letter_queue_url"]))
     _say(f"Archive: {objects} objects in {outputs['telemetry_bucket_name']}   dead letters: {letters}")
-    _say(f"Ask yourself: curl '{deployment.api_url}/stations?min_batteries=5'")
+    key = _short(str(deployment.api_key_file))
+    _say(f"Ask yourself: curl -H \"x-api-key: $(cat {key})\" '{deployment.api_url}/stations?min_batteries=5'")
     _say("Next: make audit (is anything lost?), make status, make logs; make down removes it all.")
 
 
@@ -151,7 +152,7 @@ def _stations_table(deployment: Deployment) -> Table:
         table.add_column(
             heading, justify="left" if heading in ("station", "status") else "right", no_wrap=True
         )
-    for station in sorted(api.stations(deployment.api_url), key=lambda item: str(item["station_id"])):
+    for station in sorted(api.stations(deployment), key=lambda item: str(item["station_id"])):
         table.add_row(
             str(station["station_id"]),
             f"{station['battery_available']}/{station.get('slots', '?')}",
@@ -183,8 +184,9 @@ def status() -> None:
         table.add_row(process.name, f"pid {process.pid}, log {_short(process.log)}")
     table.add_row("AWS APIs", deployment.aws_url or "AWS")
     table.add_row("REST API", f"{deployment.api_url}/stations")
+    table.add_row("API key", f"in {_short(str(deployment.api_key_file))}; send it as x-api-key")
     table.add_row("MQTT", f"{deployment.mqtt_host}:{deployment.mqtt_port} (mTLS)")
-    table.add_row("stations known", str(sum(1 for _ in api.stations(deployment.api_url, limit=100))))
+    table.add_row("stations known", str(sum(1 for _ in api.stations(deployment, limit=100))))
     table.add_row("stations enrolled", str(len(lifecycle.enrolment(deployment).enrolled())))
     table.add_row("queue", str(auditing.queue_depth(sqs, outputs["telemetry_queue_url"])))
     table.add_row("dead letters", str(auditing.queue_depth(sqs, outputs["dead_letter_queue_url"])))

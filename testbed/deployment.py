@@ -50,7 +50,7 @@ class Deployment(msgspec.Struct, kw_only=True, dict=True):
 
     def save(self) -> None:
         """Write it, whole or not at all."""
-        self.path.mkdir(parents=True, exist_ok=True)
+        self.make_folder()
         partial = self.path / f"{_FILE}.partial"
         partial.write_bytes(msgspec.json.format(msgspec.json.encode(self), indent=1))
         partial.rename(self.path / _FILE)
@@ -59,6 +59,40 @@ class Deployment(msgspec.Struct, kw_only=True, dict=True):
     def path(self) -> Path:
         """Its folder."""
         return Path(self.folder)
+
+    def make_folder(self) -> None:
+        """Make its folder, for its owner alone: state, plans and keys are in there."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        self.path.chmod(0o700)
+
+    @property
+    def api_key_file(self) -> Path:
+        """The file with the API's key, mode 0600."""
+        return self.path / "api-key"
+
+    @property
+    def api_key(self) -> str:
+        """What callers of the API send as ``x-api-key``.
+
+        Raises:
+            TestbedError: the deployment has none yet.
+        """
+        try:
+            return self.api_key_file.read_text()
+        except FileNotFoundError as error:
+            raise TestbedError(f"{self.api_key_file} is not there.", "Deploy again: make up") from error
+
+    def take_outputs(self, outputs: dict[str, Any]) -> None:
+        """Keep Terraform's outputs; the one that is secret in a file of its own."""
+        self.keep_api_key(outputs["api_key"])
+        self.outputs = {name: value for name, value in outputs.items() if name != "api_key"}
+
+    def keep_api_key(self, value: str) -> None:
+        """Write the key where only its owner can read it."""
+        self.make_folder()
+        self.api_key_file.touch(mode=0o600)
+        self.api_key_file.chmod(0o600)
+        self.api_key_file.write_text(value)
 
     @property
     def place(self) -> Place:

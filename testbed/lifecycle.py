@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import os
+import secrets
 import shutil
 import ssl
 import time
@@ -133,16 +135,7 @@ def _up_local(settings: Settings, say: Say) -> Deployment:
         settings.air_gapped if settings.air_gapped is not None else not terraform.registry_answers()
     )
     with watch.part("terraform"):
-        workspace = Workspace(
-            folder / "terraform", deployment.cloud, variables, air_gapped=deployment.air_gapped
-        )
-        workspace.prepare()
-        if deployment.air_gapped:
-            say(
-                "Terraform: its registry cannot be reached, so this applies a configuration derived for provider "
-                f"{provider.VERSION}; {len(workspace.dropped)} settings follow by the AWS API"
-            )
-        deployment.outputs = workspace.apply()
+        _apply(deployment, variables, say)
     outputs = deployment.outputs
     deployment.api_url = endpoints.api.format(
         api_id=outputs["api_gateway_id"], stage=outputs["api_gateway_stage"]
@@ -161,6 +154,26 @@ def _up_local(settings: Settings, say: Say) -> Deployment:
     say(f"Up in {watch}")
     say(f"API: {deployment.api_url}/stations   MQTT: {deployment.mqtt_host}:{deployment.mqtt_port}")
     return deployment
+
+
+def _apply(deployment: Deployment, variables: dict[str, Any], say: Say) -> None:
+    if not deployment.api_key_file.is_file():
+        # ministack 1.5.33 makes none where the provider sends an empty one.
+        deployment.keep_api_key(secrets.token_urlsafe(30))
+    workspace = Workspace(
+        deployment.path / "terraform",
+        deployment.cloud,
+        variables,
+        air_gapped=deployment.air_gapped,
+        secrets={"api_key_value": deployment.api_key},
+    )
+    workspace.prepare()
+    if deployment.air_gapped:
+        say(
+            "Terraform: its registry cannot be reached, so this applies a configuration derived for provider "
+            f"{provider.VERSION}; {len(workspace.dropped)} settings follow by the AWS API"
+        )
+    deployment.take_outputs(workspace.apply())
 
 
 def _new_deployment(settings: Settings, engine: Engine, folder: Path) -> Deployment:
@@ -195,7 +208,9 @@ def _note(deployment: Deployment, started: list[Process]) -> None:
 
 def _fingerprint(variables: dict[str, Any], packages: Path) -> str:
     """Of all that an apply depends on: if it is the same, there is nothing to apply."""
-    digest = hashlib.sha256(json.dumps(variables, sort_keys=True).encode())
+    # Terraform reads TF_VAR_... by itself; what it says must count here, too.
+    from_environment = {name: value for name, value in os.environ.items() if name.startswith("TF_VAR_")}
+    digest = hashlib.sha256(json.dumps([variables, from_environment], sort_keys=True).encode())
     for path in [*sorted(TERRAFORM.glob("*.tf")), packages / "built-from"]:
         digest.update(path.read_bytes())
     return digest.hexdigest()
@@ -233,9 +248,9 @@ def _up_aws(settings: Settings, say: Say, confirm: Callable[[str], bool]) -> Dep
             raise TestbedError("Not applied: the plan was not confirmed.")
         # From here on there may be something to remove.
         deployment.save()
-        deployment.outputs = workspace.apply(planned=True)
+        deployment.take_outputs(workspace.apply(planned=True))
     else:
-        deployment.outputs = workspace.outputs()
+        deployment.take_outputs(workspace.outputs())
     deployment.api_url = deployment.outputs["api_gateway_invoke_url"]
     deployment.mqtt_host, deployment.mqtt_port = deployment.outputs["iot_endpoint"], 8883
     _write_amazon_root(deployment.server_ca)

@@ -96,7 +96,15 @@ def registry_answers() -> bool:
 class Workspace:
     """A folder that Terraform works in, and the cloud that it applies to."""
 
-    def __init__(self, folder: Path, cloud: Cloud, variables: Mapping[str, Any], *, air_gapped: bool) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        cloud: Cloud,
+        variables: Mapping[str, Any],
+        *,
+        air_gapped: bool,
+        secrets: Mapping[str, str] = {},
+    ) -> None:
         """Prepare nothing yet; see `prepare`.
 
         Args:
@@ -104,11 +112,13 @@ class Workspace:
             cloud: where to.
             variables: Terraform variables, by name.
             air_gapped: whether the registry is out of reach.
+            secrets: further variables, which reach Terraform without a file of ours.
         """
         self.folder = folder
         self.cloud = cloud
         self.variables = dict(variables)
         self.air_gapped = air_gapped
+        self._secrets = {f"TF_VAR_{name}": value for name, value in secrets.items()}
         self.terraform = find()
         self.dropped: list[str] = []
 
@@ -214,7 +224,7 @@ class Workspace:
             yield corrected
 
     def _environment(self, iot_endpoint: str | None) -> dict[str, str]:
-        environment = dict(os.environ)
+        environment = os.environ | self._secrets
         if self.air_gapped:
             environment["TF_CLI_CONFIG_FILE"] = str(provider.ensure())
         if self.cloud.endpoint is None:

@@ -12,6 +12,7 @@ from urllib.parse import quote
 import msgspec
 
 from api_handler.history import History
+from api_handler.headers import common
 from api_handler.pages import from_token, to_token
 from api_handler.problems import Problem, bad_parameter, internal_error, method_not_allowed, not_found
 from api_handler.requests import Request
@@ -148,11 +149,7 @@ def _problem(problem: Problem, request: Request) -> Answer:
 
 
 def _proxied(answer: Answer, request: Request) -> dict[str, Any]:
-    headers = {
-        "X-Request-Id": request.request_id,
-        "X-Content-Type-Options": "nosniff",
-        "Cache-Control": "no-store",
-    }
+    headers = common(request.request_id)
     if answer.document is not None:
         headers["Content-Type"] = "application/json"
     body = "" if answer.document is None or request.method == "HEAD" else json.dumps(answer.document)

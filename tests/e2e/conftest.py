@@ -150,7 +150,7 @@ def now() -> str:
 
 def station_in_api(deployment: Deployment, station: str) -> dict[str, Any] | None:
     """The station as the REST API has it."""
-    status, document = api.get(deployment.api_url, f"/stations/{station}")
+    status, document = api.get(deployment, f"/stations/{station}")
     return document if status == 200 else None
 
 

@@ -26,7 +26,9 @@ def test_the_deployed_api_is_as_described(case: schemathesis.Case, deployment: D
     query = case.query or {}
     refusable = "next_token" in query or {"from", "to"} <= set(query)
     excluded = [unsupported_method] + ([positive_data_acceptance] if refusable else [])
-    case.call_and_validate(base_url=deployment.api_url, excluded_checks=excluded)
+    case.call_and_validate(
+        base_url=deployment.api_url, headers=api.headers(deployment), excluded_checks=excluded
+    )
 
 
 @pytest.mark.parametrize(
@@ -42,7 +44,9 @@ def test_the_deployed_api_is_as_described(case: schemathesis.Case, deployment: D
     ],
 )
 def test_a_refusal_is_a_problem_document(deployment: Deployment, method: str, path: str, status: int) -> None:
-    request = urllib.request.Request(f"{deployment.api_url}{path}", method=method)
+    request = urllib.request.Request(
+        f"{deployment.api_url}{path}", method=method, headers=api.headers(deployment)
+    )
     with pytest.raises(urllib.error.HTTPError) as refused:
         urllib.request.urlopen(request, timeout=30)
     with refused.value as answer:
@@ -62,6 +66,6 @@ def test_pages_and_the_filter_together_give_every_station_once(
         connect(station).publish(json.dumps(payload).encode())
     assert wait_for(lambda: all(station_in_api(deployment, station) for station in ids))
 
-    listed = [station["station_id"] for station in api.stations(deployment.api_url, limit=2, min_batteries=3)]
+    listed = [station["station_id"] for station in api.stations(deployment, limit=2, min_batteries=3)]
     assert [station for station in listed if station in ids] == sorted(ids[3:], key=listed.index)
     assert len(listed) == len(set(listed))

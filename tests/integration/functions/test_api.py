@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 
 import pytest
 
+from api_handler.headers import SECURITY
 from api_handler.routes import Services, respond
 from api_handler.stations import Stations
 from tests.integration.functions.conftest import Cloud
@@ -181,8 +182,16 @@ def test_head_and_options(cloud: Cloud, path: str) -> None:
 def test_every_answer_has_the_security_headers(cloud: Cloud, path: str) -> None:
     """Nothing is cached, nothing is sniffed."""
     headers = call(cloud, path)[2]
+    assert headers.items() >= SECURITY.items()
     assert headers["X-Content-Type-Options"] == "nosniff"
     assert headers["Cache-Control"] == "no-store"
+    assert "Access-Control-Allow-Origin" not in headers
+
+
+def test_the_page_of_one_origin_may_read_answers(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CORS_ORIGIN", "https://dashboard.example")
+    for path in ("/stations", "/nothing"):
+        assert call(cloud, path)[2]["Access-Control-Allow-Origin"] == "https://dashboard.example"
 
 
 def test_a_fault_of_ours_is_a_500_without_our_inside(cloud: Cloud) -> None:
