@@ -7,7 +7,11 @@ import urllib.request
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, settings
-from schemathesis.specs.openapi.checks import positive_data_acceptance, unsupported_method
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    positive_data_acceptance,
+    unsupported_method,
+)
 
 from testbed import api
 from testbed.deployment import Deployment
@@ -26,6 +30,9 @@ def test_the_deployed_api_is_as_described(case: schemathesis.Case, deployment: D
     query = case.query or {}
     refusable = "next_token" in query or {"from", "to"} <= set(query)
     excluded = [unsupported_method] + ([positive_data_acceptance] if refusable else [])
+    if deployment.engine == "localstack":
+        # LocalStack 4.14.0 refuses calls without a key in JSON of its own, not in terraform/api_access.tf's.
+        excluded.append(content_type_conformance)
     case.call_and_validate(
         base_url=deployment.api_url, headers=api.headers(deployment), excluded_checks=excluded
     )

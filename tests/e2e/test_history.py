@@ -25,7 +25,7 @@ def test_each_minute_has_its_first_message_in_the_history(
     assert wait_for(lambda: len({line["message_id"] for line in archived(deployment, name)}) == 5)
 
     def history(**query: str | int) -> Any:
-        status, document = api.get(deployment.api_url, f"/stations/{name}/history", **query)
+        status, document = api.get(deployment, f"/stations/{name}/history", **query)
         assert status in (200, 404)
         return document if status == 200 else {"points": []}
 
