@@ -41,6 +41,10 @@ logs: $(INSTALLED) ## the logs of the functions and of the testbed's processes
 audit: $(INSTALLED) ## hold the ledgers of what was acknowledged against archive, table and DLQ
 	@$(TESTBED) audit $(ARGS)
 
+.PHONY: query
+query: $(INSTALLED) ## ask the archive (NAME=a saved query of queries/; without it, lists them)
+	@$(TESTBED) query $(NAME) $(ARGS)
+
 .PHONY: trace
 trace: $(INSTALLED) ## follow one message (ID=<message id>)
 	@$(TESTBED) trace $(ID)

@@ -49,6 +49,16 @@ output "telemetry_bucket_name" {
   value       = aws_s3_bucket.telemetry.id
 }
 
+output "analytics_database" {
+  description = "Glue database with the archive's tables; empty where there is no Athena."
+  value       = var.analytics ? aws_glue_catalog_database.archive[0].name : ""
+}
+
+output "analytics_workgroup" {
+  description = "Athena workgroup for queries over the archive; empty where there is no Athena."
+  value       = var.analytics ? aws_athena_workgroup.archive[0].name : ""
+}
+
 output "telemetry_queue_url" {
   description = "Queue between the rule and the telemetry handler."
   value       = aws_sqs_queue.telemetry.id

@@ -44,6 +44,37 @@ resource "aws_s3_bucket_lifecycle_configuration" "telemetry" {
       days_after_initiation = 7
     }
   }
+
+  rule {
+    id     = "compacted-to-glacier"
+    status = "Enabled"
+
+    filter {
+      prefix = "compacted/"
+    }
+
+    transition {
+      days          = var.archive_glacier_after_days
+      storage_class = "GLACIER"
+    }
+
+    abort_incomplete_multipart_upload {
+      days_after_initiation = 7
+    }
+  }
+
+  rule {
+    id     = "query-results-away"
+    status = "Enabled"
+
+    filter {
+      prefix = "query-results/"
+    }
+
+    expiration {
+      days = 7
+    }
+  }
 }
 
 data "aws_iam_policy_document" "telemetry_bucket" {

@@ -217,6 +217,34 @@ variable "archive_glacier_after_days" {
   }
 }
 
+variable "archive_first_day" {
+  description = "First day that the archive can have, YYYY-MM-DD: Athena looks at no partition before it."
+  type        = string
+  default     = "2026-01-01"
+
+  validation {
+    condition     = can(regex("^[0-9]{4}-[0-9]{2}-[0-9]{2}$", var.archive_first_day))
+    error_message = "archive_first_day must look like 2026-01-01."
+  }
+}
+
+variable "analytics" {
+  description = "Whether there are Athena tables over the archive. They cost nothing until somebody asks."
+  type        = bool
+  default     = true
+}
+
+variable "analytics_scan_limit_gb" {
+  description = "Most gigabytes that one query may read; Athena bills by what it reads."
+  type        = number
+  default     = 10
+
+  validation {
+    condition     = var.analytics_scan_limit_gb >= 1
+    error_message = "analytics_scan_limit_gb must be at least 1."
+  }
+}
+
 variable "force_destroy_archive" {
   description = "Whether `terraform destroy` may delete the archive with what is in it. Leave it false where the history matters."
   type        = bool

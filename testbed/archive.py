@@ -1,29 +1,65 @@
-"""Reads the archive back."""
+"""Reads the archive back: batches as the handler wrote them, and hours as compaction left them."""
 
 import gzip
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import duckdb
 import msgspec
 
+# One gzip NDJSON object a batch.
 PREFIX = "telemetry/"
+# Parquet objects of an hour each; every line is in the column `line`, as it was.
+COMPACTED = "compacted/"
 _DECODER = msgspec.json.Decoder(dict[str, Any])
+_FETCH = 10_000
 
 
-def objects(s3: Any, bucket: str) -> Iterator[str]:
-    """The keys of all batches, in order."""
-    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=PREFIX):
+def objects(s3: Any, bucket: str, prefix: str = PREFIX) -> Iterator[str]:
+    """The keys under ``prefix``, by default those of all batches, in order."""
+    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
         for entry in page.get("Contents", []):
             yield entry["Key"]
 
 
+def everything(s3: Any, bucket: str) -> Iterator[str]:
+    """The keys of all batches, then of all compacted hours.
+
+    In that order: a batch that is compacted while somebody reads is gone from the first list at worst after it has
+    appeared in the second.
+    """
+    yield from objects(s3, bucket)
+    yield from objects(s3, bucket, COMPACTED)
+
+
 def records(s3: Any, bucket: str) -> Iterator[dict[str, Any]]:
     """Every archived message, duplicates included, one object in memory at a time."""
-    for key in objects(s3, bucket):
-        yield from read(s3, bucket, key)
+    for key in everything(s3, bucket):
+        try:
+            yield from read(s3, bucket, key)
+        except s3.exceptions.NoSuchKey:
+            continue  # compacted since it was listed: see `everything`
 
 
-def read(s3: Any, bucket: str, key: str) -> list[dict[str, Any]]:
-    """The messages of one batch."""
-    body = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
-    return _DECODER.decode_lines(gzip.decompress(body))
+def read(s3: Any, bucket: str, key: str) -> Iterator[dict[str, Any]]:
+    """The messages of one object.
+
+    Raises:
+        NoSuchKey: it is gone.
+    """
+    body = s3.get_object(Bucket=bucket, Key=key)["Body"]
+    if not key.endswith(".parquet"):
+        yield from _DECODER.decode_lines(gzip.decompress(body.read()))
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "hour.parquet"
+        with path.open("wb") as file:
+            for chunk in body.iter_chunks(1 << 20):
+                file.write(chunk)
+        with duckdb.connect() as db:
+            cursor = db.execute("SELECT line FROM read_parquet(?)", [str(path)])
+            while lines := cursor.fetchmany(_FETCH):
+                for (line,) in lines:
+                    yield _DECODER.decode(line)

@@ -23,6 +23,8 @@ from testbed import cost as costing
 from testbed import faults as breaking
 from testbed import redrive as redriving
 from testbed import trace as tracing
+from testbed.analytics import query as asking
+from testbed.analytics import saved
 from testbed.audit import AuditReport
 from testbed.deployment import Deployment, current
 from testbed.errors import TestbedError
@@ -226,6 +228,31 @@ def trace(message_id: Annotated[str, typer.Argument(help="As in the ledger and t
         raise TestbedError(f"{message_id} was never seen.", "Message ids are in the ledgers and the archive.")
     for sighting in sightings:
         _say(f"{sighting.when or '-':26} {sighting.where:20} {sighting.detail}")
+
+
+@app.command()
+def query(
+    name: Annotated[str | None, typer.Argument(help="A saved query; without it, they are listed.")] = None,
+    days: Annotated[int, typer.Option(help="Days of receipt, today included.", min=1)] = 7,
+    through: Annotated[asking.Through | None, typer.Option(help="Not what is best here, but this.")] = None,
+) -> None:
+    """Ask the archive: a saved query through Athena where there is one, through DuckDB elsewhere."""
+    if not name:
+        for each in map(saved.load, saved.names()):
+            _say(f"{each.name:30} {each.about}")
+        return
+    chosen = saved.load(name)
+    deployment = current(Settings.from_environment())
+    through = through or asking.default(deployment)
+    start = time.monotonic()
+    result = asking.run(deployment, chosen, asking.last_days(days), through)
+    table = Table(title=chosen.about)
+    for column in result.columns:
+        table.add_column(column)
+    for row in result.rows:
+        table.add_row(*("" if value is None else str(value) for value in row))
+    out.print(table)
+    _say(f"{len(result.rows)} rows through {through}, {time.monotonic() - start:.1f} s")
 
 
 @app.command()

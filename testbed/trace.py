@@ -44,7 +44,7 @@ def _in_ledgers(deployment: Deployment, message_id: str) -> Iterator[Sighting]:
 
 def _in_archive(deployment: Deployment, message_id: str) -> Iterator[Sighting]:
     s3, bucket = deployment.client("s3"), deployment.outputs["telemetry_bucket_name"]
-    for key in archive.objects(s3, bucket):
+    for key in archive.everything(s3, bucket):
         for record in archive.read(s3, bucket, key):
             if record["message_id"] == message_id:
                 yield Sighting(

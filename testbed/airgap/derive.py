@@ -116,13 +116,23 @@ def _refuse_unknown_nested(kind: str, argument: str, value: Any, block_type: Jso
     known = block_type["block"]
     names = set(known.get("attributes", {})) | set(known.get("block_types", {}))
     for block in value if isinstance(value, list) else [value]:
-        for nested in block:
+        for nested, content in _undynamic(block).items():
             if nested not in names:
                 raise TestbedError(
                     f"The air-gapped mode cannot drop {argument}.{nested} from {kind}: it is inside a block.",
                     "Apply where the Terraform registry can be reached.",
                 )
-            _refuse_unknown_nested(kind, nested, block[nested], known.get("block_types", {}).get(nested))
+            _refuse_unknown_nested(kind, nested, content, known.get("block_types", {}).get(nested))
+
+
+def _undynamic(block: Json) -> Json:
+    """A block with what its ``dynamic`` blocks would make in their place."""
+    made = {
+        name: template["content"]
+        for dynamic in block.get("dynamic", [])
+        for name, template in dynamic.items()
+    }
+    return {name: content for name, content in block.items() if name != "dynamic"} | made
 
 
 def _bare(expression: str) -> str:

@@ -33,18 +33,22 @@ def _bucket_lifecycle(session: boto3.Session, endpoint: str | None, drop: Json) 
     value = drop["value"]
     rules: list[Any] = []
     for rule in value["rule"]:
-        rules.append({
+        known = {
             "ID": rule["id"],
             "Status": rule["status"],
             "Filter": {"Prefix": rule["filter"][0]["prefix"]},
-            "Transitions": [
+        }
+        for transition in rule.get("transition", []):
+            known.setdefault("Transitions", []).append(
                 {"Days": int(transition["days"]), "StorageClass": transition["storage_class"]}
-                for transition in rule["transition"]
-            ],
-            "AbortIncompleteMultipartUpload": {
-                "DaysAfterInitiation": int(rule["abort_incomplete_multipart_upload"][0]["days_after_initiation"])
-            },
-        })  # fmt: skip
+            )
+        for expiration in rule.get("expiration", []):
+            known["Expiration"] = {"Days": int(expiration["days"])}
+        for abort in rule.get("abort_incomplete_multipart_upload", []):
+            known["AbortIncompleteMultipartUpload"] = {
+                "DaysAfterInitiation": int(abort["days_after_initiation"])
+            }
+        rules.append(known)
     session.client("s3", endpoint_url=endpoint).put_bucket_lifecycle_configuration(
         Bucket=value["bucket"], LifecycleConfiguration={"Rules": rules}
     )

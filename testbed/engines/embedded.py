@@ -66,6 +66,8 @@ def start_ministack(place: Place, port: int, *, name: str) -> Process:
             GATEWAY_PORT=str(port),
             BIND_HOST="127.0.0.1",
             MINISTACK_REGION=place.region,
+            # Its Athena is DuckDB, whose times would be the machine's own.
+            TZ="UTC",
             # Devices connect to our broker; ministack must not run the rules a second time.
             IOT_MTLS_ENABLED="0",
             PERSIST_STATE="1",

@@ -22,7 +22,10 @@ class LocalStackEngine:
     """See `testbed.engines.base.Engine`."""
 
     name: EngineName = "localstack"
-    lacks = Lacks()
+    lacks = Lacks(
+        notes=("Glue and Athena, which free LocalStack lacks: `make query` uses DuckDB",),
+        variables={"analytics": False},
+    )
 
     def install(self) -> None:
         """LocalStack's environment, DynamoDB Local, the executor; Mosquitto; and ministack for IoT."""

@@ -27,9 +27,14 @@ def test_the_archive_is_private_encrypted_and_ages_to_glacier(deployment: Deploy
     s3, bucket = deployment.client("s3"), deployment.outputs["telemetry_bucket_name"]
     [encryption] = s3.get_bucket_encryption(Bucket=bucket)["ServerSideEncryptionConfiguration"]["Rules"]
     assert encryption["ApplyServerSideEncryptionByDefault"]["SSEAlgorithm"] == "AES256"
-    [rule] = s3.get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]
-    assert rule["Status"] == "Enabled"
-    assert rule["Transitions"] == [{"Days": 90, "StorageClass": "GLACIER"}]
+    rules = s3.get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]
+    assert {rule["Filter"]["Prefix"] for rule in rules} == {"telemetry/", "compacted/", "query-results/"}
+    for rule in rules:
+        assert rule["Status"] == "Enabled"
+        if rule["Filter"]["Prefix"] == "query-results/":
+            assert rule["Expiration"] == {"Days": 7}
+        else:
+            assert rule["Transitions"] == [{"Days": 90, "StorageClass": "GLACIER"}]
     blocked = s3.get_public_access_block(Bucket=bucket)["PublicAccessBlockConfiguration"]
     assert all(blocked.values())
     [statement] = json.loads(s3.get_bucket_policy(Bucket=bucket)["Policy"])["Statement"]

@@ -63,9 +63,11 @@ def test_a_wrong_argument_is_found(schema: Arguments, tmp_path: Path) -> None:
     (tmp_path / "main.tf").write_text(
         'resource "aws_sqs_queue" "q" {\n  visibility_timeout = 3\n}\n'
         'resource "aws_s3_bucket" "b" {\n  versioning {\n    colour = 1\n  }\n}\n'
+        'resource "aws_s3_bucket" "c" {\n  dynamic "versioning" {\n    for_each = {}\n    content {\n      size = 1\n'
+        "    }\n  }\n}\n"
     )
     wrong = [argument for where, kind, argument in used(tmp_path) if (where, kind, argument) not in schema]
-    assert sorted(wrong) == ["colour", "visibility_timeout"]
+    assert sorted(wrong) == ["colour", "size", "visibility_timeout"]
 
 
 def used(folder: Path) -> Iterator[tuple[str, str, str]]:
@@ -85,6 +87,11 @@ def arguments(body: Any) -> Iterator[str]:
     """The argument names of a block and of the blocks in it; not the keys of maps, which are data."""
     for name, value in body.items():
         if name in META:
+            continue
+        if name == "dynamic":  # Terraform's own: what it makes counts
+            for dynamic in value:
+                for made, template in dynamic.items():
+                    yield from arguments({made: template["content"]})
             continue
         yield name
         if isinstance(value, list):

@@ -75,6 +75,11 @@ def test_a_refused_value_is_replaced_and_not_set_back_by_the_next_apply(tmp_path
         ('resource "aws_thing" "t" {\n  a = 1\n}\n', "aws_thing.t"),
         ('resource "aws_iot_topic_rule" "r" {\n  sqs {\n    colour = 1\n  }\n}\n', "sqs.colour"),
         (
+            'resource "aws_iot_topic_rule" "r" {\n  sqs {\n    dynamic "colours" {\n      for_each = {}\n'
+            "      content {\n        red = 1\n      }\n    }\n  }\n}\n",
+            "sqs.colours",
+        ),
+        (
             'resource "aws_sqs_queue" "q" {\n  count = 2\n  sqs_managed_sse_enabled = true\n}\n',
             "sqs_managed_sse_enabled",
         ),
