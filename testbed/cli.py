@@ -1,6 +1,7 @@
 """The testbed's commands; `make` calls them."""
 
 import hashlib
+import json
 import os
 import signal
 import subprocess
@@ -20,7 +21,6 @@ from testbed import api, archive, dead_letters, lifecycle, logs, simulation
 from testbed import audit as auditing
 from testbed import bench as benchmark
 from testbed import cost as costing
-from testbed import faults as breaking
 from testbed import redrive as redriving
 from testbed import trace as tracing
 from testbed.analytics import query as asking
@@ -28,6 +28,7 @@ from testbed.analytics import saved
 from testbed.audit import AuditReport
 from testbed.deployment import Deployment, current
 from testbed.errors import TestbedError
+from testbed.faults import runner as breaking
 from testbed.processes import last_line
 from testbed.settings import Settings
 
@@ -347,10 +348,24 @@ def break_things(
     seed: Annotated[int, typer.Option(help="Of the faults and their order.")] = 1,
     stations: Annotated[int, typer.Option(help="How many stations.")] = 20,
     interval: Annotated[float, typer.Option(help="Seconds between two messages of a station.")] = 1,
+    only: Annotated[list[str] | None, typer.Option(help="Only faults whose name has this in it.")] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="File for the report as JSON.")] = None,
 ) -> None:
-    """Kill and freeze parts of the deployment under load, then audit; fails if anything is missing."""
+    """Break the deployment under load in every way that is known, then audit; fails if anything is missing."""
     deployment = lifecycle.up(Settings.from_environment(), _say, _confirm)
-    report = breaking.run(deployment, _say, seconds=seconds, seed=seed, stations=stations, interval=interval)
-    done = ", ".join(f"{name} {count}x" for name, count in sorted(report.injected.items()))
-    _show_audit(report.audit, f"Seed {report.seed}: {done}")
-    raise typer.Exit(0 if report.audit.clean else 1)
+    report = breaking.run(
+        deployment, _say, seconds=seconds, seed=seed, stations=stations, interval=interval, only=only or ()
+    )
+    table = Table("fault", "injected", "hit", title=f"Seed {seed}, engine {report.engine}, {seconds:g} s")
+    for fault in report.injected:
+        table.add_row(fault.name, str(fault.times), str(fault.hits))
+    out.print(table)
+    _show_audit(report.audit, f"Seed {seed}: the audit")
+    _say(
+        f"Poison: {report.poison_sent} acknowledged, {len(report.lost_poison)} not in the DLQ, "
+        f"{len(report.stored_poison)} stored as if good"
+    )
+    if json_file:
+        json_file.parent.mkdir(parents=True, exist_ok=True)
+        json_file.write_text(json.dumps(report.as_dict(), indent=1) + "\n")
+    raise typer.Exit(0 if report.clean else 1)

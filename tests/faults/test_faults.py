@@ -4,17 +4,19 @@ import os
 
 import pytest
 
-from testbed import faults
 from testbed.deployment import Deployment
+from testbed.faults import runner
 
 
 def test_nothing_is_lost_while_parts_die(deployment: Deployment) -> None:
     """FAULT_SEED repeats a failure; FAULT_SECONDS makes it longer."""
     if deployment.target == "aws":
         pytest.skip("faults are for local deployments")
-    seed, seconds = int(os.environ.get("FAULT_SEED", "1")), float(os.environ.get("FAULT_SECONDS", "40"))
-    report = faults.run(deployment, print, seconds=seconds, seed=seed, stations=20, interval=0.5)
-    assert report.injected
+    seed, seconds = int(os.environ.get("FAULT_SEED", "1")), float(os.environ.get("FAULT_SECONDS", "60"))
+    report = runner.run(deployment, print, seconds=seconds, seed=seed, stations=20, interval=0.5)
+    assert any(fault.hits for fault in report.injected)
     assert report.audit.acknowledged > 20 * seconds
     assert report.audit.missing == []
     assert report.audit.wrong_state == []
+    assert report.audit.still_queued == 0
+    assert (report.lost_poison, report.stored_poison) == ([], [])

@@ -1,0 +1,196 @@
+"""A fault run: a fleet under load, faults at random but by a seed, and the audit of what is left."""
+
+import random
+import signal
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from simulator.fleet import station_ids
+from testbed import audit as auditing
+from testbed import lifecycle, simulation
+from testbed.audit import AuditReport
+from testbed.deployment import Deployment
+from testbed.errors import TestbedError
+from testbed.faults import proxy as proxying
+from testbed.faults.catalogue import Fault, catalogue
+from testbed.faults.parts import FROZEN_SECONDS, Parts
+from testbed.faults.stations import Misbehaving
+from testbed.paths import REPOSITORY
+
+_PAUSE_SECONDS = (2.0, 6.0)
+_MISBEHAVING = 3
+# After the last fault, for what waits for its visibility timeout.
+_QUIET_SECONDS = 300
+
+
+@dataclass(frozen=True)
+class Injected:
+    """A fault: how often it was injected, and how many calls or messages it hit."""
+
+    name: str
+    times: int
+    hits: int
+
+
+@dataclass(frozen=True)
+class FaultReport:
+    """What was injected, and the audit afterwards. ``lost_poison``: refused payloads that are in no DLQ."""
+
+    seed: int
+    engine: str
+    seconds: float
+    stations: int
+    interval: float
+    injected: list[Injected]
+    audit: AuditReport
+    poison_sent: int
+    lost_poison: list[str]
+    stored_poison: list[str]
+
+    @property
+    def clean(self) -> bool:
+        """Whether every guarantee held."""
+        return (
+            self.audit.clean
+            and not self.audit.still_queued
+            and not self.lost_poison
+            and not self.stored_poison
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self) | {"clean": self.clean}
+
+
+def run(
+    deployment: Deployment,
+    say: Callable[[str], None],
+    *,
+    seconds: float,
+    seed: int,
+    stations: int,
+    interval: float,
+    only: Sequence[str] = (),
+) -> FaultReport:
+    """Run a fleet, break things until the time is over, and audit the fleet's ledger.
+
+    Args:
+        deployment: a local one.
+        say: prints a line.
+        seconds: how long the fleet publishes.
+        seed: of the faults, their order and their pauses.
+        stations: the fleet's size.
+        interval: seconds between two messages of a station.
+        only: names of faults, or parts of them; without any, all.
+
+    Raises:
+        TestbedError: the deployment is on AWS, a name in ``only`` is none, or the simulator failed.
+    """
+    if deployment.target == "aws":
+        raise TestbedError("Faults are for local deployments.", "Leave TARGET=aws out.")
+    rng = random.Random(seed)  # noqa: S311  # a schedule, not a secret
+    prefix = f"faults-{seed}-{time.time_ns() % 10**8}-"
+    ledgers = [deployment.path / "ledgers" / f"{prefix}{part}.ndjson" for part in ("fleet", "misbehaving")]
+    ledgers[0].parent.mkdir(parents=True, exist_ok=True)
+    names = station_ids(stations, prefix)
+    odd = [f"{prefix}odd-{number}" for number in range(1, _MISBEHAVING + 1)]
+    enrolment = lifecycle.enrolment(deployment)
+    enrolment.enrol([*names, *odd])
+    say(f"Seed {seed}: {stations} stations, a message every {interval:g} s, {seconds:g} s")
+    with ExitStack() as stack:
+        proxy = proxying.start(
+            deployment.aws_url or "", log=deployment.place.log("fault-proxy"), folder=deployment.path
+        )
+        stack.callback(proxy.process.stop)
+        parts = Parts(deployment, proxy)
+        function = proxying.telemetry_function(deployment)
+        stack.enter_context(proxying.functions_through(deployment, proxy.url, [function]))
+        stack.enter_context(parts.bridge_through_proxy())
+        misbehaving = Misbehaving(deployment, odd, ledgers[1], rng)
+        faults = catalogue(parts, proxy, misbehaving, rng, restarts_cloud=deployment.engine == "embedded")
+        faults = [fault for fault in faults if not only or any(part in fault.name for part in only)]
+        if not faults:
+            raise TestbedError(f"No fault is named {', '.join(only)}.", "See docs/reliability.md.")
+        extra = [
+            "--prefix",
+            prefix,
+            "--duration",
+            str(seconds),
+            "--ledger",
+            str(ledgers[0]),
+            "--seed",
+            str(seed),
+        ]
+        command = simulation.command(deployment, stations, interval, extra)
+        injected = _run_fleet(
+            command, deployment.place.log("faults-simulator"),
+            lambda fleet: _break_until_done(faults, rng, fleet, say, time.monotonic() + seconds),
+        )  # fmt: skip
+        # While the proxy is there: the bridge and the functions still call through it.
+        wait_until_quiet(deployment)
+        hits = proxy.counts()["hits"]
+    report = auditing.audit(deployment, ledgers, wait_seconds=_QUIET_SECONDS)
+    result = FaultReport(
+        seed, deployment.engine or "", seconds, stations, interval,
+        [Injected(each.name, injected[each.name], hits.get(each.name, 0) if each.by_proxy else injected[each.name])
+         for each in faults],
+        report, misbehaving.poison_sent, misbehaving.lost_poison(), misbehaving.stored_poison(),
+    )  # fmt: skip
+    enrolment.remove([*names, *odd])
+    return result
+
+
+def _run_fleet(
+    command: Sequence[str], log: Path, meanwhile: Callable[["subprocess.Popen[bytes]"], Counter[str]]
+) -> Counter[str]:
+    with log.open("wb") as output:
+        fleet = subprocess.Popen(command, cwd=REPOSITORY, stdout=output, stderr=subprocess.STDOUT)
+    try:
+        injected = meanwhile(fleet)
+        fleet.wait(timeout=120)
+    finally:
+        if fleet.poll() is None:
+            fleet.send_signal(signal.SIGINT)
+            fleet.wait(timeout=60)
+    if fleet.returncode:
+        raise TestbedError(f"The simulator ended with {fleet.returncode}.", f"See {log}.")
+    return injected
+
+
+def _break_until_done(
+    faults: Sequence[Fault],
+    rng: random.Random,
+    fleet: "subprocess.Popen[bytes]",
+    say: Callable[[str], None],
+    deadline: float,
+) -> Counter[str]:
+    injected: Counter[str] = Counter()
+    round_: list[Fault] = []
+    while True:
+        pause = rng.uniform(*_PAUSE_SECONDS)
+        if time.monotonic() + pause > deadline - FROZEN_SECONDS or fleet.poll() is not None:
+            return injected
+        time.sleep(pause)
+        # In rounds, so that a short run does not miss a fault that a long one has often.
+        if not round_:
+            round_ = rng.sample(list(faults), len(faults))
+        fault = round_.pop()
+        say(f"  {fault.name}")
+        fault.inject()
+        injected[fault.name] += 1
+
+
+def wait_until_quiet(deployment: Deployment) -> None:
+    """Wait until neither the bridge nor the queue holds a message."""
+    # Imported here: the benchmark's module brings MQTT clients along.
+    from testbed.bench import until_bridge_is_idle  # noqa: PLC0415
+
+    until_bridge_is_idle(deployment)
+    queue = deployment.outputs["telemetry_queue_url"]
+    auditing.wait_for_empty_queue(deployment.client("sqs"), queue, _QUIET_SECONDS)
