@@ -1,0 +1,252 @@
+"""Takes each protection out, once, in a copy of the sources, and runs the test that is about it: the test must fail.
+
+python -m tests.faults.protections            all (some minutes)
+python -m tests.faults.protections archive    those with this word in their name
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from testbed.paths import REPOSITORY, state_root
+
+_TIMEOUT_SECONDS = 60
+_HANDLER = "functions/telemetry_handler/"
+_HANDLER_TESTS = "tests/integration/functions/test_handler_"
+_BRIDGE_TESTS = "tests/integration/bridge/test_faults.py::"
+_FLEET_TESTS = "tests/integration/simulator/test_fleet.py::"
+_DEPLOYED = "tests/faults/test_faults.py::test_nothing_is_lost_while_parts_die"
+
+
+@dataclass(frozen=True)
+class Protection:
+    """A protection: ``text`` in ``file`` is it, ``without`` is the source that lacks it, ``test`` must notice."""
+
+    name: str
+    file: str
+    text: str
+    without: str
+    test: str
+    environment: dict[str, str] = field(default_factory=dict)
+    seconds: int = _TIMEOUT_SECONDS
+
+
+def _deployed(name: str, file: str, text: str, without: str, only: str) -> Protection:
+    """A protection that a run of `make faults` with these faults alone must miss."""
+    environment = {"FAULT_ONLY": only, "FAULT_SECONDS": "45", "DEPLOYMENT": "protections"}
+    return Protection(name, file, text, without, _DEPLOYED, environment, seconds=600)
+
+
+PROTECTIONS = [
+    Protection(
+        "archive before table", _HANDLER + "batch.py", "    if outcome.stored:\n", "    if batch.stations:\n",
+        _HANDLER_TESTS + "faults.py::test_without_the_archive_no_good_record_is_safe",
+    ),
+    Protection(
+        "what failed is reported as failed", _HANDLER + "batch.py", "outcome.failed.update(record_ids)", "pass",
+        _HANDLER_TESTS + "faults.py::test_only_the_station_that_was_not_written_fails",
+    ),
+    Protection(
+        "the table moves forward only", _HANDLER + "stations.py",
+        '_NEWER = (\n    "attribute_not_exists(#timestamp)', '_NEWER = (\n    "attribute_exists(station_id) OR '
+        'attribute_not_exists(#timestamp)',
+        _HANDLER_TESTS + "stores.py::test_the_table_only_moves_forward",
+    ),
+    Protection(
+        "a batch's name is its content's digest", _HANDLER + "archive.py", "hashlib.sha256(text).hexdigest()[:32]",
+        "hashlib.sha256(text + __import__('os').urandom(9)).hexdigest()[:32]",
+        _HANDLER_TESTS + "faults.py::test_a_lost_answer_of_the_archive_does_no_harm",
+    ),
+    Protection(
+        "an older message is no failure", _HANDLER + "stations.py",
+        "        except self._client.exceptions.ConditionalCheckFailedException:\n            return None\n",
+        "        except self._client.exceptions.ConditionalCheckFailedException:\n            raise\n",
+        _HANDLER_TESTS + "faults.py::test_a_lost_answer_of_the_table_does_no_harm",
+    ),
+    Protection(
+        "a record's own bug stays its own", _HANDLER + "batch.py",
+        "except Exception as error:  # a bug", "except OSError as error:  # a bug",
+        _HANDLER_TESTS + "faults.py::test_a_bug_that_one_record_brings_out_does_not_take_its_neighbours",
+    ),
+    Protection(
+        "a refused record is dead-lettered", _HANDLER + "batch.py", "batch.letters.append(", "str(",
+        _HANDLER_TESTS + "stores.py::"
+        "test_bad_records_go_to_the_dead_letter_queue_and_their_neighbours_are_stored",
+    ),
+    Protection(
+        "a fuzzed payload is refused, not raised", _HANDLER + "batch.py", "except Refused as reason:",
+        "except ZeroDivisionError as reason:",
+        _HANDLER_TESTS + "fuzz.py::test_ten_thousand_fuzzed_payloads_are_stored_or_dead_lettered",
+        {"FUZZ_PAYLOADS": "1000"},
+    ),
+    Protection(
+        "each entry of a batch call is looked at", _HANDLER + "dead_letters.py",
+        "return [each for position, each in enumerate(chunk) if position not in taken]", "return []",
+        _HANDLER_TESTS + "faults.py::test_a_partly_refused_call_to_the_dead_letter_queue",
+    ),
+    Protection(
+        "an answer in time, whatever hangs", _HANDLER + "batch.py", ", timeout=max(0.0, seconds_left()))", ")",
+        _HANDLER_TESTS + "faults.py::test_what_hangs_is_reported_in_time",
+    ),
+    Protection(
+        "nothing is begun without time", _HANDLER + "batch.py", "while waiting and seconds_left() > 0:",
+        "while waiting:", _HANDLER_TESTS + "faults.py::test_without_time_nothing_is_begun",
+    ),
+    Protection(
+        "a throttled call is tried again", _HANDLER + "clients.py", '"total_max_attempts": 3',
+        '"total_max_attempts": 1', _HANDLER_TESTS + "faults.py::test_a_throttled_call_is_tried_again",
+    ),
+    Protection(
+        "the whole handler against its model", _HANDLER + "batch.py",
+        "if telemetry.order > station.newest.order:", "if telemetry.order < station.newest.order:",
+        _HANDLER_TESTS + "model.py::test_the_pipeline_against_its_model",
+        seconds=180,
+    ),
+    Protection(
+        "the bridge acknowledges after the action", "bridge/runtime/dispatcher.py",
+        "delivery = _Delivery(acknowledge, time.monotonic())",
+        "acknowledge(); delivery = _Delivery(lambda: None, time.monotonic())",
+        _BRIDGE_TESTS + "test_a_killed_bridge_loses_nothing",
+    ),
+    Protection(
+        "the bridge's session outlives it", "bridge/runtime/session.py", "clean_session=False", "clean_session=True",
+        _BRIDGE_TESTS + "test_a_killed_bridge_loses_nothing",
+    ),
+    Protection(
+        "nobody answering is no refusal", "bridge/actions/base.py", "unreachable=unreachable,", "unreachable=False,",
+        _BRIDGE_TESTS + "test_an_emulator_that_does_not_answer_is_waited_for",
+    ),
+    Protection(
+        "a message is on disk before it is acknowledged", "bridge/broker/server.py",
+        "                session.spool.append(encoded, payload)\n                self.pump(session)\n",
+        "                asyncio.get_running_loop().call_later(\n"
+        "                    0.3, lambda spool=session.spool: (spool.append(encoded, payload), self.pump(session))\n"
+        "                )\n",
+        _BRIDGE_TESTS + "test_a_killed_broker_loses_nothing",
+    ),
+    Protection(
+        "the broker reads back what waits", "bridge/broker/spool.py", "found[entry.number] = entry", "pass",
+        "tests/unit/bridge/test_spool.py::test_what_waits_is_there_after_a_restart",
+    ),
+    Protection(
+        "a torn record of the spool is cut off", "bridge/broker/spool.py",
+        "            os.ftruncate(segment.handle, segment.size)\n            self._segments[name] = segment",
+        "            self._segments[name] = segment",
+        "tests/unit/bridge/test_spool.py::test_a_record_that_was_cut_in_two_is_forgotten_and_the_rest_stays",
+    ),
+    Protection(
+        "a full disk of the spool is an error", "bridge/broker/spool.py", "if written != len(record):",
+        "if written > len(record):",
+        "tests/unit/bridge/test_spool.py::test_a_full_disk_is_an_error_and_costs_nothing_that_is_there",
+    ),
+    Protection(
+        "a station sends again what was not acknowledged", "simulator/fleet.py",
+        "self._waiting.extendleft(reversed(self._unacknowledged.values()))", "pass",
+        _FLEET_TESTS + "test_a_killed_broker_loses_nothing",
+    ),
+    Protection(
+        "a station replays after a reconnect", "simulator/fleet.py", "for message in (*again, *waiting):",
+        "for message in waiting:", _FLEET_TESTS + "test_the_replay_mends_a_broker_that_forgot",
+    ),
+    Protection(
+        "a full disk of the ledger is an error", "simulator/ledger.py",
+        "        except OSError as error:\n            raise LedgerError(\n"
+        '                f"The ledger {self.path} cannot be written',
+        "        except OSError as error:\n            print(\n"
+        '                f"The ledger {self.path} cannot be written',
+        "tests/unit/simulator/test_ledger.py::test_a_full_disk_is_an_error_not_a_gap",
+    ),
+    _deployed(
+        "deployed: what failed is reported as failed", _HANDLER + "batch.py", "outcome.failed.update(record_ids)",
+        "pass", "S3 answers",
+    ),
+    _deployed(
+        "deployed: a batch's failures are asked for", "terraform/lambda.tf",
+        'function_response_types = ["ReportBatchItemFailures"]', "function_response_types = []", "S3 answers",
+    ),
+    _deployed(
+        "deployed: the table moves forward only", _HANDLER + "stations.py",
+        '_NEWER = (\n    "attribute_not_exists(#timestamp)', '_NEWER = (\n    "attribute_exists(station_id) OR '
+        'attribute_not_exists(#timestamp)', "SQS reorders",
+    ),
+]  # fmt: skip
+
+
+@contextmanager
+def copy_without(protection: Protection) -> Iterator[Path]:
+    """A copy of the sources that lacks the protection."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=REPOSITORY, capture_output=True, check=True, text=True
+    )
+    with tempfile.TemporaryDirectory(prefix="protection-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        for file in filter(None, listed.stdout.split("\0")):
+            if (REPOSITORY / file).is_file():
+                (folder / file).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(REPOSITORY / file, folder / file)
+        broken = folder / protection.file
+        broken.write_text(taken_out(protection, broken.read_text()))
+        # Packages and deployments of its own; what is installed is shared.
+        state = folder / ".testbed"
+        state.mkdir()
+        for shared in ("venvs", "airgap"):
+            if (state_root() / shared).exists():
+                (state / shared).symlink_to(state_root() / shared)
+        yield folder
+
+
+def taken_out(protection: Protection, source: str) -> str:
+    """``source`` without the protection.
+
+    Raises:
+        LookupError: it is not there exactly once; then the list above is to be mended.
+    """
+    if source.count(protection.text) != 1:
+        raise LookupError(f"{protection.file} has not exactly one {protection.text!r}")
+    return source.replace(protection.text, protection.without)
+
+
+def notices(protection: Protection) -> tuple[bool, str]:
+    """Whether the test fails without the protection, and its last words."""
+    with copy_without(protection) as folder:
+        done = subprocess.run(
+            [
+                sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider",
+                f"--timeout={protection.seconds}", protection.test,
+            ],
+            cwd=folder, capture_output=True, text=True, check=False,
+            env=os.environ | {"TESTBED_HOME": str(folder / ".testbed")} | protection.environment,
+        )  # fmt: skip
+    # 1: a test failed. Everything else (collection, usage) is a mistake of this list.
+    words = [line for line in done.stdout.splitlines() if line.startswith(("E  ", "FAILED", "ERROR"))]
+    failed = done.returncode == 1 and any(line.startswith("FAILED") for line in words)
+    return failed, (words or done.stdout.splitlines() or done.stderr.splitlines() or ["nothing"])[-1]
+
+
+def main(words: Sequence[str]) -> int:
+    """Go through the list; 1 if a test does not notice."""
+    silent = 0
+    for protection in PROTECTIONS:
+        if words and not any(word in protection.name for word in words):
+            continue
+        begun = time.monotonic()
+        failed, said = notices(protection)
+        silent += not failed
+        test = protection.test.rpartition("::")[2]
+        print(
+            f"| {protection.name} | `{test}` | {'fails' if failed else 'DOES NOT NOTICE: ' + said} |"
+            f" {time.monotonic() - begun:.0f} s |",
+            flush=True,
+        )
+    return 1 if silent else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
