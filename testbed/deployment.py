@@ -29,6 +29,7 @@ class Deployment(msgspec.Struct, kw_only=True, dict=True):
     folder: str
     air_gapped: bool
     ports: Ports | None = None
+    enforce_iam: bool = False
     processes: dict[str, Process] = {}
     outputs: dict[str, Any] = {}
     fingerprint: str = ""
@@ -98,7 +99,7 @@ class Deployment(msgspec.Struct, kw_only=True, dict=True):
     def place(self) -> Place:
         """Its place, for a local engine."""
         assert self.ports is not None  # noqa: S101  # asked of local deployments alone
-        return Place(self.path, self.ports, self.region)
+        return Place(self.path, self.ports, self.region, self.enforce_iam)
 
     @property
     def certificates(self) -> Path:

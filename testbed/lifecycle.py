@@ -96,6 +96,10 @@ def _up_local(settings: Settings, say: Say) -> Deployment:
 
     folder = settings.folder(name)
     deployment = Deployment.load(folder)
+    if settings.enforce_iam and name != "embedded":
+        raise TestbedError("LocalStack enforces IAM in its paid tiers only.", "Use ENGINE=embedded.")
+    if settings.enforce_iam and deployment and not deployment.enforce_iam:
+        raise TestbedError("This deployment is up without IAM enforced.", "First: make down")
     watch = Stopwatch()
     with watch.part("install"):
         engine.install()
@@ -187,6 +191,7 @@ def _new_deployment(settings: Settings, engine: Engine, folder: Path) -> Deploym
     return Deployment(
         target="local", engine=engine.name, name=settings.name, region=settings.region,
         environment=settings.environment, folder=str(folder), air_gapped=False, ports=wanted,
+        enforce_iam=settings.enforce_iam,
     )  # fmt: skip
 
 

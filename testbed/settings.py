@@ -33,10 +33,11 @@ class Settings:
     mqtt_port: int | None
     metrics_port: int | None
     air_gapped: bool | None
+    enforce_iam: bool
 
     @classmethod
     def from_environment(cls) -> Self:
-        """Read TARGET, ENGINE, DEPLOYMENT, AWS_REGION, ENVIRONMENT, *_PORT and AIR_GAPPED.
+        """Read TARGET, ENGINE, DEPLOYMENT, AWS_REGION, ENVIRONMENT, *_PORT, AIR_GAPPED and ENFORCE_IAM.
 
         Raises:
             TestbedError: a value is none of those allowed.
@@ -61,6 +62,7 @@ class Settings:
             mqtt_port=_port("MQTT_PORT", MQTT_PORT if fixed_ports else None),
             metrics_port=_port("METRICS_PORT", METRICS_PORT if fixed_ports else None),
             air_gapped=_flag("AIR_GAPPED"),
+            enforce_iam=bool(_flag("ENFORCE_IAM")),
         )
 
     def folder(self, engine: EngineName | None) -> Path:

@@ -30,6 +30,8 @@ class Place:
     folder: Path
     ports: Ports
     region: str
+    # Whether the engine refuses what a caller's policies do not allow, where it can.
+    enforce_iam: bool = False
 
     @property
     def certificates(self) -> Path:

@@ -70,6 +70,8 @@ def start_ministack(place: Place, port: int, *, name: str) -> Process:
             TZ="UTC",
             # Devices connect to our broker; ministack must not run the rules a second time.
             IOT_MTLS_ENABLED="0",
+            # "test"/"test", the testbed's own credentials, is the account's root; a function has its role's.
+            AUTH=str(place.enforce_iam).lower(),
             PERSIST_STATE="1",
             STATE_DIR=str(place.data(f"{name}-state")),
             S3_PERSIST="1",
