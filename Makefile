@@ -87,6 +87,10 @@ faults: $(INSTALLED) ## kill and freeze parts under load, then audit (ARGS="--se
 bench: $(INSTALLED) ## latency and throughput, beside the emulator's own ceiling
 	@$(TESTBED) bench $(ARGS)
 
+.PHONY: bench-bridge
+bench-bridge: $(INSTALLED) ## broker + bridge beside plain SendMessageBatch (ARGS="--minutes 10" watches memory)
+	@$(TESTBED) bench-bridge $(ARGS)
+
 .PHONY: lint
 lint: $(INSTALLED) ## ruff, mypy, actionlint, terraform fmt
 	@scripts/check

@@ -20,6 +20,7 @@ from rich.table import Table
 from testbed import api, archive, dead_letters, lifecycle, logs, simulation
 from testbed import audit as auditing
 from testbed import bench as benchmark
+from testbed import bridge_bench as bridge_benchmark
 from testbed import cost as costing
 from testbed import redrive as redriving
 from testbed import trace as tracing
@@ -301,6 +302,21 @@ def bench(
     benchmark.run(
         deployment, _say, messages=messages, report=report or deployment.path / "bench" / "figures.json"
     )
+
+
+@app.command(name="bench-bridge")
+def bench_bridge(
+    messages: Annotated[int, typer.Option(help="Of each of three rounds.")] = 3000,
+    minutes: Annotated[float, typer.Option(help="How long memory is watched.")] = 0,
+    rate: Annotated[int, typer.Option(help="Messages a second meanwhile.")] = 100,
+    report: Annotated[Path | None, typer.Option(help="Where the figures go as JSON.")] = None,
+) -> None:
+    """Broker and bridge against what one boto3 process sends to the queue; and their memory over time."""
+    deployment = lifecycle.up(Settings.from_environment(), _say, _confirm)
+    bridge_benchmark.run(
+        deployment, _say, messages=messages, minutes=minutes, rate=rate,
+        report=report or deployment.path / "bench" / "bridge.json",
+    )  # fmt: skip
 
 
 @app.command()

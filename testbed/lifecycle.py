@@ -354,10 +354,11 @@ def enrolment(deployment: Deployment) -> Enrolment:
         authority=Authority.load_or_create(deployment.authority, name="EV swap fleet CA"),
         policy=deployment.outputs["iot_policy_name"],
         folder=deployment.certificates,
-        admitted=lambda stations: _wait_admitted(deployment, stations),
+        admitted=lambda stations: wait_admitted(deployment, stations),
     )
 
 
-def _wait_admitted(deployment: Deployment, stations: Sequence[str]) -> None:
+def wait_admitted(deployment: Deployment, stations: Sequence[str]) -> None:
+    """Wait until the broker knows stations that are enrolled; on AWS there is nothing to wait for."""
     if deployment.engine is not None:
         choice.engine(deployment.engine).wait_admitted(deployment.place, stations)
