@@ -91,6 +91,11 @@ bench: $(INSTALLED) ## latency and throughput, beside the emulator's own ceiling
 bench-bridge: $(INSTALLED) ## broker + bridge beside plain SendMessageBatch (ARGS="--minutes 10" watches memory)
 	@$(TESTBED) bench-bridge $(ARGS)
 
+.PHONY: bridge-faults
+bridge-faults: $(INSTALLED) ## kill bridge and broker, freeze the emulator for 30 s, in 2,000 messages each, both brokers
+	@BRIDGE_MESSAGES=2000 BRIDGE_AWAY_SECONDS=30 .venv/bin/pytest tests/integration/bridge/test_faults.py \
+	  -k "loses or waited" $(ARGS)
+
 .PHONY: lint
 lint: $(INSTALLED) ## ruff, mypy, actionlint, terraform fmt
 	@scripts/check

@@ -20,6 +20,7 @@ from typing import Any
 import boto3
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
+from prometheus_client.parser import text_string_to_metric_families
 
 from testbed import api, archive, lifecycle, ports, processes
 from testbed import audit as auditing
@@ -243,11 +244,18 @@ def until_bridge_is_idle(deployment: Deployment) -> None:
     if deployment.ports is None:
         return
     url = f"http://127.0.0.1:{deployment.ports.metrics}/metrics"
+    asked = time.time()
 
     def idle() -> bool:
         with urllib.request.urlopen(url, timeout=5) as page:
-            text = page.read().decode()
-        return "bridge_in_flight 0.0" in text
+            families = {
+                family.name: family for family in text_string_to_metric_families(page.read().decode())
+            }
+        in_flight, caught_up = (
+            families[name].samples[0].value
+            for name in ("bridge_in_flight", "bridge_caught_up_timestamp_seconds")
+        )
+        return in_flight == 0 and caught_up > asked
 
     processes.wait_until(idle, what="The bridge", seconds=_PATIENCE_SECONDS)
 

@@ -1,6 +1,6 @@
 """The contract of an action, and what its modules share."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
@@ -79,6 +79,29 @@ def one_by_one(
             results.append(failure(resource, error))
         else:
             results.append(None)
+    return results
+
+
+def request_failed(
+    batch: Sequence[Outgoing], why: Failure, send: Callable[[Sequence[Outgoing]], list[Failure | None]]
+) -> list[Failure | None]:
+    """For a batch call that failed as a whole: if for good, each message is sent by itself.
+
+    One entry can spoil a request; its neighbours must not go to the error action with it.
+    """
+    if why.lasting and len(batch) > 1:
+        return [result for outgoing in batch for result in send([outgoing])]
+    return [why] * len(batch)
+
+
+def failed_entries(
+    batch: Sequence[Outgoing], resource: str, answer: Mapping[str, Any]
+) -> list[Failure | None]:
+    """For batch calls that answer with the failed entries alone, by ``Id``: its place in the batch."""
+    results: list[Failure | None] = [None] * len(batch)
+    for failed in answer.get("Failed", []):
+        said = f"{failed.get('Code')}: {failed.get('Message', '')}"
+        results[int(failed["Id"])] = Failure(resource, said, lasting=bool(failed.get("SenderFault")))
     return results
 
 

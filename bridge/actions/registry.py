@@ -6,6 +6,7 @@ from bridge.actions.base import Action, Builder, Services, UnsupportedActionErro
 from bridge.actions.cloudwatch import CloudwatchMetricAction
 from bridge.actions.dynamodb import DynamoDBAction, DynamoDBv2Action
 from bridge.actions.firehose import FirehoseAction
+from bridge.actions.http import HttpAction
 from bridge.actions.kinesis import KinesisAction
 from bridge.actions.lambda_ import LambdaAction
 from bridge.actions.republish import RepublishAction
@@ -20,6 +21,7 @@ BUILDERS: dict[str, Builder] = {
     "dynamoDB": DynamoDBAction,
     "dynamoDBv2": DynamoDBv2Action,
     "firehose": FirehoseAction,
+    "http": HttpAction,
     "kinesis": KinesisAction,
     "lambda": LambdaAction,
     "republish": RepublishAction,

@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from bridge.actions.base import Services, failure
+from bridge.actions.base import Services, failed_entries, failure, request_failed
 from bridge.messages import Failure, Outgoing
 from bridge.sql import CompiledRule
 
@@ -27,12 +27,8 @@ class SnsAction:
         try:
             answer = self._sns.publish_batch(TopicArn=self._topic, PublishBatchRequestEntries=entries)
         except Exception as error:  # every failure of the call is sorted by `failure`
-            return [failure(self._topic, error)] * len(batch)
-        results: list[Failure | None] = [None] * len(batch)
-        for failed in answer.get("Failed", []):
-            said = f"{failed.get('Code')}: {failed.get('Message', '')}"
-            results[int(failed["Id"])] = Failure(self._topic, said, lasting=bool(failed.get("SenderFault")))
-        return results
+            return request_failed(batch, failure(self._topic, error), self.send)
+        return failed_entries(batch, self._topic, answer)
 
     def _entry(self, index: int, outgoing: Outgoing) -> dict[str, Any]:
         text = outgoing.payload.decode("utf-8", "replace")

@@ -4,7 +4,7 @@ import base64
 from collections.abc import Sequence
 from typing import Any
 
-from bridge.actions.base import Services, failure
+from bridge.actions.base import Services, failed_entries, failure, request_failed
 from bridge.messages import Failure, Outgoing
 from bridge.sql import CompiledRule
 
@@ -29,21 +29,15 @@ class SqsAction:
     def send(self, batch: Sequence[Outgoing]) -> list[Failure | None]:
         """See `bridge.actions.base.Action`."""
         bodies = [self._body(outgoing.payload) for outgoing in batch]
-        if len(bodies) > 1 and sum(len(body) for body in bodies) > _MAX_BYTES:
+        if len(bodies) > 1 and sum(len(body.encode()) for body in bodies) > _MAX_BYTES:
             middle = len(batch) // 2
             return self.send(batch[:middle]) + self.send(batch[middle:])
         entries: Any = [{"Id": str(index), "MessageBody": body} for index, body in enumerate(bodies)]
         try:
             answer = self._sqs.send_message_batch(QueueUrl=self._queue_url, Entries=entries)
         except Exception as error:  # every failure of the call is sorted by `failure`
-            return [failure(self._queue_url, error)] * len(batch)
-        results: list[Failure | None] = [None] * len(batch)
-        for failed in answer.get("Failed", []):
-            said = f"{failed.get('Code')}: {failed.get('Message', '')}"
-            results[int(failed["Id"])] = Failure(
-                self._queue_url, said, lasting=bool(failed.get("SenderFault"))
-            )
-        return results
+            return request_failed(batch, failure(self._queue_url, error), self.send)
+        return failed_entries(batch, self._queue_url, answer)
 
     def _body(self, payload: bytes) -> str:
         # SQS carries text: what is not text must be base64, as on AWS.

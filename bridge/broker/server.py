@@ -6,7 +6,6 @@ import json
 import logging
 import ssl
 import time
-import uuid
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,10 +17,12 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from bridge.broker import packets
+from bridge.broker.attendance import Attendance
 from bridge.broker.packets import MalformedPacketError
 from bridge.broker.spool import Entry, Spool
 from bridge.policies import Connection as PolicyConnection
 from bridge.policies import Policies
+from bridge.presence import Connected, next_version
 from bridge.sql.topics import BASIC_INGEST, filter_fault, matcher
 
 log = logging.getLogger(__name__)
@@ -39,7 +40,6 @@ _CONNECT_SECONDS = 20
 # MQTT does not tell a subscriber who published. The rules engine must know (``clientid()``), so a trusted
 # client may subscribe to "$from/+/<filter>" and gets the topic as "$from/<client id>/<topic>".
 FROM_PREFIX = "$from/"
-_PRESENCE = "$aws/events/presence/{event}/{client}"
 
 
 @dataclass(frozen=True)
@@ -104,11 +104,17 @@ class Broker:
         self._subscribers: dict[str, Session] = {}
         self.connections: set[ClientConnection] = set()
         self._versions: dict[str, int] = {}
+        self._attendance = Attendance(folder / "attendance.ndjson")
         for saved in folder.glob("*/subscriptions.json"):
             client_id = unquote(saved.parent.name)
             session = Session(client_id, True, Spool(saved.parent), json.loads(saved.read_text()))
             session.matchers = {topic_filter: matcher(topic_filter) for topic_filter in session.subscriptions}
             self.sessions[client_id] = self._subscribers[client_id] = session
+        # Whoever was connected when the last broker was killed is so no more.
+        for client in list(self._attendance.present.values()):
+            self._versions[client.client_id] = client.version
+            self._announce(client, client.disconnected("SERVER_ERROR"))
+            self._attendance.went(client.client_id)
 
     async def serve(self, host: str, port: int, context: ssl.SSLContext) -> asyncio.Server:
         """Listen; ``context`` must demand a client certificate."""
@@ -132,6 +138,7 @@ class Broker:
         for session in self.sessions.values():
             if session.spool:
                 session.spool.close()
+        self._attendance.close()
 
     # --- what connections ask ------------------------------------------------
 
@@ -168,7 +175,7 @@ class Broker:
             self.sessions[connect.client_id] = session
         session.connection = connection
         connection.session = session
-        self._announce("connected", connection)
+        self._came(connection)
         return present
 
     def closed(self, connection: "ClientConnection") -> None:
@@ -184,7 +191,7 @@ class Broker:
             will = connection.will
             if connection.may_publish(will.topic):
                 self.route(will.topic, will.payload, will.qos, session.client_id)
-        self._announce("disconnected", connection)
+        self._went(connection)
         if not session.persistent:
             self._discard(session)
 
@@ -222,8 +229,8 @@ class Broker:
             if session.spool is not None and min(qos, granted) == 1:
                 session.spool.append(encoded, payload)
                 self.pump(session)
-            elif session.connection:
-                # Without a persistent session nothing is promised.
+            elif session.connection and not session.connection.congested:
+                # Without a persistent session nothing is promised; and memory is not for who does not read.
                 packet_id = session.take_packet_id() if min(qos, granted) else 0
                 session.connection.write(
                     packets.publish(encoded, payload, qos=min(qos, granted), packet_id=packet_id)
@@ -234,7 +241,9 @@ class Broker:
         connection, spool = session.connection, session.spool
         if connection is None or spool is None:
             return
-        while len(session.inflight) < _WINDOW and (session.again or spool.waiting):
+        while (
+            len(session.inflight) < _WINDOW and not connection.congested and (session.again or spool.waiting)
+        ):
             duplicate = bool(session.again)
             entry = session.again.popleft() if duplicate else spool.waiting.popleft()
             topic, payload = spool.read(entry)
@@ -294,32 +303,30 @@ class Broker:
             folder = self._folder / quote(session.client_id, safe="")
             (folder / "subscriptions.json").unlink(missing_ok=True)
 
-    def _announce(self, event: str, connection: "ClientConnection") -> None:
-        """Publish AWS IoT's lifecycle event ("Lifecycle events", developer guide)."""
+    def _came(self, connection: "ClientConnection") -> None:
         identity, session = connection.identity, connection.session
         if identity is None or session is None or identity.trusted:
             return
-        version = self._versions.get(session.client_id, 0)
-        if event == "connected":
-            # It only has to grow; the clock makes it grow over a restart of the broker, too.
-            version = max(version + 1, int(time.time() * 1000))
-            self._versions[session.client_id] = version
-        message = {
-            "clientId": session.client_id,
-            "timestamp": int(time.time() * 1000),
-            "eventType": event,
-            "sessionIdentifier": connection.identifier,
-            "principalIdentifier": identity.certificate_id,
-            "versionNumber": version,
-        }
-        if event == "connected":
-            message["ipAddress"] = connection.address
-        else:
-            message["clientInitiatedDisconnect"] = connection.said_goodbye
-            message["disconnectReason"] = connection.reason
-        topic = _PRESENCE.format(event=event, client=session.client_id)
+        version = next_version(self._versions.get(session.client_id, 0))
+        self._versions[session.client_id] = version
+        connection.presence = Connected(
+            session.client_id, identity.certificate_id, connection.address, version
+        )
+        self._attendance.came(connection.presence)
+        self._announce(connection.presence, connection.presence.connected())
+
+    def _went(self, connection: "ClientConnection") -> None:
+        client = connection.presence
+        if client is None:
+            return
+        # Told before it is noted: a kill between the two tells it twice.
+        self._announce(client, client.disconnected(connection.reason, by_client=connection.said_goodbye))
+        self._attendance.went(client.client_id)
+
+    def _announce(self, client: Connected, event: tuple[str, bytes]) -> None:
+        topic, payload = event
         try:
-            self.route(topic, json.dumps(message).encode(), 1, session.client_id)
+            self.route(topic, payload, 1, client.client_id)
         except OSError:
             log.exception("a presence event could not be written down")
 
@@ -350,7 +357,8 @@ class ClientConnection(asyncio.Protocol):
         self.will: packets.Will | None = None
         self.said_goodbye = False
         self.reason = "CONNECTION_LOST"
-        self.identifier = str(uuid.uuid4())
+        self.presence: Connected | None = None
+        self._congested = False
         self.address = ""
         self._silence = float(_CONNECT_SECONDS)
         self.deadline = time.monotonic() + self._silence
@@ -377,12 +385,22 @@ class ClientConnection(asyncio.Protocol):
             self._connecting.cancel()
         self._broker.closed(self)
 
+    def pause_writing(self) -> None:
+        """The peer does not read as fast as we write."""
+        self._congested = True
+
     def resume_writing(self) -> None:
         """There is room again."""
+        self._congested = False
         if self.session:
             self._broker.pump(self.session)
 
     # --- the broker's side ---------------------------------------------------
+
+    @property
+    def congested(self) -> bool:
+        """Whether what is written now would only wait in memory."""
+        return self._congested
 
     def write(self, data: bytes) -> None:
         """Send."""

@@ -22,6 +22,11 @@ DROPPED = Counter(
     registry=registry,
 )
 IN_FLIGHT = Gauge("bridge_in_flight", "Messages received and not yet acknowledged", registry=registry)
+CAUGHT_UP = Gauge(
+    "bridge_caught_up_timestamp_seconds",
+    "Everything that the broker acknowledged before this moment has reached the bridge",
+    registry=registry,
+)
 RULES = Gauge("bridge_rules", "Rules loaded", registry=registry)
 REFUSED_RULES = Gauge("bridge_refused_rules", "Rules that this bridge cannot run", registry=registry)
 LAG = Histogram(

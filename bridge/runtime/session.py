@@ -3,6 +3,7 @@
 import ssl
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import paho.mqtt.client as mqtt
 import structlog
 from paho.mqtt.enums import CallbackAPIVersion
 
+from bridge.runtime import metrics
 from bridge.sql import Message
 
 log = structlog.get_logger()
@@ -20,7 +22,7 @@ log = structlog.get_logger()
 _FROM_PREFIX = "$from/"
 
 # Said again and again over a connection that has its subscriptions: whoever keeps devices out until then may let
-# them in.
+# them in. It comes back behind everything that the broker had for us before.
 READY_TOPIC = "$bridge/ready"
 
 
@@ -78,6 +80,7 @@ class MqttSession:
         self._subscribed: set[str] = set()
         # Packet identifiers are the connection's: an acknowledgement must not reach the next one.
         self._generation = 0
+        self._instance = uuid.uuid4().hex
         self._lock = threading.Lock()
         self.connected = threading.Event()
         self._client = mqtt.Client(
@@ -106,14 +109,14 @@ class MqttSession:
     def subscribe(self, topic_filters: Iterable[str]) -> None:
         """Be subscribed to exactly these."""
         with self._lock:
-            self._filters = {self._prefix + topic_filter for topic_filter in topic_filters}
+            self._filters = {self._prefix + topic_filter for topic_filter in topic_filters} | {READY_TOPIC}
         if self.connected.is_set():
             self._update_subscriptions()
 
     def say_ready(self) -> None:
         """Tell the broker's supervisor, if there is one, that this connection has its subscriptions."""
         if self.connected.is_set():
-            self._client.publish(READY_TOPIC, qos=0)
+            self._client.publish(READY_TOPIC, f"{self._instance} {time.time()}", qos=1)
 
     def publish(self, topic: str, payload: bytes, qos: int) -> None:
         """Publish, and wait for the broker's acknowledgement.
@@ -157,6 +160,12 @@ class MqttSession:
     def _on_message(self, client: mqtt.Client, _data: Any, received: mqtt.MQTTMessage) -> None:
         generation, topic = self._generation, received.topic
         publisher: str | None
+        if topic == READY_TOPIC:
+            instance, _, said_at = received.payload.decode().partition(" ")
+            if instance == self._instance:
+                metrics.CAUGHT_UP.set(float(said_at))
+            client.ack(received.mid, received.qos)
+            return
         if topic.startswith(_FROM_PREFIX):
             quoted, _, topic = topic.removeprefix(_FROM_PREFIX).partition("/")
             publisher = unquote(quoted)

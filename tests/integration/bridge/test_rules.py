@@ -1,7 +1,11 @@
 """What rules do with messages, on real services."""
 
 import base64
+import io
 import json
+import threading
+import zipfile
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -96,6 +100,112 @@ def test_each_action_takes_the_message(
     ]
     metrics = aws.client("cloudwatch").list_metrics(Namespace="T", MetricName=name)["Metrics"]
     assert len(metrics) == 1
+
+
+_FUNCTION = """
+import boto3, json, os
+def handler(event, context):
+    boto3.client("s3").put_object(Bucket=context.function_name, Key=event["id"], Body=json.dumps(event).encode())
+    print("done")
+"""
+
+
+def test_lambda_and_firehose_take_the_message(
+    stack: Stack, device: MakeDevice, rules: Rules, name: str
+) -> None:
+    """Both leave an object in S3: the function by itself, the delivery stream as its destination."""
+    aws = stack.emulator
+    s3 = aws.client("s3")
+    s3.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": REGION})
+    package = io.BytesIO()
+    with zipfile.ZipFile(package, "w") as archive:
+        archive.writestr("handler.py", _FUNCTION)
+    function = aws.client("lambda").create_function(
+        FunctionName=name, Runtime="python3.12", Handler="handler.handler", Role=ROLE, Timeout=30,
+        Code={"ZipFile": package.getvalue()},
+    )["FunctionArn"]  # fmt: skip
+    aws.client("firehose").create_delivery_stream(
+        DeliveryStreamName=name,
+        ExtendedS3DestinationConfiguration={
+            "RoleARN": ROLE, "BucketARN": f"arn:aws:s3:::{name}", "Prefix": "stream/",
+            "BufferingHints": {"IntervalInSeconds": 0, "SizeInMBs": 1},
+        },
+    )  # fmt: skip
+    rules.add(
+        "both",
+        f"SELECT id, x FROM 't/{name}/in'",
+        {"lambda": {"functionArn": function}},
+        {"firehose": {"deliveryStreamName": name, "separator": "\n", "roleArn": ROLE}},
+    )
+    device(name).publish(f"t/{name}/in", {"id": "one", "x": 1})
+
+    def objects() -> dict[str, Any]:
+        listed = s3.list_objects_v2(Bucket=name).get("Contents", [])
+        return {
+            "stream" if entry["Key"].startswith("stream/") else entry["Key"]: json.loads(
+                s3.get_object(Bucket=name, Key=entry["Key"])["Body"].read()
+            )
+            for entry in listed
+        }
+
+    assert wait_for(lambda: len(objects()) == 2)
+    assert objects() == {"one": {"id": "one", "x": 1}, "stream": {"id": "one", "x": 1}}
+
+
+def test_http_posts_and_tries_again(
+    stack: Stack, device: MakeDevice, rules: Rules, queue: str, name: str
+) -> None:
+    """A server that is busy once gets the message again; one that refuses it is an error, at once."""
+    taken: list[tuple[str, str | None, bytes]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            taken.append((self.path, self.headers["x-station"], body))
+            self.send_response(403 if self.path == "/no" else 503 if len(taken) == 1 else 204)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    url = f"http://127.0.0.1:{server.server_port}"
+    rules.add(
+        "posting",
+        f"SELECT path, x FROM 't/{name}/in'",
+        {"http": {"url": f"{url}/${{path}}", "headers": [{"key": "x-station", "value": "${topic(2)}"}]}},
+        error_action=sqs(queue),
+    )
+    sender = device(name)
+    try:
+        sender.publish(f"t/{name}/in", {"path": "yes", "x": 1})
+        assert wait_for(lambda: len(taken) == 2)
+        assert taken == [("/yes", name, b'{"path":"yes","x":1}')] * 2
+        sender.publish(f"t/{name}/in", {"path": "no"})
+        found: list[Any] = []
+        assert wait_for(lambda: found.extend(drain(stack, queue)) or found)
+        assert found[0]["failures"][0]["errorMessage"] == "the server answered 403"
+        assert len(taken) == 3
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def test_one_bad_message_of_a_batch_does_not_take_its_neighbours_along(
+    stack: Stack, device: MakeDevice, rules: Rules, queue: str, name: str
+) -> None:
+    """SQS refuses a request with a character that it cannot carry; the others of that request arrive."""
+    rules.add("neighbours", f"SELECT * FROM 't/{name}/a'", sqs(queue), error_action=sqs(queue))
+    sender = device(name)
+    for number in range(30):
+        sender.publish(f"t/{name}/a", {"n": number})
+        if number == 15:
+            sender.publish(f"t/{name}/a", b"")
+    found: list[Any] = []
+    assert wait_for(lambda: found.extend(drain(stack, queue)) or len(found) == 31)
+    assert {one["n"] for one in found if "n" in one} == set(range(30))
+    assert [one["ruleName"] for one in found if "ruleName" in one] == ["neighbours"]
 
 
 def test_a_failed_action_sends_awss_error_document(
