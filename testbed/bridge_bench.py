@@ -17,7 +17,7 @@ from typing import Any
 import psutil
 
 from testbed import audit as auditing
-from testbed import lifecycle
+from testbed import containers, lifecycle
 from testbed.authority import Authority
 from testbed.bench import Publishers, until_bridge_is_idle
 from testbed.deployment import Deployment
@@ -193,6 +193,8 @@ def _thirds(samples: list[Memory]) -> tuple[Memory, Memory]:
 
 
 def _resident(deployment: Deployment, name: str) -> float:
+    if container := deployment.processes[name].container:
+        return containers.resident_bytes(container) / 2**20
     process = psutil.Process(deployment.processes[name].pid)
     family = [process, *process.children(recursive=True)]
     return float(sum(member.memory_info().rss for member in family) / 2**20)

@@ -147,10 +147,7 @@ def current(settings: Settings) -> Deployment:
         TestbedError: there is none.
     """
     engines: list[EngineName | None]
-    if settings.target == "aws":
-        engines = [None]
-    else:
-        engines = [settings.engine] if settings.engine else ["embedded", "localstack"]
+    engines = [None] if settings.target == "aws" else list(settings.engines())
     found = [d for engine in engines if (d := Deployment.load(settings.folder(engine))) and d.fingerprint]
     running = [deployment for deployment in found if deployment.alive()]
     if not running:

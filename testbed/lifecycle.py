@@ -27,7 +27,7 @@ from testbed.enrolment import Enrolment
 from testbed.errors import TestbedError
 from testbed.paths import TERRAFORM, state_root
 from testbed.processes import Process
-from testbed.settings import Settings
+from testbed.settings import EngineName, Settings
 from testbed.terraform import Cloud, Workspace
 
 Say = Callable[[str], None]
@@ -151,7 +151,7 @@ def _up_local(settings: Settings, say: Say) -> Deployment:
             authority = Authority.load_or_create(deployment.authority, name="EV swap fleet CA")
             server = deployment.path / "certs" / "server.crt"
             if not server.is_file():
-                authority.server("localhost", "127.0.0.1").write(server, server.with_suffix(".key"))
+                authority.server("localhost", "127.0.0.1", "broker").write(server, server.with_suffix(".key"))
             _note(deployment, [engine.start_broker(place), engine.start_bridge(place)])
     deployment.fingerprint = fingerprint
     deployment.save()
@@ -298,16 +298,10 @@ def _write_amazon_root(target: Path) -> None:
 
 def down(settings: Settings, say: Say, confirm: Callable[[str], bool]) -> None:
     """Stop and remove the deployment: processes, resources, certificates, data. Harmless where nothing is up."""
-    engines = (
-        [None]
-        if settings.target == "aws"
-        else [settings.engine]
-        if settings.engine
-        else ["embedded", "localstack"]
-    )
+    engines: Sequence[EngineName | None] = [None] if settings.target == "aws" else settings.engines()
     removed = False
     for engine in engines:
-        deployment = Deployment.load(settings.folder(engine))  # type: ignore[arg-type]
+        deployment = Deployment.load(settings.folder(engine))
         if deployment is None:
             continue
         removed = True
@@ -319,6 +313,7 @@ def down(settings: Settings, say: Say, confirm: Callable[[str], bool]) -> None:
             _down_aws(deployment, say)
         else:
             _stop(deployment)
+            choice.engine(deployment.engine or "embedded").remove(deployment.place)
         shutil.rmtree(deployment.path)
         say(f"Down: {deployment.target if deployment.target == 'aws' else deployment.engine}")
     if not removed:

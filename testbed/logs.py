@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 from botocore.exceptions import ClientError
 
@@ -37,7 +36,6 @@ def show(deployment: Deployment, say: Callable[[str], None], *, minutes: int, li
         for event in sorted(events, key=lambda event: event["timestamp"])[-lines:]:
             say(event["message"].rstrip())
     for process in deployment.processes.values():
-        say(f"==> {process.log}")
-        path = Path(process.log)
-        for line in path.read_text(errors="replace").splitlines()[-lines:] if path.is_file() else []:
+        say(f"==> {process.container or process.log}")
+        for line in process.last_lines(lines):
             say(line)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psutil
 
+from testbed import containers
 from testbed.errors import TestbedError
 
 # SIGTERM first: the emulator saves its state and the bridge finishes what is in flight.
@@ -25,13 +26,25 @@ class Process:
     pid: int
     started_at: float
     log: str
+    # The name of the container that it is, if it is one: then the rest but the name means nothing.
+    container: str = ""
 
     def alive(self) -> bool:
         """Whether this very process still runs."""
-        return self._find() is not None
+        return containers.running(self.container) if self.container else self._find() is not None
+
+    def last_lines(self, lines: int) -> list[str]:
+        """The newest lines of its log."""
+        if self.container:
+            return containers.log_lines(self.container, lines)
+        path = Path(self.log)
+        return path.read_text(errors="replace").splitlines()[-lines:] if path.is_file() else []
 
     def stop(self, *, kill: bool = False) -> None:
         """End it and its children; with ``kill``, by SIGKILL at once. Does nothing if it is gone."""
+        if self.container:
+            containers.stop(self.container, kill=kill)
+            return
         found = self._find()
         if found is None:
             return

@@ -9,7 +9,8 @@ from testbed.errors import TestbedError
 from testbed.paths import state_root
 
 Target = Literal["local", "aws"]
-EngineName = Literal["embedded", "localstack"]
+# "localstack" is what the user asks for; it is "compose" where Docker answers, and else LocalStack as a process.
+EngineName = Literal["embedded", "localstack", "compose"]
 
 AWS_PORT = 4566
 MQTT_PORT = 8883
@@ -46,7 +47,7 @@ class Settings:
         if target not in ("local", "aws"):
             raise TestbedError(f"TARGET={target} is unknown.", "Use TARGET=local or TARGET=aws.")
         engine = os.environ.get("ENGINE") or None
-        if engine not in (None, "embedded", "localstack"):
+        if engine not in (None, "embedded", "localstack", "compose"):
             raise TestbedError(f"ENGINE={engine} is unknown.", "Use ENGINE=embedded or ENGINE=localstack.")
         name = os.environ.get("DEPLOYMENT") or "default"
         if not name.replace("-", "").isalnum():
@@ -64,6 +65,12 @@ class Settings:
             air_gapped=_flag("AIR_GAPPED"),
             enforce_iam=bool(_flag("ENFORCE_IAM")),
         )
+
+    def engines(self) -> tuple[EngineName, ...]:
+        """The engines that a deployment of these settings may have."""
+        if self.engine is None:
+            return "compose", "embedded", "localstack"
+        return ("compose", "localstack") if self.engine == "localstack" else (self.engine,)
 
     def folder(self, engine: EngineName | None) -> Path:
         """The folder of this deployment."""

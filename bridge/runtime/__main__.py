@@ -69,7 +69,8 @@ def main(
     aws_endpoint_url: Annotated[str, typer.Option(help="The AWS APIs that actions call.")],
     region: Annotated[str, typer.Option(help="Their region.")],
     client_id: Annotated[str, typer.Option(help="Name of the MQTT session.")] = "bridge",
-    metrics_port: Annotated[int, typer.Option(help="Port of /metrics and /health on 127.0.0.1.")] = 9464,
+    metrics_port: Annotated[int, typer.Option(help="Port of /metrics and /health.")] = 9464,
+    metrics_host: Annotated[str, typer.Option(help="Address of /metrics and /health.")] = "127.0.0.1",
     account_id: Annotated[str, typer.Option(help="What accountid() gives.")] = "000000000000",
     names_publishers: Annotated[
         bool, typer.Option(help="The broker is bridge.broker, which names publishers.")
@@ -99,7 +100,7 @@ def main(
     services.broker = session
     registry = Registry(iot_endpoint_url, region)
     try:
-        server = _serve_metrics(metrics_port, session, state)
+        server = _serve_metrics(metrics_host, metrics_port, session, state)
     except OSError as error:
         sys.exit(f"error: port {metrics_port} for metrics is taken: {error}")
 
@@ -147,7 +148,7 @@ def _filters(rules: RuleSet) -> set[str]:
     return topics | {f"$aws/rules/{rule.name}/#" for rule in rules.rules}
 
 
-def _serve_metrics(port: int, session: MqttSession, state: _State) -> ThreadingHTTPServer:
+def _serve_metrics(host: str, port: int, session: MqttSession, state: _State) -> ThreadingHTTPServer:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:  # http.server's name
             if self.path == "/metrics":
@@ -173,7 +174,7 @@ def _serve_metrics(port: int, session: MqttSession, state: _State) -> ThreadingH
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # http.server's name
             """Say nothing of scrapes."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+    server = ThreadingHTTPServer((host, port), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     return server
 

@@ -66,6 +66,12 @@ class Lacks:
     variables: Mapping[str, object] = field(default_factory=dict)
 
 
+LOCALSTACK_LACKS = Lacks(
+    notes=("Glue and Athena, which free LocalStack lacks: `make query` uses DuckDB",),
+    variables={"analytics": False},
+)
+
+
 class Engine(Protocol):
     """Starts what plays AWS. Every method may be called again without harm."""
 
@@ -97,6 +103,9 @@ class Engine(Protocol):
 
     def start_bridge(self, place: Place) -> Process:
         """Start the rules engine, and wait until it is connected to the broker with its rules loaded."""
+
+    def remove(self, place: Place) -> None:
+        """Remove what is left of it outside its folder, when its processes are stopped."""
 
     def wait_admitted(self, place: Place, stations: Sequence[str]) -> None:
         """Wait until the broker knows these stations, which are enrolled.

@@ -1,25 +1,32 @@
 """Which local engine to use, and why."""
 
 from testbed.engines.base import Engine
+from testbed.engines.compose import ComposeEngine, compose_answers
 from testbed.engines.embedded import EmbeddedEngine
 from testbed.settings import EngineName
 
 
 def choose(wanted: EngineName | None) -> tuple[EngineName, str]:
-    """The wanted engine, or the one that every machine can run.
+    """The wanted engine; LocalStack in containers where Docker answers; or the one that every machine can run.
 
     Returns:
         Its name, and why in a few words.
     """
-    if wanted:
+    if wanted in ("embedded", "compose"):
         return wanted, f"ENGINE={wanted}"
-    return "embedded", "it needs pip alone; ENGINE=localstack is the other"
+    if compose_answers():
+        return "compose", "LocalStack by Docker Compose, which answers here; ENGINE=embedded needs no Docker"
+    if wanted == "localstack":
+        return wanted, "ENGINE=localstack; no Docker daemon with Compose answers, so LocalStack is a process"
+    return "embedded", "no Docker daemon with Compose answers; ENGINE=localstack is the other"
 
 
 def engine(name: EngineName) -> Engine:
     """The engine of that name."""
     if name == "embedded":
         return EmbeddedEngine()
+    if name == "compose":
+        return ComposeEngine()
     from testbed.engines.localstack import LocalStackEngine  # noqa: PLC0415
 
     return LocalStackEngine()

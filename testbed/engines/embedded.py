@@ -53,6 +53,9 @@ class EmbeddedEngine:
     def wait_admitted(self, place: Place, stations: Sequence[str]) -> None:
         """The broker asks the registry at every connection: nothing to wait for."""
 
+    def remove(self, place: Place) -> None:
+        """Nothing is left."""
+
 
 def start_ministack(place: Place, port: int, *, name: str) -> Process:
     """Start ministack and wait until it answers."""

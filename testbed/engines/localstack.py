@@ -7,7 +7,7 @@ Mosquitto, so ministack never runs a rule itself.
 from collections.abc import Sequence
 
 from testbed.engines import embedded
-from testbed.engines.base import Endpoints, Lacks, Place
+from testbed.engines.base import LOCALSTACK_LACKS, Endpoints, Place
 from testbed.engines.bridge import start_bridge
 from testbed.engines.mosquitto import start_mosquitto, wait_admitted
 from testbed.localstack_process import server
@@ -22,10 +22,7 @@ class LocalStackEngine:
     """See `testbed.engines.base.Engine`."""
 
     name: EngineName = "localstack"
-    lacks = Lacks(
-        notes=("Glue and Athena, which free LocalStack lacks: `make query` uses DuckDB",),
-        variables={"analytics": False},
-    )
+    lacks = LOCALSTACK_LACKS
 
     def install(self) -> None:
         """LocalStack's environment, DynamoDB Local, the executor; Mosquitto; and ministack for IoT."""
@@ -70,3 +67,6 @@ class LocalStackEngine:
     def wait_admitted(self, place: Place, stations: Sequence[str]) -> None:
         """Wait until Mosquitto's access list has them."""
         wait_admitted(place, stations)
+
+    def remove(self, place: Place) -> None:
+        """Nothing is left."""

@@ -1,0 +1,92 @@
+"""Docker's side of the Compose engine: does a daemon answer, and what a container does."""
+
+from functools import lru_cache
+from typing import Any
+
+from docker.errors import APIError, DockerException, ImageNotFound, NotFound
+from docker.models.containers import Container
+
+import docker
+
+
+def daemon_answers() -> bool:
+    """Whether a Docker daemon is there, and ours to use."""
+    try:
+        return bool(_client().ping())
+    except (DockerException, OSError):
+        return False
+
+
+def has_image(name: str) -> bool:
+    """Whether the image is here."""
+    try:
+        _client().images.get(name)
+    except ImageNotFound:
+        return False
+    return True
+
+
+def running(name: str) -> bool:
+    """Whether the container runs."""
+    container = _find(name)
+    return container is not None and container.status == "running"
+
+
+def stop(name: str, *, kill: bool) -> None:
+    """End a container; with ``kill``, by SIGKILL at once. Does nothing if it is gone."""
+    container = _find(name)
+    if container is None:
+        return
+    try:
+        if kill:
+            container.kill()
+        else:
+            container.stop()
+    except APIError as error:
+        if error.status_code != 409:  # it has ended by itself
+            raise
+
+
+def freeze(name: str) -> None:
+    """Stop a container where it is: it answers nothing until `thaw`."""
+    container = _find(name)
+    if container is not None:
+        container.pause()
+
+
+def thaw(name: str) -> None:
+    """Let a frozen container go on."""
+    container = _find(name)
+    if container is not None:
+        container.unpause()
+
+
+def log_lines(name: str, lines: int) -> list[str]:
+    """The last lines that a container wrote; none if it is gone."""
+    container = _find(name)
+    if container is None:
+        return []
+    written: bytes = container.logs(tail=lines)
+    return written.decode(errors="replace").splitlines()
+
+
+def resident_bytes(name: str) -> int:
+    """The memory that a container holds, without files that are merely cached."""
+    container = _find(name)
+    if container is None:
+        return 0
+    stats: Any = container.stats(stream=False)
+    memory = stats["memory_stats"]
+    return int(memory["usage"]) - int(memory["stats"].get("inactive_file", 0))
+
+
+def _find(name: str) -> Container | None:
+    try:
+        return _client().containers.get(name)
+    except NotFound:
+        return None
+
+
+@lru_cache(maxsize=1)
+def _client() -> docker.DockerClient:
+    return docker.from_env(timeout=60)

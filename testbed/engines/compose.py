@@ -1,0 +1,202 @@
+"""LocalStack, Mosquitto, the bridge and the IoT control plane as containers, by docker-compose.yml."""
+
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from testbed import containers, processes
+from testbed.engines.base import LOCALSTACK_LACKS, Endpoints, Place
+from testbed.engines.bridge import bridge_certificate
+from testbed.engines.mosquitto import wait_admitted
+from testbed.errors import TestbedError
+from testbed.packaging import Runtime
+from testbed.paths import REPOSITORY
+from testbed.processes import Process
+from testbed.settings import EngineName
+
+# Who the containers run as where we are root ourselves; as in docker/Dockerfile.
+_USER = 10001
+_BUILT = ("iot", "broker", "bridge")
+_LOCALSTACK = "localstack/localstack:4.14.0"
+_START_SECONDS = 300
+_BUILD_SECONDS = 900
+_FUNCTIONS_PYTHON = "3.13"
+
+
+class ComposeEngine:
+    """See `testbed.engines.base.Engine`."""
+
+    name: EngineName = "compose"
+    lacks = LOCALSTACK_LACKS
+
+    def install(self) -> None:
+        """Build our images unless they are here as the sources are now, and pull LocalStack's unless it is here.
+
+        Raises:
+            TestbedError: a registry cannot be reached, or a build failed.
+        """
+        ours = {service: f"ev-swap-testbed/{service}:{images_tag()}" for service in _BUILT}
+        missing = [service for service, image in ours.items() if not containers.has_image(image)]
+        if missing:
+            _compose(
+                ["build", "--quiet", *missing], _no_place(), what="build the images of docker/Dockerfile"
+            )
+        if not containers.has_image(_LOCALSTACK):
+            _compose(["pull", "--quiet", "localstack"], _no_place(), what=f"pull {_LOCALSTACK}")
+
+    def runtime(self) -> Runtime:
+        """Functions run in Linux containers of the daemon's architecture, which is taken to be ours."""
+        architecture = "arm64" if platform.machine() in ("arm64", "aarch64") else "x86_64"
+        machine = "aarch64" if architecture == "arm64" else "x86_64"
+        return Runtime(_FUNCTIONS_PYTHON, architecture, f"{machine}-manylinux_2_28")
+
+    def endpoints(self, place: Place) -> Endpoints:
+        """LocalStack for all but IoT, which is on a port of its own."""
+        url = f"http://127.0.0.1:{place.ports.aws}"
+        return Endpoints(
+            aws=url,
+            iot=f"http://127.0.0.1:{place.ports.iot}",
+            api=f"{url}/_aws/execute-api/{{api_id}}/{{stage}}",
+        )
+
+    def start_cloud(self, place: Place) -> list[Process]:
+        """Start LocalStack and the IoT control plane, and wait until they are healthy."""
+        return _up(place, "localstack", "iot")
+
+    def start_broker(self, place: Place) -> Process:
+        """Start Mosquitto."""
+        return _up(place, "broker")[0]
+
+    def start_bridge(self, place: Place) -> Process:
+        """Start the bridge."""
+        return _up(place, "bridge")[0]
+
+    def wait_admitted(self, place: Place, stations: Sequence[str]) -> None:
+        """Wait until Mosquitto's access list has them."""
+        wait_admitted(place, stations)
+
+    def remove(self, place: Place) -> None:
+        """Remove containers, network and volumes."""
+        _compose(["down", "--volumes", "--timeout", "15"], _environment(place), what="remove the containers")
+
+
+def compose_answers() -> bool:
+    """Whether there is a Docker daemon, and Compose."""
+    return containers.daemon_answers() and _program() is not None
+
+
+def images_tag() -> str:
+    """The tag of our images: of all that goes into them."""
+    digest = hashlib.sha256()
+    sources = [
+        REPOSITORY / "docker" / "Dockerfile", REPOSITORY / "docker" / "bridge.txt",
+        REPOSITORY / "testbed" / "engines" / "requirements" / "embedded.txt",
+        *(REPOSITORY / "bridge").rglob("*.py"), *(REPOSITORY / "bridge").rglob("*.lark"),
+    ]  # fmt: skip
+    for source in sorted(sources):
+        digest.update(f"{source.relative_to(REPOSITORY)}\0".encode() + source.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def _up(place: Place, *services: str) -> list[Process]:
+    environment = _environment(place)
+    _compose(
+        [
+            "up",
+            "--detach",
+            "--no-deps",
+            "--no-build",
+            "--wait",
+            "--wait-timeout",
+            str(_START_SECONDS),
+            *services,
+        ],
+        environment,
+        what=f"start {' and '.join(services)}",
+    )
+    project = environment["COMPOSE_PROJECT_NAME"]
+    return [
+        Process(service, 0, 0.0, str(place.log(service)), container=f"{project}-{service}-1")
+        for service in services
+    ]
+
+
+def _environment(place: Place) -> dict[str, str]:
+    """What docker-compose.yml asks for."""
+    uid = os.geteuid() or _USER
+    gid = os.getegid() or _USER
+    return processes.clean_environment(
+        COMPOSE_PROJECT_NAME=f"ev-swap-{place.folder.name}",
+        AWS_REGION=place.region,
+        AWS_PORT=str(place.ports.aws),
+        IOT_PORT=str(place.ports.iot),
+        MQTT_PORT=str(place.ports.mqtt),
+        BROKER_PORT=str(place.ports.broker),
+        METRICS_PORT=str(place.ports.metrics),
+        IMAGES=images_tag(),
+        TESTBED_USER=f"{uid}:{gid}",
+        CERTIFICATES=str(_certificates(place, uid, gid)),
+    )
+
+
+def _no_place() -> dict[str, str]:
+    return processes.clean_environment(CERTIFICATES=os.devnull, IMAGES=images_tag())
+
+
+def _certificates(place: Place, uid: int, gid: int) -> Path:
+    """A copy of what broker and bridge need, for the user that they run as."""
+    folder = place.folder / "container-certs"
+    folder.mkdir(parents=True, exist_ok=True)
+    bridge = bridge_certificate(place)
+    authority = place.certificates / "authority"
+    for source in (
+        authority / "ca.crt", authority / "ca.key", bridge, bridge.with_suffix(".key"),
+        place.certificates / "server.crt", place.certificates / "server.key",
+    ):  # fmt: skip
+        if not source.is_file():
+            continue  # the broker's is made when it starts
+        target = folder / source.name
+        shutil.copyfile(source, target)
+        target.chmod(0o600)
+        if os.geteuid() == 0:
+            os.chown(target, uid, gid)
+    folder.chmod(0o755)
+    return folder
+
+
+def _program() -> list[str] | None:
+    """Compose, as a plugin of Docker's or by itself."""
+    for command in (["docker", "compose"], ["docker-compose"]):
+        if shutil.which(command[0]) is None:
+            continue
+        said = subprocess.run([*command, "version", "--short"], capture_output=True, text=True, check=False)
+        if said.returncode == 0:
+            return command
+    return None
+
+
+def _compose(arguments: Sequence[str], environment: dict[str, str], *, what: str) -> None:
+    program = _program()
+    if program is None:
+        raise TestbedError("Docker Compose does not answer.", "Install it, or use ENGINE=embedded.")
+    try:
+        done = subprocess.run(
+            [*program, "--file", str(REPOSITORY / "docker-compose.yml"), *arguments],
+            cwd=REPOSITORY, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
+            timeout=_BUILD_SECONDS,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired as error:
+        raise TestbedError(
+            f"Docker Compose cannot {what} within {_BUILD_SECONDS // 60} minutes.",
+            "Does the image registry answer? ENGINE=embedded needs no Docker.",
+        ) from error
+    if done.returncode:
+        said = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()] or ["no message"]
+        raise TestbedError(
+            f"Docker Compose cannot {what}: {said[-1].strip()}",
+            "`docker compose logs` may say more; ENGINE=embedded needs no Docker.",
+        )
