@@ -6,6 +6,7 @@ import base64
 import binascii
 import json
 import sys
+from collections.abc import Callable
 from typing import Annotated, NoReturn
 
 import typer
@@ -19,11 +20,6 @@ app = typer.Typer(
 
 NOT_FIRED_EXIT = 1
 ERROR_EXIT = 2
-
-
-@app.callback()
-def _commands() -> None:
-    """Keep `eval` a subcommand while it is the only one."""
 
 
 @app.command("eval")
@@ -74,6 +70,39 @@ def evaluate_rule(
         outgoing = base64.b64encode(outgoing).decode("ascii")
     # escaped, so that any terminal encoding can print it
     typer.echo(json.dumps(outgoing))
+
+
+_ITS_OWN_ARGUMENTS = {"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []}
+
+
+@app.command(context_settings=_ITS_OWN_ARGUMENTS)
+def run(context: typer.Context) -> None:
+    """Run the bridge: carry messages from a broker to AWS services (`python -m bridge run --help`)."""
+    from bridge.runtime.__main__ import main  # noqa: PLC0415
+
+    _start(main, context)
+
+
+@app.command(context_settings=_ITS_OWN_ARGUMENTS)
+def broker(context: typer.Context) -> None:
+    """Run the package's own MQTT broker (`python -m bridge broker --help`)."""
+    from bridge.broker.__main__ import main  # noqa: PLC0415
+
+    _start(main, context)
+
+
+@app.command(context_settings=_ITS_OWN_ARGUMENTS)
+def mosquitto(context: typer.Context) -> None:
+    """Run Mosquitto with AWS IoT's certificates and policies (`python -m bridge mosquitto --help`)."""
+    from bridge.mosquitto.__main__ import main  # noqa: PLC0415
+
+    _start(main, context)
+
+
+def _start(main: Callable[..., None], context: typer.Context) -> None:
+    command = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    command.command()(main)
+    command(context.args, prog_name=f"python -m bridge {context.info_name}")
 
 
 def _payload(payload: str | None, payload_base64: str | None) -> bytes:
