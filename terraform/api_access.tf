@@ -73,6 +73,8 @@ locals {
 
   gateway_problems = {
     INVALID_API_KEY = { status = 403, title = "Forbidden", detail = "The header x-api-key is missing, or its key is not one of this API." }
+    UNAUTHORIZED    = { status = 401, title = "Unauthorized", detail = "The header Authorization holds no token that is good here." }
+    ACCESS_DENIED   = { status = 403, title = "Forbidden", detail = "The token's scopes do not allow this." }
     THROTTLED       = { status = 429, title = "Too Many Requests", detail = "Too many requests at once; try again in a second." }
     QUOTA_EXCEEDED  = { status = 429, title = "Too Many Requests", detail = "The key's quota for today is used up." }
     DEFAULT_4XX     = { status = null, title = "Refused", detail = null }

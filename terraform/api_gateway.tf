@@ -50,7 +50,8 @@ resource "aws_api_gateway_method" "any" {
   rest_api_id   = aws_api_gateway_rest_api.stations.id
   resource_id   = each.value
   http_method   = "ANY"
-  authorization = "NONE"
+  authorization = local.oidc ? "CUSTOM" : "NONE"
+  authorizer_id = one(aws_api_gateway_authorizer.oidc[*].id)
 
   # The usage plan's keys: api_access.tf.
   api_key_required = true
@@ -82,7 +83,7 @@ resource "aws_api_gateway_deployment" "stations" {
   triggers = {
     redeployment = sha1(jsonencode([
       local.api_resource_ids,
-      [for method in aws_api_gateway_method.any : [method.http_method, method.authorization, method.api_key_required]],
+      [for method in aws_api_gateway_method.any : [method.http_method, method.authorization, method.authorizer_id, method.api_key_required]],
       [for integration in aws_api_gateway_integration.lambda : [integration.type, integration.uri]],
       [for method in aws_api_gateway_method.preflight : method.resource_id],
       local.gateway_response_headers,

@@ -93,7 +93,9 @@ resource "aws_lambda_function" "api_handler" {
       LOG_LEVEL                    = var.log_level
       POWERTOOLS_SERVICE_NAME      = local.api_function_name
       POWERTOOLS_METRICS_NAMESPACE = local.metrics_namespace
-      }, var.cors_origin == null ? {} : { CORS_ORIGIN = var.cors_origin },
+      },
+      var.cors_origin == null ? {} : { CORS_ORIGIN = var.cors_origin },
+      local.oidc ? { AUTHORIZER_REQUIRED = "1" } : {},
     )
   }
 

@@ -306,6 +306,29 @@ variable "api_daily_quota" {
   }
 }
 
+variable "oidc_issuer" {
+  description = "OpenID Connect issuer whose access tokens callers must show, such as https://cognito-idp.<region>.amazonaws.com/<pool>; null asks for none."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.oidc_issuer == null ? true : can(regex("^(https://|http://127\\.0\\.0\\.1[:/])", var.oidc_issuer))
+    error_message = "oidc_issuer must begin with https:// (or be on 127.0.0.1, for tests)."
+  }
+}
+
+variable "oidc_audience" {
+  description = "Who the tokens must be for: the claim aud, or Cognito's client_id. Wanted with oidc_issuer."
+  type        = string
+  default     = ""
+}
+
+variable "oidc_scope_prefix" {
+  description = "What stands before the scopes read and operate; for Cognito the resource server and a slash, such as ev-swap/."
+  type        = string
+  default     = ""
+}
+
 variable "cors_origin" {
   description = "Origin of the pages that may call the API from a browser, such as https://dashboard.example; null lets none."
   type        = string

@@ -1,6 +1,7 @@
 """A client of the REST API, as an application would write one."""
 
 import json
+import os
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -40,8 +41,9 @@ def get(deployment: Deployment, path: str, **query: str | int) -> tuple[int, Any
 
 
 def headers(deployment: Deployment) -> dict[str, str]:
-    """What the API asks of its callers."""
-    return {"x-api-key": deployment.api_key}
+    """What the API asks of its callers: its key, and where OIDC is on the access token in ``API_TOKEN``."""
+    token = os.environ.get("API_TOKEN")
+    return {"x-api-key": deployment.api_key} | ({"Authorization": f"Bearer {token}"} if token else {})
 
 
 def stations(deployment: Deployment, **query: str | int) -> Iterator[dict[str, Any]]:

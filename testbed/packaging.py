@@ -12,7 +12,13 @@ from pathlib import Path
 from testbed.environments import uv
 from testbed.paths import FUNCTIONS
 
-FUNCTION_NAMES = ("telemetry_handler", "api_handler")
+# Each function's locked dependencies.
+_REQUIREMENTS = {
+    "telemetry_handler": "requirements.txt",
+    "api_handler": "requirements.txt",
+    "api_authorizer": "requirements-authorizer.txt",
+}
+FUNCTION_NAMES = tuple(_REQUIREMENTS)
 
 # What pip writes about an installation differs from one to the next, and nothing reads it in a Lambda.
 _INSTALLATION_NOTES = {"RECORD", "INSTALLER", "REQUESTED", "direct_url.json", "uv_cache.json"}
@@ -60,15 +66,15 @@ def build(runtime: Runtime, folder: Path) -> bool:
         return False
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder) as temporary:
-        dependencies = Path(temporary) / "dependencies"
         where = ("--python-platform", runtime.platform) if runtime.platform else ()
-        uv(
-            "pip", "install", "--quiet", "--require-hashes", "--no-deps", "--only-binary", ":all:",
-            "--link-mode", "copy", "--python-version", runtime.python, *where,
-            "--target", str(dependencies), "-r", str(FUNCTIONS / "requirements.txt"),
-        )  # fmt: skip
-        for name in FUNCTION_NAMES:
-            write_zip(folder / f"{name}.zip", {name: FUNCTIONS / name, "": dependencies})
+        for requirements in set(_REQUIREMENTS.values()):
+            uv(
+                "pip", "install", "--quiet", "--require-hashes", "--no-deps", "--only-binary", ":all:",
+                "--link-mode", "copy", "--python-version", runtime.python, *where,
+                "--target", str(Path(temporary) / requirements), "-r", str(FUNCTIONS / requirements),
+            )  # fmt: skip
+        for name, requirements in _REQUIREMENTS.items():
+            write_zip(folder / f"{name}.zip", {name: FUNCTIONS / name, "": Path(temporary) / requirements})
     stamp.write_text(key)
     return True
 
@@ -101,7 +107,7 @@ def _belongs(path: Path) -> bool:
 def _key(runtime: Runtime) -> str:
     digest = hashlib.sha256(f"{runtime}{Path(__file__).read_text()}".encode())
     sources = [path for name in FUNCTION_NAMES for path in (FUNCTIONS / name).rglob("*") if path.is_file()]
-    for path in sorted([*sources, FUNCTIONS / "requirements.txt"]):
+    for path in sorted([*sources, *(FUNCTIONS / name for name in set(_REQUIREMENTS.values()))]):
         if _belongs(path.relative_to(FUNCTIONS)):
             digest.update(f"{path.relative_to(FUNCTIONS)}\0".encode() + path.read_bytes())
     return digest.hexdigest()

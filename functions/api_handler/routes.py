@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from api_handler.access import require_authorizer
 from api_handler.headers import common
 from api_handler.history import History
 from api_handler.pages import from_token, to_token
@@ -49,6 +50,7 @@ def respond(event: Any, context: Any, services: Services, failed: Callable[[], N
     request = Request("GET", "/", {}, getattr(context, "aws_request_id", "unknown"))
     try:
         request = Request.of(event, context)
+        require_authorizer(event)
         answer = _route(request, services)
     except Problem as problem:
         answer = _problem(problem, request)

@@ -93,15 +93,15 @@ def _prune(kind: str, name: str, body: Json, block: Json, dropped: list[Json]) -
         elif argument in attributes and (kind, argument) not in _REFUSED_VALUES:
             kept[argument] = value
         else:
-            if "for_each" in body or "count" in body:
+            if "for_each" in body:
                 raise TestbedError(
-                    f"The air-gapped mode cannot drop {argument} from {kind}.{name}, which has count or for_each.",
+                    f"The air-gapped mode cannot drop {argument} from {kind}.{name}, which has for_each.",
                     "Apply where the Terraform registry can be reached.",
                 )
             dropped.append({
                 "type": kind, "name": name, "argument": argument, "value": value,
-                # What finish needs to find the deployed thing.
-                "id": f"${{{kind}.{name}.id}}",
+                # What finish needs to find the deployed thing; null where a switch has left it out.
+                "id": f"${{one({kind}.{name}[*].id)}}",
             })  # fmt: skip
             if (kind, argument) in _REFUSED_VALUES:
                 kept[argument] = _REFUSED_VALUES[kind, argument]

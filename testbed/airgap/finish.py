@@ -26,6 +26,8 @@ def finish(session: boto3.Session, endpoint: str | None, dropped: list[Json]) ->
         botocore.exceptions.ClientError: the engine refused one.
     """
     for drop in dropped:
+        if drop.get("argument") and drop.get("id") is None:
+            continue  # a switch has left the resource out
         FINISHERS[drop["type"], drop.get("argument")](session, endpoint, drop)
 
 

@@ -194,6 +194,20 @@ def test_the_page_of_one_origin_may_read_answers(cloud: Cloud, monkeypatch: pyte
         assert call(cloud, path)[2]["Access-Control-Allow-Origin"] == "https://dashboard.example"
 
 
+def test_where_an_authorizer_is_wanted_a_gateway_without_one_is_shut(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And IAM's own callers, who come without a gateway, are not."""
+    monkeypatch.setenv("AUTHORIZER_REQUIRED", "1")
+    status, problem, headers = call(cloud, "/stations")
+    assert (status, problem["status"], headers["WWW-Authenticate"]) == (401, 401, "Bearer")
+    authorized = proxy_event("/stations")
+    authorized["requestContext"]["authorizer"] = {"principalId": "tester"}
+    direct = {"httpMethod": "GET", "path": "/stations"}
+    for event in (authorized, direct):
+        assert respond(event, None, cloud.services(), never)["statusCode"] == 200
+
+
 def test_a_fault_of_ours_is_a_500_without_our_inside(cloud: Cloud) -> None:
     """A missing table gives a problem document that names neither table nor exception; the log gets it."""
     failures: list[int] = []

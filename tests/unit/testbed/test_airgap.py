@@ -44,7 +44,7 @@ def test_an_unknown_argument_becomes_an_output_for_the_api(tmp_path: Path) -> No
     [output] = [block[DROPPED_OUTPUT] for block in configuration["output"]]
     [drop] = output["value"]
     assert drop["value"] is True
-    assert drop["id"] == "${aws_sqs_queue.q.id}"
+    assert drop["id"] == "${one(aws_sqs_queue.q[*].id)}"
 
 
 def test_an_unknown_resource_leaves_no_reference_behind(tmp_path: Path) -> None:
@@ -80,7 +80,7 @@ def test_a_refused_value_is_replaced_and_not_set_back_by_the_next_apply(tmp_path
             "sqs.colours",
         ),
         (
-            'resource "aws_sqs_queue" "q" {\n  count = 2\n  sqs_managed_sse_enabled = true\n}\n',
+            'resource "aws_sqs_queue" "q" {\n  for_each = toset([])\n  sqs_managed_sse_enabled = true\n}\n',
             "sqs_managed_sse_enabled",
         ),
     ],

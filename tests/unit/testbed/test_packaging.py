@@ -29,7 +29,7 @@ def test_what_an_installation_notes_stays_out(tmp_path: Path) -> None:
     assert names == ["x/a.py", "x/b.py", "x/pkg-1.dist-info/METADATA"]
 
 
-def test_both_functions_build_twice_to_the_same_bytes(tmp_path: Path) -> None:
+def test_all_functions_build_twice_to_the_same_bytes(tmp_path: Path) -> None:
     """With their locked dependencies, for AWS's runtime, in two folders."""
     runtime = packaging.Runtime.on_linux("3.13", "arm64")
     assert packaging.build(runtime, tmp_path / "one")

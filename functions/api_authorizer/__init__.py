@@ -1,0 +1,1 @@
+"""Lambda: tells API Gateway what the bearer of an OIDC access token may call."""
