@@ -27,15 +27,3 @@ def test_what_an_installation_notes_stays_out(tmp_path: Path) -> None:
     packaging.write_zip(tmp_path / "p.zip", {"x": tree(tmp_path / "tree", 0o644)})
     names = zipfile.ZipFile(tmp_path / "p.zip").namelist()
     assert names == ["x/a.py", "x/b.py", "x/pkg-1.dist-info/METADATA"]
-
-
-def test_all_functions_build_twice_to_the_same_bytes(tmp_path: Path) -> None:
-    """With their locked dependencies, for AWS's runtime, in two folders."""
-    runtime = packaging.Runtime.on_linux("3.13", "arm64")
-    assert packaging.build(runtime, tmp_path / "one")
-    assert packaging.build(runtime, tmp_path / "two")
-    for name in packaging.FUNCTION_NAMES:
-        assert (tmp_path / "one" / f"{name}.zip").read_bytes() == (
-            tmp_path / "two" / f"{name}.zip"
-        ).read_bytes()
-    assert not packaging.build(runtime, tmp_path / "one"), "what is there is not built again"
