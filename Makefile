@@ -10,7 +10,8 @@ ARGS ?=
 TESTBED := scripts/testbed
 INSTALLED := .venv/.installed
 
-export TARGET ENGINE DEPLOYMENT ENVIRONMENT AWS_PORT MQTT_PORT METRICS_PORT AIR_GAPPED ENFORCE_IAM PYTHON
+export TARGET ENGINE DEPLOYMENT PROJECT ENVIRONMENT AWS_PORT MQTT_PORT METRICS_PORT AIR_GAPPED ENFORCE_IAM PYTHON \
+  STATIONS INTERVAL
 
 $(INSTALLED): pyproject.toml uv.lock scripts/bootstrap
 	@scripts/bootstrap
@@ -24,6 +25,14 @@ demo: $(INSTALLED) ## up, ten stations for a minute, then what the REST API says
 .PHONY: up
 up: $(INSTALLED) ## start the cloud and deploy to it (TARGET=local|aws, ENGINE=embedded|localstack)
 	@$(TESTBED) up $(ARGS)
+
+.PHONY: plan
+plan: $(INSTALLED) ## what `up TARGET=aws` would change, and what it costs (STATIONS=1000 INTERVAL=5)
+	@$(TESTBED) plan $(ARGS)
+
+.PHONY: leftovers
+leftovers: $(INSTALLED) ## what of the deployment is in the AWS account (TARGET=aws); fails if there is anything
+	@$(TESTBED) leftovers $(ARGS)
 
 .PHONY: simulate
 simulate: $(INSTALLED) ## run a fleet (STATIONS=10 INTERVAL=5, more in ARGS="--duration 60 ...")
@@ -78,6 +87,10 @@ unit: $(INSTALLED) ## the tests that start nothing
 .PHONY: e2e
 e2e: $(INSTALLED) ## the whole path on the chosen target and engine
 	@.venv/bin/pytest tests/e2e $(ARGS)
+
+.PHONY: rehearse
+rehearse: $(INSTALLED) ## all of TARGET=aws without an account: plan, cost, confirmation, apply, e2e, down, nothing left
+	@$(TESTBED) rehearse $(ARGS)
 
 .PHONY: faults
 faults: $(INSTALLED) ## kill and freeze parts under load, then audit (ARGS="--seconds 1800 --seed 7")

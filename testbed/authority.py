@@ -77,7 +77,8 @@ class Authority:
                 names.append(x509.IPAddress(ipaddress.ip_address(host)))
             except ValueError:
                 names.append(x509.DNSName(host))
-        return self._issue(hosts[0], ExtendedKeyUsageOID.SERVER_AUTH, names)
+        # A common name holds 64 characters; the whole of it is among the alternative names.
+        return self._issue(hosts[0][-64:], ExtendedKeyUsageOID.SERVER_AUTH, names)
 
     def _issue(
         self, common_name: str, usage: x509.ObjectIdentifier, names: list[x509.GeneralName]

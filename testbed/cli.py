@@ -9,12 +9,15 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 from rich.live import Live
+from rich.markup import escape
 from rich.table import Table
 
 from testbed import api, archive, dead_letters, lifecycle, logs, simulation
@@ -27,6 +30,7 @@ from testbed import trace as tracing
 from testbed.analytics import query as asking
 from testbed.analytics import saved
 from testbed.audit import AuditReport
+from testbed.aws import target
 from testbed.deployment import Deployment, current
 from testbed.errors import TestbedError
 from testbed.faults import runner as breaking
@@ -49,6 +53,11 @@ def main() -> None:
         if debug:
             raise
         Console(stderr=True, highlight=False, soft_wrap=True).print(f"[red]error[/red] {error}", markup=True)
+        sys.exit(1)
+    except (BotoCoreError, ClientError) as error:
+        if debug:
+            raise
+        Console(stderr=True, highlight=False, soft_wrap=True).print(f"[red]error[/red] {escape(str(error))}")
         sys.exit(1)
     except KeyboardInterrupt:
         if debug:
@@ -80,15 +89,40 @@ def up(yes: Yes = False) -> None:
 
 
 @app.command()
-def down(yes: Yes = False) -> None:
+def down(
+    yes: Yes = False,
+    delete_archive: Annotated[
+        bool, typer.Option(help="On AWS: delete the archive, too, with what is in it.")
+    ] = False,
+) -> None:
     """Stop and remove everything that up made."""
-    lifecycle.down(Settings.from_environment(), _say, _asking(yes))
+    lifecycle.down(Settings.from_environment(), _say, _asking(yes), delete_archive=delete_archive)
+
+
+@app.command()
+def plan() -> None:
+    """What `up` would change on AWS, and what that costs; changes nothing."""
+    target.plan(replace(Settings.from_environment(), target="aws"), _say)
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def rehearse(context: typer.Context) -> None:
+    """Go through all of TARGET=aws on a stand-in for AWS; arguments go to pytest in place of tests/e2e."""
+    from testbed.rehearsal.run import rehearse as run  # noqa: PLC0415  # of use to this command alone
+
+    run(_say, context.args or ["tests/e2e"])
+
+
+@app.command()
+def leftovers() -> None:
+    """What of the deployment is in the AWS account; fails if there is anything."""
+    target.say_leftovers(Settings.from_environment(), _say)
 
 
 @app.command()
 def package() -> None:
     """Build the functions' packages for AWS, as Terraform's defaults want them."""
-    runtime, folder = lifecycle.aws_packages()
+    runtime, folder = target.aws_packages(Settings.from_environment())
     for zipped in sorted(folder.glob("*.zip")):
         digest = hashlib.sha256(zipped.read_bytes()).hexdigest()
         _say(f"{zipped}  {zipped.stat().st_size / 1e6:.2f} MB  sha256 {digest}")

@@ -26,6 +26,8 @@ _BATCH_SECONDS, _UPDATE_SECONDS, _THREADS = 0.05, 0.005, 10
 _OUT_OF_ORDER = 0.05
 # A point with its names, as DynamoDB counts bytes, and its index overhead; kept for the default of 24 hours.
 _POINT_BYTES, _POINT_MONTHS = 350, 1 / 30
+# Alarms in terraform/monitoring.tf; buckets, tables and queues cost nothing while they are empty.
+_ALARMS = 4
 # Assumed: a telemetry message compresses to so many bytes in its batch; and a batch logs so many.
 _ARCHIVED_BYTES, _LOG_BYTES_A_BATCH = 90, 1500
 # Assumed of the seed: 128 MB on x86 for 100 ms a message; Lambda's own three lines and two of its own;
@@ -112,6 +114,12 @@ def seed_bill(workload: Workload) -> list[Line]:
         ("CloudWatch", "logs", _SEED_LOG_BYTES / 1e9 * price["logs_gb"]),
     ]  # fmt: skip
     return [Line(service, what, million * usd) for service, what, usd in lines]
+
+
+def fixed_monthly() -> float:
+    """Dollars a month for what is there while nobody sends anything: alarms and the dashboard."""
+    price = prices()
+    return _ALARMS * price["alarm_month"] + price["dashboard_month"]
 
 
 def total(lines: list[Line]) -> float:

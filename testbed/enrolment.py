@@ -82,6 +82,20 @@ class Enrolment:
         with ThreadPoolExecutor(_PARALLEL) as pool:
             return len(list(pool.map(self._remove_one, names)))
 
+    def remove_strangers(self) -> int:
+        """Remove the stations that have our policy and were enrolled from elsewhere: with them it cannot be deleted.
+
+        Returns:
+            How many were removed.
+        """
+        removed = 0
+        for page in self._iot.get_paginator("list_targets_for_policy").paginate(policyName=self._policy):
+            for arn in page["targets"]:
+                for thing in self._iot.list_principal_things(principal=arn)["things"]:
+                    self._unregister(thing, arn)
+                    removed += 1
+        return removed
+
     def deactivate(self, station: str) -> None:
         """Set the station's certificate INACTIVE: the broker must refuse it from then on."""
         self._iot.update_certificate(certificateId=self._certificate_id(station), newStatus="INACTIVE")
@@ -106,18 +120,20 @@ class Enrolment:
     def _remove_one(self, station: str) -> None:
         marker = self._marker(station)
         if marker.is_file():
-            arn = marker.read_text()
-            identity = arn.rsplit("/", 1)[-1]
-            for call in (
-                lambda: self._iot.detach_policy(policyName=self._policy, target=arn),
-                lambda: self._iot.detach_thing_principal(thingName=station, principal=arn),
-                lambda: self._iot.delete_thing(thingName=station),
-                lambda: self._iot.update_certificate(certificateId=identity, newStatus="INACTIVE"),
-                lambda: self._iot.delete_certificate(certificateId=identity, forceDelete=True),
-            ):
-                _unless_gone(call)
+            self._unregister(station, marker.read_text())
         for path in (marker, self._folder / f"{station}.crt", self._folder / f"{station}.key"):
             path.unlink(missing_ok=True)
+
+    def _unregister(self, station: str, arn: str) -> None:
+        identity = arn.rsplit("/", 1)[-1]
+        for call in (
+            lambda: self._iot.detach_policy(policyName=self._policy, target=arn),
+            lambda: self._iot.detach_thing_principal(thingName=station, principal=arn),
+            lambda: self._iot.delete_thing(thingName=station),
+            lambda: self._iot.update_certificate(certificateId=identity, newStatus="INACTIVE"),
+            lambda: self._iot.delete_certificate(certificateId=identity, forceDelete=True),
+        ):
+            _unless_gone(call)
 
     def _certificate_id(self, station: str) -> str:
         return certificate_id((self._folder / f"{station}.crt").read_bytes())

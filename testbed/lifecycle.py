@@ -1,11 +1,7 @@
 """`make up` and `make down`: brings a deployment to where it should be, and takes it away."""
 
-import hashlib
-import json
-import os
 import secrets
 import shutil
-import ssl
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,27 +9,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import boto3
-import botocore
-from botocore.exceptions import BotoCoreError, ClientError
-
 from testbed import packaging, ports, processes, terraform
 from testbed.airgap import provider
 from testbed.authority import Authority
+from testbed.aws import target
 from testbed.deployment import Deployment
 from testbed.engines import choice
 from testbed.engines.base import Engine, Ports
 from testbed.enrolment import Enrolment
-from testbed.errors import TestbedError
-from testbed.paths import TERRAFORM, state_root
+from testbed.paths import state_root
 from testbed.processes import Process
 from testbed.settings import EngineName, Settings
-from testbed.terraform import Cloud, Workspace
+from testbed.terraform import Workspace, fingerprint
 
 Say = Callable[[str], None]
-
-AWS_PYTHON = "3.13"
-AWS_ARCHITECTURE = "arm64"
 
 # Local functions are child processes of one machine: few, so that a burst queues instead of starting a
 # herd (ministack without a limit: 203 processes and 11 GB for 200 messages), and quick to try again.
@@ -83,7 +72,7 @@ def up(settings: Settings, say: Say, confirm: Callable[[str], bool]) -> Deployme
         TestbedError: something is in the way; nothing is left half-started that ``down`` would not stop.
     """
     if settings.target == "aws":
-        return _up_aws(settings, say, confirm)
+        return target.up(settings, say, confirm)
     return _up_local(settings, say)
 
 
@@ -115,9 +104,9 @@ def _up_local(settings: Settings, say: Say) -> Deployment:
         "lambda_architecture": runtime.architecture,
         **engine.lacks.variables,
     }
-    fingerprint = _fingerprint(variables, packages)
+    wanted = fingerprint(variables, packages)
 
-    if deployment and deployment.alive() and deployment.fingerprint == fingerprint:
+    if deployment and deployment.alive() and deployment.fingerprint == wanted:
         say(f"Already up. API: {deployment.api_url}/stations")
         return deployment
 
@@ -153,7 +142,7 @@ def _up_local(settings: Settings, say: Say) -> Deployment:
             if not server.is_file():
                 authority.server("localhost", "127.0.0.1", "broker").write(server, server.with_suffix(".key"))
             _note(deployment, [engine.start_broker(place), engine.start_bridge(place)])
-    deployment.fingerprint = fingerprint
+    deployment.fingerprint = wanted
     deployment.save()
     say(f"Up in {watch}")
     say(f"API: {deployment.api_url}/stations   MQTT: {deployment.mqtt_host}:{deployment.mqtt_port}")
@@ -211,93 +200,22 @@ def _note(deployment: Deployment, started: list[Process]) -> None:
     deployment.save()
 
 
-def _fingerprint(variables: dict[str, Any], packages: Path) -> str:
-    """Of all that an apply depends on: if it is the same, there is nothing to apply."""
-    # Terraform reads TF_VAR_... by itself; what it says must count here, too.
-    from_environment = {name: value for name, value in os.environ.items() if name.startswith("TF_VAR_")}
-    digest = hashlib.sha256(json.dumps([variables, from_environment], sort_keys=True).encode())
-    for path in [*sorted(TERRAFORM.glob("*.tf")), packages / "built-from"]:
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
-
-
-def _up_aws(settings: Settings, say: Say, confirm: Callable[[str], bool]) -> Deployment:
-    try:
-        identity = boto3.Session(region_name=settings.region).client("sts").get_caller_identity()
-    except (BotoCoreError, ClientError) as error:
-        raise TestbedError(
-            f"No usable AWS credentials: {error}",
-            "Set AWS_PROFILE, run `aws configure`, or `aws sso login`; then try again.",
-        ) from error
-    say(
-        f"Target: aws, account {identity['Account']}, region {settings.region}, environment {settings.environment}"
-    )
-    folder = settings.folder(None)
-    runtime, packages = aws_packages()
-    variables = {
-        "aws_region": settings.region,
-        "environment": settings.environment,
-        "lambda_package_dir": str(packages),
-        "lambda_runtime": f"python{runtime.python}",
-        "lambda_architecture": runtime.architecture,
-    }
-    deployment = Deployment.load(folder) or Deployment(
-        target="aws", engine=None, name=settings.name, region=settings.region,
-        environment=settings.environment, folder=str(folder), air_gapped=False,
-    )  # fmt: skip
-    workspace = Workspace(folder / "terraform", Cloud(settings.region), variables, air_gapped=False)
-    workspace.prepare()
-    if workspace.plan():
-        say("Running costs depend on the traffic: see the cost table in README.md.")
-        if not confirm(f"Apply this plan to account {identity['Account']}?"):
-            raise TestbedError("Not applied: the plan was not confirmed.")
-        # From here on there may be something to remove.
-        deployment.save()
-        deployment.take_outputs(workspace.apply(planned=True))
-    else:
-        deployment.take_outputs(workspace.outputs())
-    deployment.api_url = deployment.outputs["api_gateway_invoke_url"]
-    deployment.mqtt_host, deployment.mqtt_port = deployment.outputs["iot_endpoint"], 8883
-    _write_amazon_root(deployment.server_ca)
-    deployment.fingerprint = _fingerprint(variables, packages)
-    deployment.save()
-    say(f"API: {deployment.api_url}/stations   MQTT: {deployment.mqtt_host}:{deployment.mqtt_port}")
-    return deployment
-
-
-def aws_packages() -> tuple[packaging.Runtime, Path]:
-    """Build the functions for AWS, where Terraform's default looks for them."""
-    runtime = packaging.Runtime.on_linux(AWS_PYTHON, AWS_ARCHITECTURE)
-    packages = state_root() / "packages" / "aws"
-    packaging.build(runtime, packages)
-    return runtime, packages
-
-
-def _write_amazon_root(target: Path) -> None:
-    """Write Amazon Root CA 1, which AWS IoT's ATS endpoints chain to, from botocore's bundle: no download."""
-    bundle = (Path(botocore.__file__).parent / "cacert.pem").read_text()
-    end = "-----END CERTIFICATE-----"
-    for part in bundle.split(end):
-        begin = part.find("-----BEGIN CERTIFICATE-----")
-        if begin < 0:
-            continue
-        pem = part[begin:] + end + "\n"
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.load_verify_locations(cadata=pem)
-        if "Amazon Root CA 1" in str(context.get_ca_certs()):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(pem)
-            return
-    raise TestbedError("botocore's certificates lack Amazon Root CA 1.", "Reinstall boto3.")
-
-
 # ---------------------------------------------------------------------------
 # Down
 # ---------------------------------------------------------------------------
 
 
-def down(settings: Settings, say: Say, confirm: Callable[[str], bool]) -> None:
-    """Stop and remove the deployment: processes, resources, certificates, data. Harmless where nothing is up."""
+def down(
+    settings: Settings, say: Say, confirm: Callable[[str], bool], *, delete_archive: bool = False
+) -> None:
+    """Stop and remove the deployment: processes, resources, certificates, data. Harmless where nothing is up.
+
+    Args:
+        settings: what to remove.
+        say: prints a line.
+        confirm: asks a question before anything is removed from AWS.
+        delete_archive: whether an archive on AWS that holds data may be deleted.
+    """
     engines: Sequence[EngineName | None] = [None] if settings.target == "aws" else settings.engines()
     removed = False
     for engine in engines:
@@ -306,11 +224,9 @@ def down(settings: Settings, say: Say, confirm: Callable[[str], bool]) -> None:
             continue
         removed = True
         if deployment.target == "aws":
-            if not confirm(
-                f"Destroy everything of {deployment.environment} in {deployment.region}, its data included?"
-            ):
-                raise TestbedError("Nothing was removed: not confirmed.")
-            _down_aws(deployment, say)
+            target.down(
+                settings, deployment, enrolment(deployment), say, confirm, delete_archive=delete_archive
+            )
         else:
             _stop(deployment)
             choice.engine(deployment.engine or "embedded").remove(deployment.place)
@@ -324,21 +240,6 @@ def _stop(deployment: Deployment) -> None:
     # The bridge first: it finishes what is in flight while the rest still answers.
     for process in reversed(deployment.processes.values()):
         process.stop()
-
-
-def _down_aws(deployment: Deployment, say: Say) -> None:
-    # Certificates hold the policy: Terraform cannot remove that before them.
-    say(f"Removed {enrolment(deployment).remove()} stations from AWS IoT")
-    Workspace(
-        deployment.path / "terraform", deployment.cloud, _variables(deployment), air_gapped=False
-    ).destroy()
-
-
-def _variables(deployment: Deployment) -> dict[str, Any]:
-    written: dict[str, Any] = json.loads(
-        (deployment.path / "terraform" / "terraform.tfvars.json").read_text()
-    )
-    return written
 
 
 def enrolment(deployment: Deployment) -> Enrolment:

@@ -35,10 +35,19 @@ class Settings:
     metrics_port: int | None
     air_gapped: bool | None
     enforce_iam: bool
+    # First part of every resource's name; of AWS alone, as the rest here.
+    project: str = "ev-swap"
+    # Where stations connect, if not where DescribeEndpoint says: a domain of one's own, or a VPC's endpoint.
+    iot_endpoint: tuple[str, int] | None = None
+    lambda_python: str = "3.13"
+    lambda_architecture: str = "arm64"
+    # What the cost before an apply is told for.
+    stations: int = 1000
+    interval: float = 5
 
     @classmethod
     def from_environment(cls) -> Self:
-        """Read TARGET, ENGINE, DEPLOYMENT, AWS_REGION, ENVIRONMENT, *_PORT, AIR_GAPPED and ENFORCE_IAM.
+        """Read the variables that docs/setup-guide.md lists.
 
         Raises:
             TestbedError: a value is none of those allowed.
@@ -64,6 +73,12 @@ class Settings:
             metrics_port=_port("METRICS_PORT", METRICS_PORT if fixed_ports else None),
             air_gapped=_flag("AIR_GAPPED"),
             enforce_iam=bool(_flag("ENFORCE_IAM")),
+            project=os.environ.get("PROJECT") or "ev-swap",
+            iot_endpoint=_host_and_port("IOT_ENDPOINT"),
+            lambda_python=os.environ.get("LAMBDA_PYTHON") or "3.13",
+            lambda_architecture=os.environ.get("LAMBDA_ARCHITECTURE") or "arm64",
+            stations=int(_number("STATIONS", 1000)),
+            interval=_number("INTERVAL", 5),
         )
 
     def engines(self) -> tuple[EngineName, ...]:
@@ -74,8 +89,12 @@ class Settings:
 
     def folder(self, engine: EngineName | None) -> Path:
         """The folder of this deployment."""
-        place = self.target if self.target == "aws" else f"local-{engine}"
-        return state_root() / "deployments" / f"{place}-{self.name}"
+        if self.target == "aws":
+            # What Terraform's state is of: the user's machine may know many of one account.
+            name = f"aws-{self.region}-{self.project}-{self.environment}"
+        else:
+            name = f"local-{engine}-{self.name}"
+        return state_root() / "deployments" / name
 
 
 def _port(variable: str, default: int | None) -> int | None:
@@ -92,3 +111,24 @@ def _flag(variable: str) -> bool | None:
     if text not in ("", "0", "1", "true", "false"):
         raise TestbedError(f"{variable}={text} is unknown.", "Use 1 or 0.")
     return None if not text else text in ("1", "true")
+
+
+def _number(variable: str, default: float) -> float:
+    text = os.environ.get(variable) or str(default)
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0
+    if number <= 0:
+        raise TestbedError(f"{variable}={text} is not a number above 0.", f"Use {variable}={default:g}, say.")
+    return number
+
+
+def _host_and_port(variable: str) -> tuple[str, int] | None:
+    text = os.environ.get(variable)
+    if not text:
+        return None
+    host, _, port = text.partition(":")
+    if not host or (port and not port.isdigit()):
+        raise TestbedError(f"{variable}={text} is no address.", "Use a host, or host:port.")
+    return host, int(port or MQTT_PORT)

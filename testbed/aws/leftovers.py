@@ -1,0 +1,86 @@
+"""What of a deployment is still in the account: by its tags, and by its names where AWS lists no tags.
+
+The Resource Groups Tagging API lists most of what Terraform tags; roles, alarms of a name, dashboards, IoT policies and
+API Gateway's usage plans are asked for directly. Something may be found twice, under its ARN and its name.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import boto3
+from botocore.exceptions import ClientError
+
+
+def leftovers(session: boto3.Session, project: str, environment: str) -> list[str]:
+    """Everything that is left, sorted; an empty list is the proof that nothing is."""
+    prefix = f"{project}-{environment}"
+    found = set(_tagged(session, project, environment))
+    for names in _LISTS:
+        found |= set(names(session, prefix))
+    return sorted(found)
+
+
+def _tagged(session: boto3.Session, project: str, environment: str) -> Iterator[str]:
+    filters = [{"Key": "Project", "Values": [project]}, {"Key": "Environment", "Values": [environment]}]
+    for page in _pages(session, "resourcegroupstaggingapi", "get_resources", TagFilters=filters):
+        yield from (resource["ResourceARN"] for resource in page["ResourceTagMappingList"])
+
+
+def _pages(
+    session: boto3.Session, service: str, operation: str, **arguments: Any
+) -> Iterator[dict[str, Any]]:
+    client: Any = session.client(service)  # type: ignore[call-overload]
+    if client.can_paginate(operation):
+        yield from client.get_paginator(operation).paginate(**arguments)
+    else:
+        yield getattr(client, operation)(**arguments)
+
+
+def _named(
+    label: str, service: str, operation: str, items: str, name: str, *, underscores: bool = False
+) -> Callable[[boto3.Session, str], Iterator[str]]:
+    """A list of what begins with the prefix: ``name`` of each of ``items`` in the answers of ``operation``."""
+
+    def names(session: boto3.Session, prefix: str) -> Iterator[str]:
+        # Whole words: ev-swap-dev is not ev-swap-dev2.
+        wanted = f"{prefix}-".replace("-", "_") if underscores else f"{prefix}-"
+        for page in _pages(session, service, operation):
+            for item in page.get(items, []):
+                value = item if isinstance(item, str) else item[name]
+                # Of a queue's URL and of a log group's path the last part is the name.
+                own = value.rsplit("/", 1)[-1]
+                if own == prefix or own.startswith(wanted):
+                    yield f"{label} {value}"
+
+    return names
+
+
+def _budgets(session: boto3.Session, prefix: str) -> Iterator[str]:
+    account = session.client("sts").get_caller_identity()["Account"]
+    try:
+        for page in _pages(session, "budgets", "describe_budgets", AccountId=account):
+            for budget in page.get("Budgets", []):
+                if budget["BudgetName"].startswith(f"{prefix}-"):
+                    yield f"budget {budget['BudgetName']}"
+    except ClientError as error:
+        # An account without any says so in this way.
+        if error.response["Error"]["Code"] != "NotFoundException":
+            raise
+
+
+_LISTS: tuple[Callable[[boto3.Session, str], Iterator[str]], ...] = (
+    _named("function", "lambda", "list_functions", "Functions", "FunctionName"),
+    _named("queue", "sqs", "list_queues", "QueueUrls", ""),
+    _named("table", "dynamodb", "list_tables", "TableNames", ""),
+    _named("bucket", "s3", "list_buckets", "Buckets", "Name"),
+    _named("role", "iam", "list_roles", "Roles", "RoleName"),
+    _named("log group", "logs", "describe_log_groups", "logGroups", "logGroupName"),
+    _named("alarm", "cloudwatch", "describe_alarms", "MetricAlarms", "AlarmName"),
+    _named("dashboard", "cloudwatch", "list_dashboards", "DashboardEntries", "DashboardName"),
+    _named("REST API", "apigateway", "get_rest_apis", "items", "name"),
+    _named("API key", "apigateway", "get_api_keys", "items", "name"),
+    _named("usage plan", "apigateway", "get_usage_plans", "items", "name"),
+    _named("IoT policy", "iot", "list_policies", "policies", "policyName"),
+    _named("IoT rule", "iot", "list_topic_rules", "rules", "ruleName", underscores=True),
+    _budgets,
+)

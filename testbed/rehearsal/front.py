@@ -1,0 +1,137 @@
+"""A proxy that answers for ``*.amazonaws.com``: TLS with a certificate for each name, ministack behind it.
+
+What is not AWS's passes through unseen, so that Terraform may reach its registry where there is one.
+"""
+
+import http.client
+import re
+import select
+import socket
+import ssl
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+from testbed.authority import Authority
+
+_AWS = re.compile(r"(.+\.)?amazonaws\.com")
+_API = re.compile(r"([a-z0-9]+)\.execute-api\.[a-z0-9-]+\.amazonaws\.com")
+_HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "proxy-connection"}
+_TIMEOUT_SECONDS = 120
+
+
+@contextmanager
+def aws_front(upstream_port: int, authority: Authority, folder: Path, iot_url: str) -> Iterator[str]:
+    """Run the proxy and give its URL, for ``HTTPS_PROXY``.
+
+    Args:
+        upstream_port: ministack's, on loopback.
+        authority: whose certificates it shows.
+        folder: for them.
+        iot_url: where calls of the IoT control plane go instead, to be signed again: provider 3.39.0 signs them for
+            another service, by which ministack would send them to API Gateway.
+    """
+
+    @lru_cache
+    def context(host: str) -> ssl.SSLContext:
+        certificate = folder / f"{host}.crt"
+        authority.server(host).write(certificate, certificate.with_suffix(".key"))
+        made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        made.load_cert_chain(certificate, certificate.with_suffix(".key"))
+        return made
+
+    lock = threading.Lock()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        aws_host = ""
+
+        def do_CONNECT(self) -> None:
+            host, _, port = self.path.partition(":")
+            if not _AWS.fullmatch(host):
+                self._tunnel(host, int(port))
+                return
+            self.send_response(200)
+            self.end_headers()
+            with lock:
+                tls = context(host)
+            self.connection = tls.wrap_socket(self.connection, server_side=True)
+            self.rfile = self.connection.makefile("rb")
+            self.wfile = self.connection.makefile("wb", buffering=0)
+            self.aws_host = host
+            self.close_connection = False
+
+        def forward(self) -> None:
+            if not self.aws_host:
+                self.send_error(403, "This proxy is for HTTPS")
+                return
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            path, port = self.path, upstream_port
+            if api := _API.fullmatch(self.aws_host):
+                path = f"/_aws/execute-api/{api[1]}{path}"
+            elif re.fullmatch(r"iot\.[a-z0-9-]+\.amazonaws\.com", self.aws_host):
+                port = int(iot_url.rsplit(":", 1)[1])
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_TIMEOUT_SECONDS)
+            try:
+                connection.putrequest(self.command, path, skip_host=True, skip_accept_encoding=True)
+                for name, value in self.headers.items():
+                    if name.lower() not in _HOP_BY_HOP | {"content-length"}:
+                        connection.putheader(name, value)
+                # What a load balancer with TLS tells those behind it.
+                connection.putheader("X-Forwarded-Proto", "https")
+                connection.putheader("Content-Length", str(len(body)))
+                connection.endheaders(body)
+                answer = connection.getresponse()
+                content = answer.read()
+            except OSError as error:
+                self.send_error(502, str(error))
+                return
+            finally:
+                connection.close()
+            self.send_response_only(answer.status)
+            for name, value in answer.getheaders():
+                if name.lower() not in _HOP_BY_HOP | (
+                    {"content-length"} if self.command != "HEAD" else set()
+                ):
+                    self.send_header(name, value)
+            if self.command != "HEAD" and answer.status not in (204, 304):
+                self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = do_OPTIONS = forward  # noqa: N815
+
+        def _tunnel(self, host: str, port: int) -> None:
+            self.close_connection = True
+            try:
+                far = socket.create_connection((host, port), timeout=5)
+            except OSError as error:
+                self.send_error(502, str(error))
+                return
+            with far:
+                self.send_response(200)
+                self.end_headers()
+                ends = {self.connection: far, far: self.connection}
+                while True:
+                    for ready in select.select(list(ends), [], [])[0]:
+                        data = ready.recv(65536)
+                        if not data:
+                            return
+                        ends[ready].sendall(data)
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # http.server's name
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()

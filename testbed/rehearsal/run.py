@@ -1,0 +1,246 @@
+"""`make rehearse`: what a person does with an account, step by step, each with what must come of it."""
+
+import json
+import secrets
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import boto3
+
+from testbed import ports, processes, terraform
+from testbed.airgap.iot_proxy import iot_proxy
+from testbed.authority import Authority
+from testbed.engines import embedded
+from testbed.engines.base import Place, Ports
+from testbed.errors import TestbedError
+from testbed.packaging import Runtime
+from testbed.paths import REPOSITORY, state_root
+from testbed.processes import Process
+from testbed.rehearsal.front import aws_front
+
+Say = Callable[[str], None]
+
+REGION = "eu-central-1"
+ENVIRONMENT = "rehearse"
+
+_POLICY = Path(__file__).parent / "deploy-policy.json"
+
+# The emulator runs functions as child processes of one machine: few of them.
+_VARIABLES = {
+    "TF_VAR_lambda_reserved_concurrency": "2",
+    "TF_VAR_telemetry_max_concurrency": "2",
+    "TF_VAR_telemetry_timeout_seconds": "20",
+    "TF_VAR_queue_visibility_timeout_seconds": "30",
+}
+
+
+def rehearse(say: Say, tests: list[str]) -> None:
+    """Run all steps.
+
+    Args:
+        say: prints a line.
+        tests: pytest's arguments.
+
+    Raises:
+        TestbedError: a step did not end as it must.
+    """
+    begun = time.monotonic()
+    home = state_root() / "rehearsal"
+    # What an earlier rehearsal that failed has left to look at.
+    for stale in (home, *(state_root() / "deployments").glob(f"aws-*-{ENVIRONMENT}")):
+        shutil.rmtree(stale, ignore_errors=True)
+    with _stand_in(home) as stand_in:
+        _steps(stand_in, say, tests)
+    shutil.rmtree(home)
+    say(f"Rehearsed in {time.monotonic() - begun:.0f} s: nothing was left.")
+
+
+class StandIn:
+    """A running stand-in for AWS: what a deployer's shell has in its environment, and the parts."""
+
+    def __init__(self, place: Place, account: "boto3.Session", url: str) -> None:
+        self.place = place
+        self.root = account
+        self.url = url
+        self.environment: dict[str, str] = {}
+        self.stranger: dict[str, str] = {}
+
+    def user(self, name: str, policy: str | None) -> tuple[boto3.Session, dict[str, str]]:
+        """Make an IAM user, and give a session of his and his keys as environment variables."""
+        iam = self.root.client("iam", endpoint_url=self.url)
+        iam.create_user(UserName=name)
+        if policy:
+            iam.put_user_policy(UserName=name, PolicyName="deploy", PolicyDocument=policy)
+        key = iam.create_access_key(UserName=name)["AccessKey"]
+        keys = {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}
+        session = boto3.Session(key["AccessKeyId"], key["SecretAccessKey"], region_name=REGION)
+        return session, keys
+
+    def testbed(self, *arguments: str, fails: str = "", **environment: str) -> str:
+        """Run a command of the testbed.
+
+        Args:
+            arguments: the command's.
+            fails: words of the error that it must end with; empty: it must succeed.
+            environment: beside the deployer's.
+
+        Raises:
+            TestbedError: it ended otherwise.
+        """
+        done = subprocess.run(
+            [sys.executable, "-m", "testbed", *arguments],
+            cwd=REPOSITORY,
+            env=self.environment | environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        said = done.stdout + done.stderr
+        if (done.returncode != 0) != bool(fails) or fails not in said:
+            raise TestbedError(
+                f"`testbed {' '.join(arguments)}` ended with {done.returncode}, not as it must.", said[-3000:]
+            )
+        return said
+
+
+@contextmanager
+def _stand_in(home: Path) -> Iterator[StandIn]:
+    taken = [ports.choose(None, variable="", what="the stand-in for AWS") for _ in range(3)]
+    place = Place(
+        home, Ports(aws=taken[0], mqtt=taken[1], metrics=taken[2], iot=taken[0]), REGION, enforce_iam=True
+    )
+    embedded.EmbeddedEngine().install()
+    aws = embedded.start_ministack(place, place.ports.aws, name="aws")
+    try:
+        url = f"http://127.0.0.1:{place.ports.aws}"
+        stand_in = StandIn(place, boto3.Session("test", "test", region_name=REGION), url)
+        deployer, keys = stand_in.user("deployer", _POLICY.read_text())
+        _, stand_in.stranger = stand_in.user("stranger", None)
+        authority = Authority.load_or_create(place.certificates / "authority", name="Stand-in CA")
+        with (
+            iot_proxy(url, deployer, REGION) as iot_url,
+            aws_front(place.ports.aws, authority, place.data("front"), iot_url) as proxy,
+        ):
+            stand_in.environment = _environment(place, proxy, str(authority.path)) | keys
+            yield stand_in
+    finally:
+        aws.stop()
+
+
+def _environment(place: Place, proxy: str, authority: str) -> dict[str, str]:
+    """A deployer's shell. Nothing in it is of the testbed's local engines."""
+    runtime = Runtime.of_this_machine()
+    settings = {
+        "TARGET": "aws",
+        "ENVIRONMENT": ENVIRONMENT,
+        "AWS_REGION": REGION,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "HTTPS_PROXY": proxy,
+        "NO_PROXY": "127.0.0.1,localhost",
+        # boto3 and Terraform's provider; Python's and Go's own HTTPS; requests.
+        "AWS_CA_BUNDLE": authority,
+        "SSL_CERT_FILE": authority,
+        "REQUESTS_CA_BUNDLE": authority,
+        "LAMBDA_PYTHON": runtime.python,
+        "LAMBDA_ARCHITECTURE": runtime.architecture,
+        # IoT Core's data plane is our broker here, with the bridge as rules engine.
+        "IOT_ENDPOINT": f"localhost:{place.ports.mqtt}",
+        "TESTBED_HOME": str(state_root()),
+    }
+    if not terraform.registry_answers():
+        settings["AIR_GAPPED"] = "1"
+    # AWS makes the key's value; ministack 1.5.33 makes none where the provider sends an empty one.
+    key = {"TF_VAR_api_key_value": secrets.token_urlsafe(30)}
+    return processes.clean_environment() | settings | _VARIABLES | key | {"ENGINE": "", "DEPLOYMENT": ""}
+
+
+def _steps(stand_in: StandIn, say: Say, tests: list[str]) -> None:
+    with _step(say, "a user without rights gets nowhere"):
+        stand_in.testbed("plan", fails="not authorized", **stand_in.stranger)
+    with _step(say, "make plan: the plan and what it costs"):
+        said = stand_in.testbed("plan")
+        _must("to add" in said and "Cost: about $" in said, "no plan, or no cost", said)
+    with _step(say, "make up without a yes changes nothing"):
+        stand_in.testbed("up", fails="There is nobody to ask")
+        _must(not _stacks(stand_in), "something was made without a confirmation", "")
+    with _step(say, "make up, confirmed"):
+        stand_in.testbed("up", "--yes")
+    with _step(say, "make plan again: nothing to change, but for what provider 3.39.0 cannot keep"):
+        stand_in.testbed("plan")
+    with _step(say, "a locked state is left alone"):
+        _locked(stand_in)
+    started = _iot_core(stand_in)
+    try:
+        with _step(say, f"pytest {' '.join(tests)}"):
+            done = subprocess.run(
+                [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests],
+                cwd=REPOSITORY,
+                env=stand_in.environment,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            say("  " + (done.stdout.strip().splitlines() or ["pytest said nothing"])[-1])
+            _must(done.returncode == 0, "the end-to-end tests failed on the stand-in", done.stdout[-6000:])
+    finally:
+        for process in reversed(started):
+            process.stop()
+    with _step(say, "make down keeps an archive that holds data"):
+        stand_in.testbed("down", "--yes", fails="holds data")
+    with _step(say, "make down, archive included"):
+        said = stand_in.testbed("down", "--yes", "--delete-archive")
+        _must("is left" in said, "down did not look for what is left", said)
+    with _step(say, "nothing is left: by tags, by names, and no bucket at all"):
+        stand_in.testbed("leftovers")
+        buckets = stand_in.root.client("s3", endpoint_url=stand_in.url).list_buckets()["Buckets"]
+        _must(not buckets, "buckets are left", str(buckets))
+
+
+def _iot_core(stand_in: StandIn) -> list[Process]:
+    """Start what stands for IoT Core's data plane, as far as a device sees it."""
+    place = stand_in.place
+    authority = Authority.load_or_create(place.certificates / "authority", name="Stand-in CA")
+    server = place.certificates / "server.crt"
+    authority.server("localhost", "127.0.0.1").write(server, server.with_suffix(".key"))
+    engine = embedded.EmbeddedEngine()
+    broker = engine.start_broker(place)
+    return [broker, engine.start_bridge(place)]
+
+
+def _locked(stand_in: StandIn) -> None:
+    """Somebody else is at work: his lock stands beside the state, and Terraform must not go on."""
+    s3 = stand_in.root.client("s3", endpoint_url=stand_in.url)
+    [bucket] = [b["Name"] for b in s3.list_buckets()["Buckets"] if "-terraform-state-" in b["Name"]]
+    lock = {
+        "ID": "00000000-0000-0000-0000-000000000000",
+        "Operation": "OperationTypeApply",
+        "Who": "a colleague",
+    }
+    s3.put_object(Bucket=bucket, Key=f"{ENVIRONMENT}.tfstate.tflock", Body=json.dumps(lock).encode())
+    stand_in.testbed("plan", fails="state lock")
+    s3.delete_object(Bucket=bucket, Key=f"{ENVIRONMENT}.tfstate.tflock")
+
+
+def _stacks(stand_in: StandIn) -> list[Any]:
+    lambda_ = stand_in.root.client("lambda", endpoint_url=stand_in.url)
+    found: list[Any] = list(lambda_.list_functions()["Functions"])
+    return found
+
+
+@contextmanager
+def _step(say: Say, name: str) -> Iterator[None]:
+    begun = time.monotonic()
+    yield
+    say(f"ok  {time.monotonic() - begun:5.1f} s  {name}")
+
+
+def _must(true: bool, problem: str, said: str) -> None:
+    if not true:
+        raise TestbedError(f"The rehearsal failed: {problem}.", said[-6000:])
