@@ -17,6 +17,7 @@ from testbed.deployment import Deployment
 from testbed.engines import choice
 from testbed.engines.base import Engine, Ports
 from testbed.enrolment import Enrolment
+from testbed.errors import TestbedError
 from testbed.paths import state_root
 from testbed.processes import Process
 from testbed.settings import EngineName, Settings
