@@ -92,6 +92,14 @@ e2e: $(INSTALLED) ## the whole path on the chosen target and engine
 rehearse: $(INSTALLED) ## all of TARGET=aws without an account: plan, cost, confirmation, apply, e2e, down, nothing left
 	@$(TESTBED) rehearse $(ARGS)
 
+.PHONY: parity-record
+parity-record: $(INSTALLED) ## play the parity scenario against what is up, and keep what came of it
+	@$(TESTBED) parity-record $(ARGS)
+
+.PHONY: parity
+parity: $(INSTALLED) ## hold what is up against another target's record (ENGINE=localstack make parity)
+	@$(TESTBED) parity $(ARGS)
+
 .PHONY: faults
 faults: $(INSTALLED) ## kill and freeze parts under load, then audit (ARGS="--seconds 1800 --seed 7")
 	@$(TESTBED) faults $(ARGS)
@@ -112,6 +120,10 @@ bridge-faults: $(INSTALLED) ## kill bridge and broker, freeze the emulator for 3
 .PHONY: lint
 lint: $(INSTALLED) ## ruff, mypy, actionlint, terraform fmt
 	@scripts/check
+
+.PHONY: policy
+policy: $(INSTALLED) ## checkov over terraform/, workflows and for secrets (waivers: .checkov.yaml)
+	@scripts/policy $(ARGS)
 
 .PHONY: fmt
 fmt: $(INSTALLED) ## format Python and Terraform

@@ -116,6 +116,8 @@ resource "aws_api_gateway_stage" "stations" {
   deployment_id = aws_api_gateway_deployment.stations.id
   stage_name    = coalesce(var.api_stage_name, var.environment)
 
+  xray_tracing_enabled = var.enable_xray
+
   access_log_settings {
     destination_arn = aws_cloudwatch_log_group.api_access.arn
     format = jsonencode({

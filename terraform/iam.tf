@@ -56,6 +56,16 @@ data "aws_iam_policy_document" "telemetry_handler" {
     actions   = ["logs:CreateLogStream", "logs:PutLogEvents"]
     resources = ["${aws_cloudwatch_log_group.telemetry_handler.arn}:*"]
   }
+
+  dynamic "statement" {
+    for_each = var.enable_xray ? ["X-Ray knows no resources"] : []
+
+    content {
+      sid       = "Traces"
+      actions   = ["xray:PutTraceSegments", "xray:PutTelemetryRecords"]
+      resources = ["*"]
+    }
+  }
 }
 
 resource "aws_iam_role_policy" "telemetry_handler" {
@@ -90,6 +100,16 @@ data "aws_iam_policy_document" "api_handler" {
     sid       = "Logs"
     actions   = ["logs:CreateLogStream", "logs:PutLogEvents"]
     resources = ["${aws_cloudwatch_log_group.api_handler.arn}:*"]
+  }
+
+  dynamic "statement" {
+    for_each = var.enable_xray ? ["X-Ray knows no resources"] : []
+
+    content {
+      sid       = "Traces"
+      actions   = ["xray:PutTraceSegments", "xray:PutTelemetryRecords"]
+      resources = ["*"]
+    }
   }
 }
 

@@ -29,6 +29,10 @@ resource "aws_lambda_function" "telemetry_handler" {
 
   reserved_concurrent_executions = var.lambda_reserved_concurrency
 
+  tracing_config {
+    mode = var.enable_xray ? "Active" : "PassThrough"
+  }
+
   environment {
     variables = {
       STATIONS_TABLE               = aws_dynamodb_table.stations.name
@@ -83,6 +87,10 @@ resource "aws_lambda_function" "api_handler" {
   timeout          = 10
 
   reserved_concurrent_executions = var.lambda_reserved_concurrency
+
+  tracing_config {
+    mode = var.enable_xray ? "Active" : "PassThrough"
+  }
 
   environment {
     variables = merge({

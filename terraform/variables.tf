@@ -362,3 +362,41 @@ variable "queue_age_alarm_seconds" {
     error_message = "queue_age_alarm_seconds must be at least 60."
   }
 }
+
+# ---------------------------------------------------------------------------
+# Switches: budget, WAF, X-Ray
+# ---------------------------------------------------------------------------
+
+variable "monthly_budget_usd" {
+  description = "Dollars a month of the whole account: a mail to alarm_email at 80 % spent and at 100 % forecast. null watches nothing."
+  type        = number
+  default     = null
+
+  validation {
+    condition     = var.monthly_budget_usd == null ? true : var.monthly_budget_usd > 0
+    error_message = "monthly_budget_usd must be more than 0."
+  }
+}
+
+variable "enable_waf" {
+  description = "Whether AWS WAF stands before the API: about $7 a month and $0.60 a million requests."
+  type        = bool
+  default     = false
+}
+
+variable "waf_requests_per_five_minutes" {
+  description = "Requests that WAF takes from one address in five minutes."
+  type        = number
+  default     = 10000
+
+  validation {
+    condition     = var.waf_requests_per_five_minutes >= 100
+    error_message = "waf_requests_per_five_minutes must be at least 100."
+  }
+}
+
+variable "enable_xray" {
+  description = "Whether API Gateway and the functions send traces to X-Ray: $5 a million traces."
+  type        = bool
+  default     = false
+}

@@ -34,6 +34,8 @@ from testbed.aws import target
 from testbed.deployment import Deployment, current
 from testbed.errors import TestbedError
 from testbed.faults import runner as breaking
+from testbed.parity import compare, scenario
+from testbed.paths import REPOSITORY
 from testbed.processes import last_line
 from testbed.settings import Settings
 
@@ -390,6 +392,47 @@ def _show_audit(report: AuditReport, title: str) -> None:
 
 def _judged(count: int) -> str:
     return f"[{'red' if count else 'green'}]{count}"
+
+
+@app.command(name="parity-record")
+def parity_record(
+    record: Annotated[
+        Path | None, typer.Option(help="File for it; by default tests/parity/<target>.json.")
+    ] = None,
+) -> None:
+    """Play the parity scenario against what is up, and keep what came of it."""
+    deployment = current(Settings.from_environment())
+    path = record or _record_of(deployment.engine or deployment.target)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    found = scenario.record(deployment, _say)
+    path.write_text(json.dumps(found, indent=1, ensure_ascii=False, sort_keys=True) + "\n")
+    _say(f"Recorded {_short(str(path))}")
+
+
+@app.command()
+def parity(
+    recorded: Annotated[str, typer.Option(help="The target whose record it is held against.")] = "embedded",
+    report: Annotated[Path | None, typer.Option(help="File for the gaps as a Markdown table.")] = None,
+) -> None:
+    """Hold what is up against the record of another target; fails on a gap that gaps.json does not explain."""
+    deployment = current(Settings.from_environment())
+    path, name = _record_of(recorded), deployment.engine or deployment.target
+    if not path.is_file():
+        raise TestbedError(f"There is no record of {recorded}.", "Record it first: make parity-record")
+    # A record of its own, so that both went through JSON.
+    seen = json.loads(json.dumps(scenario.record(deployment, _say)))
+    found = compare.gaps(json.loads(path.read_text()), seen, f"{recorded} {name}")
+    table = compare.table(found, recorded, name)
+    if report:
+        report.write_text(table)
+    _say(table if found else f"{name} answers as {recorded} did.")
+    unexplained = sum(not gap.reason for gap in found)
+    _say(f"{len(found)} gaps, {unexplained} of them unexplained")
+    raise typer.Exit(1 if unexplained else 0)
+
+
+def _record_of(name: str) -> Path:
+    return REPOSITORY / "tests" / "parity" / f"{name}.json"
 
 
 @app.command(name="faults")

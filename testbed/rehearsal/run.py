@@ -37,6 +37,10 @@ _VARIABLES = {
     "TF_VAR_telemetry_max_concurrency": "2",
     "TF_VAR_telemetry_timeout_seconds": "20",
     "TF_VAR_queue_visibility_timeout_seconds": "30",
+    # What is off by default is rehearsed, too.
+    "TF_VAR_cors_origin": "https://dashboard.example",
+    "TF_VAR_monthly_budget_usd": "50",
+    "TF_VAR_enable_xray": "true",
 }
 
 
@@ -204,8 +208,13 @@ def _steps(stand_in: StandIn, say: Say, tests: list[str]) -> None:
 
 
 def _iot_core(stand_in: StandIn) -> list[Process]:
-    """Start what stands for IoT Core's data plane, as far as a device sees it."""
+    """Start what stands for IoT Core's data plane, as far as a device sees it.
+
+    IoT Core takes certificates of any authority; our broker those of one. So stations and servers have the same.
+    """
     place = stand_in.place
+    [deployed] = (state_root() / "deployments").glob(f"aws-*-{ENVIRONMENT}")
+    shutil.copytree(place.certificates / "authority", deployed / "certs" / "authority")
     authority = Authority.load_or_create(place.certificates / "authority", name="Stand-in CA")
     server = place.certificates / "server.crt"
     authority.server("localhost", "127.0.0.1").write(server, server.with_suffix(".key"))

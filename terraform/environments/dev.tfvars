@@ -1,0 +1,4 @@
+# The first stage: small, and cheap to throw away.
+log_retention_days    = 7
+force_destroy_archive = false
+monthly_budget_usd    = 50

@@ -1,0 +1,1 @@
+"""Records what a target answers to a fixed scenario, and holds another target against the record."""
