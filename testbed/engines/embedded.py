@@ -57,8 +57,8 @@ class EmbeddedEngine:
         """Nothing is left."""
 
 
-def start_ministack(place: Place, port: int, *, name: str) -> Process:
-    """Start ministack and wait until it answers."""
+def start_ministack(place: Place, port: int, *, name: str, functions_call: str | None = None) -> Process:
+    """Start ministack and wait until it answers; its functions call it back, or AWS at ``functions_call``."""
     ministack = processes.start(
         name,
         [str(environment("embedded", _REQUIREMENTS) / "bin" / "ministack")],
@@ -81,6 +81,7 @@ def start_ministack(place: Place, port: int, *, name: str) -> Process:
             S3_DATA_DIR=str(place.data(f"{name}-s3")),
             # It leaves folders in the temporary directory: let that be one that `make down` removes.
             TMPDIR=str(place.data(f"{name}-tmp")),
+            **({"AWS_ENDPOINT_URL": functions_call} if functions_call else {}),
         ),
     )
     wait_for_aws(f"http://127.0.0.1:{port}", place.region, ministack)

@@ -11,6 +11,7 @@ import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import lru_cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -23,16 +24,29 @@ _HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "proxy-connectio
 _TIMEOUT_SECONDS = 120
 
 
+@dataclass
+class Front:
+    """A running proxy. ``url`` is for ``HTTPS_PROXY``.
+
+    ``iot_url`` is where calls of the IoT control plane go, to be signed again: provider 3.39.0 signs them for another
+    service, by which ministack would send them to API Gateway.
+    """
+
+    url: str
+    iot_url: str = ""
+
+
 @contextmanager
-def aws_front(upstream_port: int, authority: Authority, folder: Path, iot_url: str) -> Iterator[str]:
-    """Run the proxy and give its URL, for ``HTTPS_PROXY``.
+def aws_front(upstream_port: int, authority: Authority, folder: Path) -> Iterator[Front]:
+    """Run the proxy.
+
+    Functions, which the emulator runs on this machine, call it without TLS as if it were the emulator: they are to
+    count as callers with TLS all the same, or our own buckets' policies would shut them out.
 
     Args:
         upstream_port: ministack's, on loopback.
         authority: whose certificates it shows.
         folder: for them.
-        iot_url: where calls of the IoT control plane go instead, to be signed again: provider 3.39.0 signs them for
-            another service, by which ministack would send them to API Gateway.
     """
 
     @lru_cache
@@ -65,15 +79,12 @@ def aws_front(upstream_port: int, authority: Authority, folder: Path, iot_url: s
             self.close_connection = False
 
         def forward(self) -> None:
-            if not self.aws_host:
-                self.send_error(403, "This proxy is for HTTPS")
-                return
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             path, port = self.path, upstream_port
             if api := _API.fullmatch(self.aws_host):
                 path = f"/_aws/execute-api/{api[1]}{path}"
             elif re.fullmatch(r"iot\.[a-z0-9-]+\.amazonaws\.com", self.aws_host):
-                port = int(iot_url.rsplit(":", 1)[1])
+                port = int(front.iot_url.rsplit(":", 1)[1])
             connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_TIMEOUT_SECONDS)
             try:
                 connection.putrequest(self.command, path, skip_host=True, skip_accept_encoding=True)
@@ -128,9 +139,10 @@ def aws_front(upstream_port: int, authority: Authority, folder: Path, iot_url: s
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, daemon=True)
+    front = Front(f"http://127.0.0.1:{server.server_address[1]}")
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
+        yield front
     finally:
         server.shutdown()
         server.server_close()

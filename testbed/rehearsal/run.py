@@ -121,21 +121,19 @@ def _stand_in(home: Path) -> Iterator[StandIn]:
         home, Ports(aws=taken[0], mqtt=taken[1], metrics=taken[2], iot=taken[0]), REGION, enforce_iam=True
     )
     embedded.EmbeddedEngine().install()
-    aws = embedded.start_ministack(place, place.ports.aws, name="aws")
-    try:
-        url = f"http://127.0.0.1:{place.ports.aws}"
-        stand_in = StandIn(place, boto3.Session("test", "test", region_name=REGION), url)
-        deployer, keys = stand_in.user("deployer", _POLICY.read_text())
-        _, stand_in.stranger = stand_in.user("stranger", None)
-        authority = Authority.load_or_create(place.certificates / "authority", name="Stand-in CA")
-        with (
-            iot_proxy(url, deployer, REGION) as iot_url,
-            aws_front(place.ports.aws, authority, place.data("front"), iot_url) as proxy,
-        ):
-            stand_in.environment = _environment(place, proxy, str(authority.path)) | keys
-            yield stand_in
-    finally:
-        aws.stop()
+    authority = Authority.load_or_create(place.certificates / "authority", name="Stand-in CA")
+    with aws_front(place.ports.aws, authority, place.data("front")) as front:
+        aws = embedded.start_ministack(place, place.ports.aws, name="aws", functions_call=front.url)
+        try:
+            url = f"http://127.0.0.1:{place.ports.aws}"
+            stand_in = StandIn(place, boto3.Session("test", "test", region_name=REGION), url)
+            deployer, keys = stand_in.user("deployer", _POLICY.read_text())
+            _, stand_in.stranger = stand_in.user("stranger", None)
+            with iot_proxy(url, deployer, REGION) as front.iot_url:
+                stand_in.environment = _environment(place, front.url, str(authority.path)) | keys
+                yield stand_in
+        finally:
+            aws.stop()
 
 
 def _environment(place: Place, proxy: str, authority: str) -> dict[str, str]:
