@@ -101,8 +101,16 @@ parity: $(INSTALLED) ## hold what is up against another target's record (ENGINE=
 	@$(TESTBED) parity $(ARGS)
 
 .PHONY: faults
-faults: $(INSTALLED) ## kill and freeze parts under load, then audit (ARGS="--seconds 1800 --seed 7")
+faults: $(INSTALLED) ## break everything under load, by a seed, then audit (ARGS="--seconds 1800 --seed 7")
 	@$(TESTBED) faults $(ARGS)
+
+.PHONY: protections
+protections: $(INSTALLED) ## take each protection out of a copy: its test must fail (half an hour; ARGS=archive for some)
+	@.venv/bin/python -m tests.faults.protections $(ARGS)
+
+.PHONY: iam
+iam: $(INSTALLED) ## take each action from each policy: something must stop working (embedded)
+	@ENGINE=embedded ENFORCE_IAM=1 .venv/bin/pytest tests/e2e/test_least_privilege.py $(ARGS)
 
 .PHONY: bench
 bench: $(INSTALLED) ## latency and throughput, beside the emulator's own ceiling

@@ -20,7 +20,7 @@ from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
-from testbed import api, archive, dead_letters, lifecycle, logs, simulation
+from testbed import api, archive, cost_count, dead_letters, lifecycle, logs, simulation
 from testbed import audit as auditing
 from testbed import bench as benchmark
 from testbed import bridge_bench as bridge_benchmark
@@ -299,16 +299,24 @@ def cost(
     interval: Annotated[float, typer.Option(help="Seconds between two messages of a station.")] = 5,
     window: Annotated[float, typer.Option(help="Seconds that a batch may wait to fill.")] = 5,
     basic_ingest: Annotated[bool, typer.Option(help="Stations publish straight to the rule.")] = True,
+    count: Annotated[
+        bool, typer.Option(help="Count anew what the deployed handler calls, and keep it.")
+    ] = False,
 ) -> None:
     """What a network of stations costs on AWS, beside the seed's design counted the same way."""
     workload = costing.Workload(stations, interval, window, basic_ingest=basic_ingest)
+    if count:
+        deployment = lifecycle.up(Settings.from_environment(), _say, _confirm)
+        costing.keep_counted(workload, *cost_count.count(deployment, workload))
+    at, ours, seeds = costing.counted()
+    is_counted = (at.stations, at.interval, at.window) == (stations, interval, window)
     table = Table(title=f"{stations} stations, a message every {interval:g} s, batches of {window:g} s")
     for heading in ("service", "what", "$ a million messages", "$ a month"):
         table.add_column(heading, justify="right" if heading.startswith("$") else "left")
     millions = workload.messages_a_month / 1e6
     for title, lines in (
-        ("this design", costing.bill(workload)),
-        ("the seed's design", costing.seed_bill(workload)),
+        ("this design", costing.bill(workload, ours if is_counted else None)),
+        ("the seed's design", costing.seed_bill(workload, seeds if is_counted else None)),
     ):
         for line in lines:
             table.add_row(
@@ -323,6 +331,15 @@ def cost(
             end_section=True,
         )
     out.print(table)
+    _say(
+        "The handler's calls: "
+        + (
+            f"counted, of {ours.messages} messages in {ours.invocations} calls"
+            if is_counted
+            else "by the design"
+        )
+        + "; `--count` counts them anew."
+    )
     _say(
         f"{millions:,.1f} million messages a month. Prices: testbed/prices.json, with their date and sources."
     )

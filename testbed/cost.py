@@ -1,14 +1,16 @@
 """What a network costs on AWS: counts of billed things a message, times AWS's list prices.
 
-The counts follow from the design and from how each service bills; what is assumed is named beside it. The
-seed's design (one Lambda call and one S3 PUT for every message) is counted the same way.
+What the handler calls is counted (`cost_count`, kept in counted.json) at the workload that the goal names; for other
+workloads it follows from the design. How each service bills comes from its documentation; what is assumed is named
+beside it. The seed's design (one Lambda call and one S3 PUT for every message) is counted the same way.
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 _PRICES = Path(__file__).parent / "prices.json"
+COUNTED = Path(__file__).parent / "counted.json"
 
 SECONDS_A_MONTH = 30 * 24 * 3600
 MINUTES_A_MONTH = 30 * 24 * 60
@@ -56,6 +58,67 @@ class Workload:
 
 
 @dataclass(frozen=True)
+class Counted:
+    """What the handler really called for so many messages: calls and bytes of bodies by ``service:Operation``."""
+
+    messages: int
+    invocations: int
+    calls: dict[str, int]
+    bytes_sent: dict[str, int]
+
+    def each(self, operation: str) -> float:
+        """Calls a message."""
+        return self.calls.get(operation, 0) / self.messages
+
+    @property
+    def archived_bytes(self) -> float:
+        """Bytes a message in the archive."""
+        return self.bytes_sent.get("s3:PutObject", 0) / self.messages
+
+
+def from_design(workload: Workload) -> Counted:
+    """What the handler should call for ten million messages, by its design."""
+    messages = 10_000_000
+    batch = batch_of(workload)
+    points = min(1.0, workload.interval / workload.history_resolution)
+    calls = {
+        "s3:PutObject": round(messages / batch),
+        # Within a batch each station is written once: it saves only where a station speaks more often than that.
+        "dynamodb:UpdateItem": round(messages * min(batch, workload.stations) / batch),
+        "dynamodb:PutItem": round(messages * points),
+    }
+    return Counted(messages, round(messages / batch), calls, {"s3:PutObject": messages * _ARCHIVED_BYTES})
+
+
+def seed_from_design() -> Counted:
+    """What the seed's handler calls, by its design."""
+    calls = {"s3:PutObject": 1, "dynamodb:UpdateItem": 1}
+    return Counted(1, 1, calls, {"s3:PutObject": _SEED_ARCHIVED_BYTES})
+
+
+def batch_of(workload: Workload) -> float:
+    """How many messages AWS hands to one invocation: what one poller gathers in the window."""
+    rate = workload.stations / workload.interval
+    return max(1.0, min(workload.batch_size, rate * max(workload.window, 0.2) / _POLLERS))
+
+
+def counted() -> tuple[Workload, Counted, Counted]:
+    """The workload that was counted, what this design called, and what the seed's did."""
+    document = json.loads(COUNTED.read_text())
+    return Workload(**document["workload"]), Counted(**document["ours"]), Counted(**document["seeds"])
+
+
+def keep_counted(workload: Workload, ours: Counted, seeds: Counted) -> None:
+    """Write counted.json."""
+    document = {
+        "workload": {"stations": workload.stations, "interval": workload.interval, "window": workload.window},
+        "ours": asdict(ours),
+        "seeds": asdict(seeds),
+    }
+    COUNTED.write_text(json.dumps(document, indent=1) + "\n")
+
+
+@dataclass(frozen=True)
 class Line:
     """A line of the bill: dollars a million messages."""
 
@@ -69,38 +132,42 @@ def prices() -> dict[str, float]:
     return {name: entry["usd"] for name, entry in json.loads(_PRICES.read_text())["prices"].items()}
 
 
-def bill(workload: Workload) -> list[Line]:
-    """This design's bill for a million messages."""
+def bill(workload: Workload, found: Counted | None = None) -> list[Line]:
+    """This design's bill for a million messages; ``found``: what was counted, or else what the design says."""
     price = prices()
-    rate = workload.stations / workload.interval
-    batch = max(1.0, min(workload.batch_size, rate * max(workload.window, 0.2) / _POLLERS))
-    # Within a batch each station is written once: it saves only where a station speaks more often than that.
-    writes = min(batch, workload.stations)
-    points = min(1.0, workload.interval / workload.history_resolution + _OUT_OF_ORDER)
-    seconds = _BATCH_SECONDS + (writes + points * batch) * _UPDATE_SECONDS / _THREADS
-    minutes_a_message = workload.interval / 60
+    found = found or from_design(workload)
+    batch = found.messages / found.invocations
+    # Those out of order are not in a count: they depend on the network between.
+    points = min(1.0, found.each("dynamodb:PutItem") + _OUT_OF_ORDER)
+    seconds = (
+        _BATCH_SECONDS + (found.each("dynamodb:UpdateItem") + points) * batch * _UPDATE_SECONDS / _THREADS
+    )
     million = 1_000_000
     lines = [
-        ("IoT Core", "connected minutes", minutes_a_message * price["iot_connection_minute"]),
+        ("IoT Core", "connected minutes", workload.interval / 60 * price["iot_connection_minute"]),
         ("IoT Core", "messages" + (" (Basic Ingest: none)" if workload.basic_ingest else ""),
          0.0 if workload.basic_ingest else price["iot_message"]),
         ("IoT Core", "rule and action", price["iot_rule"] + price["iot_action"]),
         ("SQS", "send, and receive and delete by ten", (1 + 2 / _SQS_BATCH) * price["sqs_request"]),
         ("Lambda", f"a call for {batch:.0f} messages",
          (price["lambda_request"] + seconds * _MEMORY_GB * price["lambda_gb_second_arm"]) / batch),
-        ("DynamoDB", "a write a station and batch", writes / batch * price["dynamodb_write"]),
+        ("DynamoDB", f"latest state: {found.each('dynamodb:UpdateItem'):.2f} writes a message",
+         found.each("dynamodb:UpdateItem") * price["dynamodb_write"]),
         ("DynamoDB", f"history: {points:.2f} points a message, kept for a day",
          points * (price["dynamodb_write"] + _POINT_BYTES / 1e9 * _POINT_MONTHS * price["dynamodb_gb_month"])),
-        ("S3", f"a PUT for {batch:.0f} messages", price["s3_put"] / batch),
-        ("S3", "a month of storage", _ARCHIVED_BYTES / 1e9 * price["s3_gb_month"]),
+        ("S3", f"a PUT for {1 / found.each('s3:PutObject'):.0f} messages",
+         found.each("s3:PutObject") * price["s3_put"]),
+        ("S3", f"a month of storage, {found.archived_bytes:.0f} bytes a message",
+         found.archived_bytes / 1e9 * price["s3_gb_month"]),
         ("CloudWatch", "logs", _LOG_BYTES_A_BATCH / batch / 1e9 * price["logs_gb"]),
     ]  # fmt: skip
     return [Line(service, what, million * usd) for service, what, usd in lines]
 
 
-def seed_bill(workload: Workload) -> list[Line]:
+def seed_bill(workload: Workload, found: Counted | None = None) -> list[Line]:
     """The seed's design for a million messages: rule -> Lambda, one PUT and one write each."""
     price = prices()
+    found = found or seed_from_design()
     million = 1_000_000
     lines = [
         ("IoT Core", "connected minutes", workload.interval / 60 * price["iot_connection_minute"]),
@@ -108,9 +175,11 @@ def seed_bill(workload: Workload) -> list[Line]:
         ("IoT Core", "rule and action", price["iot_rule"] + price["iot_action"]),
         ("Lambda", "a call a message",
          price["lambda_request"] + _SEED_SECONDS * _SEED_MEMORY_GB * price["lambda_gb_second_x86"]),
-        ("DynamoDB", "a write a message", price["dynamodb_write"]),
-        ("S3", "a PUT a message", price["s3_put"]),
-        ("S3", "a month of storage", _SEED_ARCHIVED_BYTES / 1e9 * price["s3_gb_month"]),
+        ("DynamoDB", f"{found.each('dynamodb:UpdateItem'):.2f} writes a message",
+         found.each("dynamodb:UpdateItem") * price["dynamodb_write"]),
+        ("S3", f"{found.each('s3:PutObject'):.2f} PUTs a message", found.each("s3:PutObject") * price["s3_put"]),
+        ("S3", f"a month of storage, {found.archived_bytes:.0f} bytes a message",
+         found.archived_bytes / 1e9 * price["s3_gb_month"]),
         ("CloudWatch", "logs", _SEED_LOG_BYTES / 1e9 * price["logs_gb"]),
     ]  # fmt: skip
     return [Line(service, what, million * usd) for service, what, usd in lines]

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from testbed import packaging, ports, processes, terraform
+from testbed import enforced_iam, packaging, ports, processes, terraform
 from testbed.airgap import provider
 from testbed.authority import Authority
 from testbed.aws import target
@@ -168,6 +168,8 @@ def _apply(deployment: Deployment, variables: dict[str, Any], say: Say) -> None:
             f"{provider.VERSION}; {len(workspace.dropped)} settings follow by the AWS API"
         )
     deployment.take_outputs(workspace.apply())
+    if deployment.enforce_iam:
+        enforced_iam.adapt(deployment)
 
 
 def _new_deployment(settings: Settings, engine: Engine, folder: Path) -> Deployment:

@@ -21,6 +21,7 @@ import psutil
 from aiohttp import web
 from microburst.detection import detect
 from microburst.protocols import render_error
+from yarl import URL
 
 # Of one hop alone (RFC 9110, 7.6.1), or set anew by the sender.
 _HOP_HEADERS = {"connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "content-length"}
@@ -179,11 +180,13 @@ class Proxy:
     async def _forward(self, request: web.Request, body: bytes) -> web.Response:
         await self._open.wait()
         headers = {name: value for name, value in request.headers.items() if name.lower() not in _HOP_HEADERS}
+        # To the letter: another spelling of the same path would break its signature.
+        url = URL(self._upstream + request.raw_path, encoded=True)
         self._in_flight += 1
         self._idle.clear()
         try:
             async with self._session.request(
-                request.method, self._upstream + request.rel_url.raw_path_qs, headers=headers, data=body,
+                request.method, url, headers=headers, data=body,
                 allow_redirects=False, skip_auto_headers=("User-Agent", "Content-Type", "Accept-Encoding"),
             ) as answer:  # fmt: skip
                 read = await answer.read()

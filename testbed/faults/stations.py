@@ -8,6 +8,7 @@ import random
 import ssl
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -119,19 +120,29 @@ class Misbehaving:
         except OSError:
             return [False] * len(payloads)
         client.loop_start()
+        _wait_until_connected(client, _PATIENCE_SECONDS)
         sent = [client.publish(_TOPIC.format(name), payload, qos=1) for payload in payloads]
         deadline = time.monotonic() + _PATIENCE_SECONDS
         for message in sent:
-            message.wait_for_publish(max(0.0, deadline - time.monotonic()))
+            # Not connected by now, or not any more: then it was not acknowledged.
+            with suppress(RuntimeError):
+                message.wait_for_publish(max(0.0, deadline - time.monotonic()))
         client.loop_stop()
         if (transport := client.socket()) is not None:
             transport.close()
-        return [message.is_published() for message in sent]
+        return [message.rc == mqtt.MQTT_ERR_SUCCESS and message.is_published() for message in sent]
 
     def _note(self, documents: Sequence[dict[str, Any]]) -> None:
         with self._ledger.open("ab") as ledger:
             for document in documents:
                 ledger.write(msgspec.json.encode(msgspec.convert(document, LedgerLine)) + b"\n")
+
+
+def _wait_until_connected(client: mqtt.Client, seconds: float) -> None:
+    """Wait for the broker's welcome; without one, what is published is not acknowledged."""
+    deadline = time.monotonic() + seconds
+    while not client.is_connected() and time.monotonic() < deadline:
+        time.sleep(0.02)
 
 
 def _telemetry(name: str, mark: str, **changes: Any) -> bytes:

@@ -32,3 +32,14 @@ def test_without_batches_the_archive_is_most_of_the_bill() -> None:
     lines = {line.what: line.usd_a_million for line in cost.bill(single)}
     assert lines["a PUT for 1 messages"] == 5.0
     assert cost.total(cost.bill(single)) > 1.60
+
+
+def test_what_was_counted_keeps_to_the_goal_and_to_the_design() -> None:
+    """counted.json is of the goal's workload; the design's figures and the counted ones are the same."""
+    workload, ours, seeds = cost.counted()
+    assert workload == GOAL
+    assert cost.total(cost.bill(GOAL, ours)) <= 1.60
+    assert cost.total(cost.seed_bill(GOAL, seeds)) / cost.total(cost.bill(GOAL, ours)) > 4
+    design = cost.from_design(GOAL)
+    for operation in design.calls:
+        assert round(ours.each(operation), 6) == round(design.each(operation), 6)

@@ -1,0 +1,242 @@
+"""No role may do more than it needs: whichever single action is taken from a policy, something stops working.
+
+What a function does itself is tried with the deployed function, under its role with the action taken out. What AWS does
+with the role (to poll a queue, to write logs, to carry out a rule's action) no emulator asks a policy for: those calls
+are made here, by a role with the same policy.
+"""
+
+import copy
+import json
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+
+from testbed import api, enforced_iam
+from testbed.deployment import Deployment
+from testbed.enforced_iam import as_list
+from testbed.faults import proxy
+
+
+@dataclass(frozen=True)
+class Grant:
+    """One action on one resource, as a policy of a role allows it."""
+
+    role: str
+    policy: str
+    statement: int
+    action: str
+    resource: str
+
+    def __str__(self) -> str:
+        return f"{self.role}: {self.action} on {self.resource}"
+
+
+def grants(role: str, policies: dict[str, dict[str, Any]]) -> Iterator[Grant]:
+    for name, document in policies.items():
+        for number, statement in enumerate(document["Statement"]):
+            for action in as_list(statement["Action"]):
+                for resource in as_list(statement["Resource"]):
+                    yield Grant(role, name, number, action, resource)
+
+
+def without(grant: Grant, document: dict[str, Any]) -> dict[str, Any]:
+    """The document with this grant alone taken out."""
+    reduced = copy.deepcopy(document)
+    statement = reduced["Statement"].pop(grant.statement)
+    for action in as_list(statement["Action"]):
+        kept = [
+            each
+            for each in as_list(statement["Resource"])
+            if (action, each) != (grant.action, grant.resource)
+        ]
+        if kept:
+            sid = f"{statement['Sid']}{len(reduced['Statement'])}"
+            reduced["Statement"].append(statement | {"Sid": sid, "Action": action, "Resource": kept})
+    return reduced
+
+
+# ---------------------------------------------------------------------------
+# What a function does
+# ---------------------------------------------------------------------------
+
+
+def handles(deployment: Deployment, **changes: Any) -> bool:
+    """Whether the telemetry handler makes a message safe."""
+    telemetry = {
+        "station_id": "least-privilege", "battery_available": 1, "message_id": uuid.uuid4().hex,
+        "timestamp": datetime.now(UTC).isoformat(),
+    }  # fmt: skip
+    answer = deployment.client("lambda").invoke(
+        FunctionName=proxy.telemetry_function(deployment), Payload=json.dumps(telemetry | changes)
+    )
+    return "FunctionError" not in answer
+
+
+def serves(path: str) -> Callable[[Deployment], bool]:
+    return lambda deployment: api.get(deployment, path)[0] == 200
+
+
+BY_THE_FUNCTION: dict[tuple[str, str], Callable[[Deployment], bool]] = {
+    ("telemetry-handler", "s3:PutObject"): handles,
+    ("telemetry-handler", "dynamodb:UpdateItem"): handles,
+    # A station of its own, so that the message begins an interval of the history.
+    ("telemetry-handler", "dynamodb:PutItem"): lambda deployment: handles(
+        deployment, station_id=f"least-privilege-{uuid.uuid4().hex[:8]}"
+    ),
+    ("telemetry-handler", "sqs:SendMessage"): lambda deployment: handles(deployment, battery_available="bad"),
+    ("api-handler", "dynamodb:GetItem"): serves("/stations/least-privilege"),
+    ("api-handler", "dynamodb:Scan"): serves("/stations"),
+    ("api-handler", "dynamodb:Query"): serves("/stations/least-privilege/history"),
+}
+
+
+# ---------------------------------------------------------------------------
+# What AWS does with the role
+# ---------------------------------------------------------------------------
+
+
+def queue(sqs: Any, arn: str) -> str:
+    """The queue's URL, which needs no permission of its own here."""
+    host = sqs.meta.endpoint_url
+    _, _, _, _, account, name = arn.split(":")
+    return f"{host}/{account}/{name}"
+
+
+def log_group(arn: str) -> str:
+    return arn.removesuffix(":*").rpartition("log-group:")[2]
+
+
+BY_AWS: dict[tuple[str, str], tuple[str, Callable[[Any, str], object]]] = {
+    ("telemetry-handler", "sqs:ReceiveMessage"): (
+        "sqs", lambda sqs, arn: sqs.receive_message(QueueUrl=queue(sqs, arn), VisibilityTimeout=0),
+    ),
+    ("telemetry-handler", "sqs:DeleteMessage"): (
+        "sqs", lambda sqs, arn: sqs.delete_message(QueueUrl=queue(sqs, arn), ReceiptHandle="none"),
+    ),
+    ("telemetry-handler", "sqs:GetQueueAttributes"): (
+        "sqs", lambda sqs, arn: sqs.get_queue_attributes(QueueUrl=queue(sqs, arn)),
+    ),
+    # No character of XML's: refused after the policy was asked, so that nothing is in the queue.
+    ("iot-rules", "sqs:SendMessage"): (
+        "sqs", lambda sqs, arn: sqs.send_message(QueueUrl=queue(sqs, arn), MessageBody="\x00"),
+    ),
+}  # fmt: skip
+for _function in ("telemetry-handler", "api-handler"):
+    BY_AWS[_function, "logs:CreateLogStream"] = (
+        "logs",
+        lambda logs, arn: logs.create_log_stream(
+            logGroupName=log_group(arn), logStreamName=f"least-privilege-{uuid.uuid4().hex}"
+        ),
+    )
+    BY_AWS[_function, "logs:PutLogEvents"] = (
+        "logs",
+        lambda logs, arn: logs.put_log_events(
+            logGroupName=log_group(arn), logStreamName="none", logEvents=[{"timestamp": 1, "message": "x"}]
+        ),
+    )
+
+
+class Double:
+    """A role with any policy, which the account's root may assume."""
+
+    def __init__(self, deployment: Deployment) -> None:
+        self._deployment, self._iam = deployment, deployment.client("iam")
+        self.name = f"least-privilege-{uuid.uuid4().hex[:8]}"
+        account = deployment.client("sts").get_caller_identity()["Account"]
+        trust = {
+            "Version": "2012-10-17",
+            "Statement": [
+                {
+                    "Effect": "Allow",
+                    "Principal": {"AWS": f"arn:aws:iam::{account}:root"},
+                    "Action": "sts:AssumeRole",
+                }
+            ],
+        }
+        role = self._iam.create_role(RoleName=self.name, AssumeRolePolicyDocument=json.dumps(trust))
+        session = deployment.client("sts").assume_role(RoleArn=role["Role"]["Arn"], RoleSessionName="test")
+        self._credentials = session["Credentials"]
+
+    def may(
+        self, document: dict[str, Any], service: str, call: Callable[[Any, str], object], arn: str
+    ) -> bool:
+        """Whether the call is allowed with this policy; what else is wrong with it does not matter."""
+        document = copy.deepcopy(document)
+        for statement in document["Statement"]:
+            arns = as_list(statement["Resource"])
+            # ministack 1.5.33 asks for a log group's name alone, where AWS asks for the name and ":*".
+            statement["Resource"] = arns + [each[:-2] for each in arns if each.endswith(":*")]
+        self._iam.put_role_policy(RoleName=self.name, PolicyName="it", PolicyDocument=json.dumps(document))
+        found = self._credentials
+        session = boto3.Session(
+            found["AccessKeyId"], found["SecretAccessKey"], found["SessionToken"], self._deployment.region
+        )
+        try:
+            call(session.client(service, endpoint_url=self._deployment.aws_url), arn)
+        except ClientError as error:
+            return error.response["Error"]["Code"] not in ("AccessDenied", "AccessDeniedException")
+        return True
+
+    def remove(self) -> None:
+        for policy in self._iam.list_role_policies(RoleName=self.name)["PolicyNames"]:
+            self._iam.delete_role_policy(RoleName=self.name, PolicyName=policy)
+        self._iam.delete_role(RoleName=self.name)
+
+
+@pytest.fixture
+def double(deployment: Deployment) -> Iterator[Double]:
+    if not deployment.enforce_iam:
+        pytest.skip("IAM is enforced with ENFORCE_IAM=1 on ENGINE=embedded")
+    made = Double(deployment)
+    yield made
+    made.remove()
+
+
+def test_whichever_action_is_taken_away_something_stops_working(
+    deployment: Deployment, double: Double
+) -> None:
+    iam = deployment.client("iam")
+    prefix = deployment.outputs["stations_table_name"].removesuffix("stations")
+    tried, needless, broken = [], [], []
+    assert handles(deployment)
+    for role in enforced_iam.roles(deployment):
+        policies = enforced_iam.policies(iam, role)
+        for grant in grants(role.removeprefix(prefix), policies):
+            document = policies[grant.policy]
+            reduced = without(grant, document)
+            key = (grant.role, grant.action)
+            if key in BY_AWS:
+                service, call = BY_AWS[key]
+                works = double.may(document, service, call, grant.resource)
+                still = double.may(reduced, service, call, grant.resource)
+            else:
+                assert key in BY_THE_FUNCTION, f"{grant}: say here what needs it"
+                check = BY_THE_FUNCTION[key]
+                works = check(deployment)
+                try:
+                    put(iam, role, grant.policy, reduced)
+                    still = check(deployment)
+                finally:
+                    put(iam, role, grant.policy, document)
+            tried.append(str(grant))
+            if not works:
+                broken.append(str(grant))
+            if still:
+                needless.append(str(grant))
+    print(*tried, sep="\n")
+    assert (broken, needless) == ([], [])
+    assert len(tried) >= 16
+
+
+def put(iam: Any, role: str, policy: str, document: dict[str, Any]) -> None:
+    if document["Statement"]:
+        iam.put_role_policy(RoleName=role, PolicyName=policy, PolicyDocument=json.dumps(document))
+    else:
+        iam.delete_role_policy(RoleName=role, PolicyName=policy)
+    enforced_iam.grant_batches(iam, role)
