@@ -40,8 +40,13 @@ class Process:
         path = Path(self.log)
         return path.read_text(errors="replace").splitlines()[-lines:] if path.is_file() else []
 
-    def stop(self, *, kill: bool = False) -> None:
-        """End it and its children; with ``kill``, by SIGKILL at once. Does nothing if it is gone."""
+    def stop(self, *, kill: bool = False, seconds: float = STOP_SECONDS) -> None:
+        """End it and its children; with ``kill``, by SIGKILL at once. Does nothing if it is gone.
+
+        Args:
+            kill: without asking first.
+            seconds: how long it may take to end by itself.
+        """
         if self.container:
             containers.stop(self.container, kill=kill)
             return
@@ -51,7 +56,7 @@ class Process:
         family = [*found.children(recursive=True), found]
         if not kill:
             found.send_signal(signal.SIGTERM)
-            psutil.wait_procs([found], timeout=STOP_SECONDS)
+            psutil.wait_procs([found], timeout=seconds)
         for member in family:
             try:
                 member.kill()

@@ -17,6 +17,9 @@ from testbed.processes import Process
 
 # Long enough for several tries of a call to fail, short of what anybody would call an outage.
 FROZEN_SECONDS = 6.0
+# ministack writes its state down when it ends; killed before that is over, it loses what it had acknowledged. On a
+# loaded machine (load 30) 15 s were too short once.
+_SAVING_SECONDS = 180.0
 
 
 class Parts:
@@ -62,7 +65,7 @@ class Parts:
         """
         self._proxy.gate(open=False)
         try:
-            self._cloud.stop()
+            self._cloud.stop(seconds=_SAVING_SECONDS)
             self._deployment.processes["ministack"] = embedded.start_ministack(
                 self._deployment.place, self._deployment.place.ports.aws, name="ministack"
             )
