@@ -1,5 +1,7 @@
 """Docker's side of the Compose engine: does a daemon answer, and what a container does."""
 
+import os
+import socket
 from functools import lru_cache
 from typing import Any
 
@@ -11,10 +13,17 @@ import docker
 
 def daemon_answers() -> bool:
     """Whether a Docker daemon is there, and ours to use."""
+    if not _somebody_listens():
+        return False
     try:
         return bool(_client().ping())
     except (DockerException, OSError):
         return False
+
+
+def forget_daemon() -> None:
+    """Ask anew where the daemon is (``DOCKER_HOST``)."""
+    _client.cache_clear()
 
 
 def has_image(name: str) -> bool:
@@ -78,6 +87,15 @@ def resident_bytes(name: str) -> int:
     stats: Any = container.stats(stream=False)
     memory = stats["memory_stats"]
     return int(memory["usage"]) - int(memory["stats"].get("inactive_file", 0))
+
+
+def _somebody_listens() -> bool:
+    """Whether the daemon's socket takes a connection: the SDK leaves one open that does not."""
+    host = os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
+    if not host.startswith("unix://"):
+        return True  # the SDK finds out
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(host.removeprefix("unix://")) == 0
 
 
 def _find(name: str) -> Container | None:

@@ -1,0 +1,48 @@
+"""docker-compose.yml keeps its promises, and the engine is chosen by what answers."""
+
+import re
+from typing import Any
+
+import pytest
+import yaml
+
+from testbed import containers
+from testbed.engines import choice
+from testbed.paths import REPOSITORY
+from testbed.settings import EngineName
+
+SERVICES: dict[str, Any] = yaml.safe_load((REPOSITORY / "docker-compose.yml").read_text())["services"]
+
+
+@pytest.mark.parametrize("name", sorted(SERVICES))
+def test_a_service_is_reachable_from_this_machine_alone_and_proves_that_it_works(name: str) -> None:
+    service = SERVICES[name]
+    assert all(port.startswith("127.0.0.1:") for port in service["ports"])
+    # A call, and not only an open port.
+    assert re.search(r"curl|urlopen", " ".join(service["healthcheck"]["test"]))
+    assert service["image"].rpartition(":")[2] not in ("", "latest")
+
+
+@pytest.mark.parametrize("name", sorted(SERVICES.keys() - {"localstack"}))
+def test_our_containers_run_without_root_and_cannot_write_but_where_they_must(name: str) -> None:
+    service = SERVICES[name]
+    assert service["user"] == "${TESTBED_USER:-10001:10001}"
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert all(volume.endswith((":/state", ":ro")) for volume in service["volumes"])
+
+
+@pytest.mark.parametrize(
+    ("wanted", "chosen"), [(None, "embedded"), ("embedded", "embedded"), ("localstack", "localstack")]
+)
+def test_without_a_docker_daemon_the_engine_needs_none(
+    monkeypatch: pytest.MonkeyPatch, wanted: EngineName | None, chosen: EngineName
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
+    containers.forget_daemon()
+    try:
+        name, why = choice.choose(wanted)
+    finally:
+        containers.forget_daemon()
+    assert name == chosen
+    assert why
