@@ -54,6 +54,10 @@ audit: $(INSTALLED) ## hold the ledgers of what was acknowledged against archive
 query: $(INSTALLED) ## ask the archive (NAME=a saved query of queries/; without it, lists them)
 	@$(TESTBED) query $(NAME) $(ARGS)
 
+.PHONY: compact
+compact: $(INSTALLED) ## make one Parquet object of each past hour's batches (ARGS=--all: of this hour, too)
+	@$(TESTBED) compact $(ARGS)
+
 .PHONY: trace
 trace: $(INSTALLED) ## follow one message (ID=<message id>)
 	@$(TESTBED) trace $(ID)

@@ -3,6 +3,7 @@
 import gzip
 import tempfile
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,15 @@ _FETCH = 10_000
 
 def objects(s3: Any, bucket: str, prefix: str = PREFIX) -> Iterator[str]:
     """The keys under ``prefix``, by default those of all batches, in order."""
+    for key, _ in dated(s3, bucket, prefix):
+        yield key
+
+
+def dated(s3: Any, bucket: str, prefix: str) -> Iterator[tuple[str, datetime]]:
+    """The keys under ``prefix``, in order, and when each was written (aware)."""
     for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
         for entry in page.get("Contents", []):
-            yield entry["Key"]
+            yield entry["Key"], entry["LastModified"]
 
 
 def everything(s3: Any, bucket: str) -> Iterator[str]:

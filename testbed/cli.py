@@ -10,9 +10,11 @@ import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
+import boto3
 import typer
 from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
@@ -27,8 +29,8 @@ from testbed import bridge_bench as bridge_benchmark
 from testbed import cost as costing
 from testbed import redrive as redriving
 from testbed import trace as tracing
+from testbed.analytics import compaction, saved
 from testbed.analytics import query as asking
-from testbed.analytics import saved
 from testbed.audit import AuditReport
 from testbed.aws import target
 from testbed.deployment import Deployment, current
@@ -291,6 +293,35 @@ def query(
         table.add_row(*("" if value is None else str(value) for value in row))
     out.print(table)
     _say(f"{len(result.rows)} rows through {through}, {time.monotonic() - start:.1f} s")
+
+
+@app.command()
+def compact(
+    bucket: Annotated[str | None, typer.Option(help="Any archive, by your own AWS credentials.")] = None,
+    minutes: Annotated[int, typer.Option(help="Leave hours that ended less than so long ago.")] = 60,
+    settle: Annotated[int, typer.Option(help="Minutes before replaced batches are removed.", min=0)] = 15,
+    everything: Annotated[bool, typer.Option("--all", help="This hour, too, and remove at once.")] = False,
+) -> None:
+    """Make one Parquet object of each hour's batches; run it again to remove what it has replaced."""
+    if bucket:
+        s3 = boto3.client("s3")
+    else:
+        deployment = current(Settings.from_environment())
+        s3, bucket = deployment.client("s3"), deployment.outputs["telemetry_bucket_name"]
+    ended = datetime.now(UTC) + (timedelta(hours=1) if everything else -timedelta(minutes=minutes))
+    hours = compaction.compact(
+        s3, bucket, ended, settle=timedelta(minutes=0 if everything else settle), say=_show_hour
+    )
+    if not hours:
+        _say("Nothing to compact.")
+
+
+def _show_hour(hour: compaction.Hour) -> None:
+    what = f"{hour.written}, {hour.size:,} bytes" if hour.written else "all in Parquet already"
+    _say(
+        f"{hour.folder}: {hour.objects} objects of {hour.bytes:,} bytes, {hour.messages} messages -> {what}; "
+        f"the objects are {'removed' if hour.removed else 'left until that has settled'}"
+    )
 
 
 @app.command()

@@ -13,7 +13,7 @@ from testbed.analytics.results import Rows
 from testbed.analytics.saved import Days
 from testbed.deployment import Deployment
 from testbed.errors import TestbedError
-from tests.e2e import archives
+from tests import archives
 
 # Nothing else in the archive was received then.
 FIRST, LAST = date(2026, 2, 3), date(2026, 2, 4)
@@ -23,7 +23,7 @@ FIRST, LAST = date(2026, 2, 3), date(2026, 2, 4)
 def stored(deployment: Deployment) -> list[dict[str, Any]]:
     """The archived lines of those days."""
     lines = archives.messages(FIRST)
-    archives.store(deployment, lines)
+    archives.store(deployment.client("s3"), deployment.outputs["telemetry_bucket_name"], lines)
     return lines
 
 

@@ -7,7 +7,6 @@ from typing import Any
 
 from telemetry_handler import archive
 from telemetry_handler.archive import Line
-from testbed.deployment import Deployment
 
 SEED = 11
 STATIONS = ("one", "two", "three")
@@ -52,13 +51,12 @@ def messages(first: date, *, seed: int = SEED, hours: int = 30, minutes: int = 5
     return lines
 
 
-def store(deployment: Deployment, lines: list[dict[str, Any]], *, retried: int = 3) -> list[str]:
+def store(s3: Any, bucket: str, lines: list[dict[str, Any]], *, retried: int = 3) -> list[str]:
     """Put ``lines`` into the archive, in batches as the handler makes them; ``retried`` of them in two batches.
 
     Returns:
         The objects' keys.
     """
-    s3, bucket = deployment.client("s3"), deployment.outputs["telemetry_bucket_name"]
     by_hour: dict[int, list[Line]] = {}
     for line in lines:
         received: int = line["_received_at"]
@@ -67,11 +65,9 @@ def store(deployment: Deployment, lines: list[dict[str, Any]], *, retried: int =
     for number, batch in enumerate(by_hour.values()):
         half = len(batch) // 2
         parts = [batch[:half], batch[half:], *([batch[1:]] if number < retried else [])]
-        for part in parts:
-            if part:
-                packed = archive.pack(part)
-                s3.put_object(Bucket=bucket, Key=packed.key, Body=packed.body)
-                written.append(packed.key)
+        for packed in (archive.pack(part) for part in parts if part):
+            s3.put_object(Bucket=bucket, Key=packed.key, Body=packed.body)
+            written.append(packed.key)
     return written
 
 
