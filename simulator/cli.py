@@ -15,8 +15,9 @@ import typer
 import uvloop
 
 from simulator.connection import Endpoint
-from simulator.fleet import CHATTY_STATIONS, Fleet, FleetError, FleetOptions, FleetSummary
+from simulator.fleet import CHATTY_STATIONS, Fleet
 from simulator.ledger import Ledger, LedgerError
+from simulator.options import FleetError, FleetOptions, FleetSummary
 from simulator.progress import reporter
 
 log = logging.getLogger("simulator")
@@ -24,11 +25,13 @@ log = logging.getLogger("simulator")
 
 def simulate(
     endpoint: Annotated[str, typer.Option(help="Host of the MQTT broker.")],
-    ca: Annotated[Path, typer.Option(help="Authority of the broker's certificate (PEM).")],
-    certs: Annotated[Path, typer.Option(help="Folder with <station id>.crt and .key.")],
+    ca: Annotated[Path | None, typer.Option(help="Authority of the broker's certificate (PEM).")] = None,
+    certs: Annotated[Path | None, typer.Option(help="Folder with <station id>.crt and .key.")] = None,
+    plain: Annotated[bool, typer.Option("--plain", help="Plain TCP instead of mutual TLS.")] = False,
     num_stations: Annotated[int, typer.Option(min=1, help="How many stations.")] = 10,
     interval: Annotated[
-        float, typer.Option(min=0.001, help="Seconds between two messages of a station.")
+        float,
+        typer.Option(min=0, help="Seconds between two messages of a station; 0: as fast as acknowledged."),
     ] = 5,
     port: Annotated[int, typer.Option(help="Port of the broker (TLS).")] = 8883,
     duration: Annotated[float | None, typer.Option(help="Stop after so many seconds.")] = None,
@@ -51,6 +54,10 @@ def simulate(
     basic_ingest: Annotated[
         str | None, typer.Option(help="Publish straight to this rule (AWS Basic Ingest).")
     ] = None,
+    payload_bytes: Annotated[
+        int | None,
+        typer.Option(min=0, help="Publish so many bytes in place of telemetry, to measure a broker."),
+    ] = None,
     ledger: Annotated[
         Path | None, typer.Option(help="File that gets a line for each acknowledged message.")
     ] = None,
@@ -61,12 +68,15 @@ def simulate(
 ) -> None:
     """Run a fleet of EV battery-swap stations over MQTT. Ctrl-C ends it cleanly."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s - %(message)s", stream=sys.stdout)
+    if not plain and not (ca and certs):
+        raise typer.BadParameter("--ca and --certs are needed for mutual TLS; --plain does without")
+    where = Endpoint(endpoint, port, None if plain else ca, None if plain else certs, keep_alive)
     options = FleetOptions(
-        num_stations=num_stations, endpoint=Endpoint(endpoint, port, ca, certs, keep_alive), interval=interval,
+        num_stations=num_stations, endpoint=where, interval=interval,
         duration=duration, messages=messages, seed=seed, run_id=run_id, start=_start(start),
         prefix=prefix, shard=_shard(shard), speed=speed,
         qos=qos, ramp_per_second=ramp, replay_window=replay_window, basic_ingest=basic_ingest, ledger=ledger,
-        chatty=verbose or num_stations <= CHATTY_STATIONS,
+        payload_bytes=payload_bytes, chatty=verbose or (num_stations <= CHATTY_STATIONS and interval > 0),
     )  # fmt: skip
     try:
         _raise_file_limit(num_stations // options.shard[1] + 1)

@@ -1,4 +1,4 @@
-"""One station's MQTT connection: a non-blocking TLS socket on the event loop, and MQTT 3.1.1's publisher's half.
+"""One station's MQTT connection: a non-blocking socket on the event loop, and MQTT 3.1.1's publisher's half.
 
 paho-mqtt carried this first; docs/decisions/0005-mqtt-client.md has the figures that replaced it.
 """
@@ -6,26 +6,30 @@ paho-mqtt carried this first; docs/decisions/0005-mqtt-client.md has the figures
 import asyncio
 import socket
 import ssl
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from simulator import packets
 
 _READ_BYTES = 65_536
+# What a non-blocking socket says that cannot go on; TLS may want to read to write, and the other way round.
+_NOT_YET = (ssl.SSLWantReadError, ssl.SSLWantWriteError, BlockingIOError)
 # What may wait for the socket before `backlogged` says stop. At QoS 1 the fleet's window is narrower.
 _BACKLOG_BYTES = 65_536
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where to connect: ``certificates`` holds ``<station id>.crt`` and ``.key``; ``keep_alive`` in seconds."""
+    """Where to connect: ``certificates`` holds ``<station id>.crt`` and ``.key``; ``keep_alive`` in seconds.
+
+    Without ``certificates`` the connection is plain TCP: no AWS IoT takes it, but brokers to measure do.
+    """
 
     host: str
     port: int
-    ca: Path
-    certificates: Path
+    ca: Path | None
+    certificates: Path | None
     keep_alive: int = 60
 
 
@@ -49,15 +53,18 @@ class Identities:
         """
         self._endpoint = endpoint
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        self._context.load_verify_locations(endpoint.ca)
+        if endpoint.certificates:
+            self._context.load_verify_locations(endpoint.ca)
 
-    def wrap(self, plain: socket.socket, station_id: str) -> ssl.SSLSocket:
+    def wrap(self, plain: socket.socket, station_id: str) -> socket.socket:
         """A TLS socket over ``plain``, before its handshake. No await between loading and wrapping.
 
         Raises:
             OSError: the station's certificate or key cannot be read, or do not fit each other.
         """
         folder = self._endpoint.certificates
+        if folder is None:
+            return plain
         self._context.load_cert_chain(folder / f"{station_id}.crt", folder / f"{station_id}.key")
         return self._context.wrap_socket(
             plain, server_hostname=self._endpoint.host, do_handshake_on_connect=False
@@ -69,7 +76,8 @@ class Connection:
 
     __slots__ = (
         "_acknowledged", "_descriptor", "_drained", "_endpoint", "_greeted", "_identities", "_in", "_keeper",
-        "_loop", "_lost", "_next_packet_id", "_out", "_pinged", "_socket", "_spoke_at", "_station_id", "_writing",
+        "_loop", "_lost", "_next_packet_id", "_out", "_pending", "_pinged", "_scheduled", "_socket", "_spoke_at",
+        "_station_id", "_writing",
     )  # fmt: skip
 
     def __init__(
@@ -78,7 +86,7 @@ class Connection:
         endpoint: Endpoint,
         identities: Identities,
         *,
-        acknowledged: Callable[[int], None],
+        acknowledged: Callable[[Sequence[int]], None],
         lost: Callable[[], None],
         drained: Callable[[], None] = lambda: None,
     ) -> None:
@@ -88,21 +96,22 @@ class Connection:
             station_id: client id, and name of the certificate.
             endpoint: where.
             identities: of all stations.
-            acknowledged: called with a packet identifier when the broker has it.
+            acknowledged: called with packet identifiers when the broker has them.
             lost: called once when an established connection ends without `close` or `abort`; never from
                 within `publish`.
-            drained: called when there is room again after `backlogged`.
+            drained: called when the socket took what was published: there is room again if it was `backlogged`.
         """
         self._station_id = station_id
         self._endpoint = endpoint
         self._identities = identities
         self._acknowledged, self._lost, self._drained = acknowledged, lost, drained
         self._loop = asyncio.get_running_loop()
-        self._socket: ssl.SSLSocket | None = None
+        self._socket: socket.socket | None = None
+        self._pending: Callable[[], int] = lambda: 0
         self._descriptor = -1
         self._in = bytearray()
         self._out = bytearray()
-        self._writing = False
+        self._scheduled = self._writing = False
         self._greeted: asyncio.Future[None] | None = None
         self._keeper: asyncio.TimerHandle | None = None
         self._spoke_at = 0.0
@@ -120,7 +129,8 @@ class Connection:
                 await self._open()
                 self._greeted = self._loop.create_future()
                 self._loop.add_reader(self._descriptor, self._readable)
-                self._write(packets.connect(self._station_id, self._endpoint.keep_alive))
+                self._out += packets.connect(self._station_id, self._endpoint.keep_alive)
+                self._flush()
                 await self._greeted
         except BaseException:
             self.abort()
@@ -132,14 +142,26 @@ class Connection:
         if self._endpoint.keep_alive:
             self._keeper = self._loop.call_later(self._endpoint.keep_alive / 2, self._keep_alive)
 
-    def publish(self, topic: bytes, payload: bytes, qos: int) -> int:
-        """Send; returns the packet identifier that `acknowledged` will be called with (0 at QoS 0)."""
-        packet_id = 0
-        if qos:
-            packet_id = self._next_packet_id
-            self._next_packet_id = packet_id % 65_535 + 1
-        self._write(packets.publish(topic, payload, packet_id))
-        return packet_id
+    def publish(self, topic: packets.Topic, payloads: Sequence[bytes], qos: int) -> Sequence[int]:
+        """Send; returns the packet identifiers that `acknowledged` will be called with (all 0 at QoS 0).
+
+        What is published in one turn of the event loop goes out in one piece: a call of the system, and a
+        TLS record, cost more than a message.
+        """
+        packet_ids = self._packet_ids(len(payloads)) if qos else (0,) * len(payloads)
+        self._out += topic.publish(payloads, packet_ids)
+        if not (self._scheduled or self._writing):
+            self._scheduled = True
+            self._loop.call_soon(self._flush)
+        return packet_ids
+
+    def _packet_ids(self, count: int) -> Sequence[int]:
+        first = self._next_packet_id
+        if first + count > 65_535:
+            # The next round: far more have passed than may be unacknowledged.
+            first = 1
+        self._next_packet_id = first + count
+        return range(first, first + count)
 
     @property
     def backlogged(self) -> bool:
@@ -154,7 +176,8 @@ class Connection:
     def close(self) -> None:
         """Say goodbye and close."""
         if self._socket is not None:
-            self._write(packets.DISCONNECT)
+            self._out += packets.DISCONNECT
+            self._flush()
         self.abort()
 
     def abort(self) -> None:
@@ -180,7 +203,7 @@ class Connection:
                 plain.setblocking(False)
                 await self._loop.sock_connect(plain, address)
                 plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                self._socket = self._identities.wrap(plain, self._station_id)
+                opened = self._identities.wrap(plain, self._station_id)
             except OSError as error:
                 plain.close()
                 failure = error
@@ -188,12 +211,14 @@ class Connection:
             except BaseException:
                 plain.close()
                 raise
-            await self._shake_hands(self._socket)
+            self._socket, self._descriptor = opened, opened.fileno()
+            if isinstance(opened, ssl.SSLSocket):
+                self._pending = opened.pending
+                await self._shake_hands(opened)
             return
         raise failure
 
     async def _shake_hands(self, secured: ssl.SSLSocket) -> None:
-        self._descriptor = secured.fileno()
         while True:
             try:
                 secured.do_handshake()
@@ -221,23 +246,18 @@ class Connection:
 
     # --- the open connection -------------------------------------------------
 
-    def _write(self, data: bytes) -> None:
-        self._spoke_at = time.monotonic()
-        self._out += data
-        if not self._writing:
-            self._writable()
-
-    def _writable(self) -> None:
+    def _flush(self) -> None:
+        self._scheduled = False
         if self._socket is None:
             return
-        was_backlogged = self.backlogged
+        self._spoke_at = self._loop.time()
         try:
             while self._out:
                 del self._out[: self._socket.send(self._out)]
-        except (ssl.SSLWantWriteError, ssl.SSLWantReadError):
+        except _NOT_YET:
             if not self._writing:
                 self._writing = True
-                self._loop.add_writer(self._descriptor, self._writable)
+                self._loop.add_writer(self._descriptor, self._flush)
         except OSError as error:
             self._ended(error)
             return
@@ -245,7 +265,7 @@ class Connection:
             if self._writing:
                 self._writing = False
                 self._loop.remove_writer(self._descriptor)
-        if was_backlogged and not self.backlogged:
+        if not self.backlogged:
             self._drained()
 
     def _readable(self) -> None:
@@ -257,18 +277,21 @@ class Connection:
                     return
                 self._take(data)
                 # TLS may hold more than the socket shows.
-                if self._socket is None or not self._socket.pending():
+                if self._socket is None or not self._pending():
                     return
-        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+        except _NOT_YET:
             return
         except OSError as error:
             self._ended(error)
 
     def _take(self, data: bytes) -> None:
+        if not self._in and (acknowledged := packets.take_pubacks(data)):
+            self._acknowledged(acknowledged)
+            return
         self._in += data
         for kind, body in packets.take(self._in):
             if kind == packets.PUBACK:
-                self._acknowledged(int.from_bytes(body[:2]))
+                self._acknowledged((int.from_bytes(body[:2]),))
             elif kind == packets.PINGRESP:
                 self._pinged = False
             elif kind == packets.CONNACK and self._greeted and not self._greeted.done():
@@ -286,10 +309,11 @@ class Connection:
             self._ended(TimeoutError("the broker does not answer PINGREQ"))
             return
         half = self._endpoint.keep_alive / 2
-        idle = time.monotonic() - self._spoke_at
+        idle = self._loop.time() - self._spoke_at
         if idle >= half:
             self._pinged, idle = True, 0.0
-            self._write(packets.PINGREQ)
+            self._out += packets.PINGREQ
+            self._flush()
         if self._socket is not None:
             self._keeper = self._loop.call_later(half - idle, self._keep_alive)
 

@@ -16,10 +16,11 @@ class Latencies:
         self._buckets: Counter[int] = Counter()
         self.count = 0
 
-    def add(self, seconds: float) -> None:
-        """Note one."""
-        self._buckets[round(math.log(max(seconds, _SMALLEST)) / _STEP)] += 1
-        self.count += 1
+    def add(self, seconds: float, times: int = 1) -> None:
+        """Note one, or several of the same."""
+        if times:
+            self._buckets[round(math.log(max(seconds, _SMALLEST)) / _STEP)] += times
+            self.count += times
 
     def quantile(self, share: float) -> float:
         """The latency in seconds that a ``share`` (0 to 1) of all does not exceed; 0 if there is none."""

@@ -23,7 +23,6 @@ class Ledger:
         """
         self.path = path
         self._unwritten = bytearray()
-        self.count = 0
         try:
             if path:
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -31,9 +30,13 @@ class Ledger:
         except OSError as error:
             raise LedgerError(f"The ledger {path} cannot be opened: {error}") from error
 
+    @property
+    def kept(self) -> bool:
+        """Whether there is a file at all."""
+        return self._file is not None
+
     def add(self, message_id: str, station_id: str, sequence: int, timestamp: str) -> None:
         """Note an acknowledged message."""
-        self.count += 1
         if self._file is None:
             return
         self._unwritten += _encode({

@@ -3,9 +3,15 @@
 Section numbers refer to the OASIS standard "MQTT Version 3.1.1".
 """
 
+import struct
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+
 CONNACK, PUBACK, PINGRESP = 2, 4, 13
 PINGREQ = bytes((0xC0, 0))
 DISCONNECT = bytes((0xE0, 0))
+# PUBACK's first two bytes: type 4, two bytes follow.
+_PUBACK_HEAD = 0x4002
 
 # CONNACK return codes (3.2.2.3).
 _REFUSALS = {
@@ -28,12 +34,27 @@ def connect(client_id: str, keep_alive: int) -> bytes:
     return _packet(0x10, variable + len(name).to_bytes(2) + name)
 
 
-def publish(topic: bytes, payload: bytes, packet_id: int) -> bytes:
-    """Build a PUBLISH packet (3.3): QoS 1, or QoS 0 if ``packet_id`` is 0."""
-    head = len(topic).to_bytes(2) + topic
-    if packet_id:
-        return _packet(0x32, head + packet_id.to_bytes(2) + payload)
-    return _packet(0x30, head + payload)
+class Topic:
+    """A topic that is published to again and again."""
+
+    __slots__ = ("_field",)
+
+    def __init__(self, topic: str) -> None:
+        """Encode it once."""
+        encoded = topic.encode()
+        self._field = len(encoded).to_bytes(2) + encoded
+
+    def publish(self, payloads: Iterable[bytes], packet_ids: Iterable[int]) -> bytes:
+        """Build PUBLISH packets (3.3), one for each payload: QoS 1, or QoS 0 where the identifier is 0."""
+        topic = self._field
+        parts: list[bytes] = []
+        size = len(topic)
+        for payload, packet_id in zip(payloads, packet_ids, strict=False):
+            if packet_id:
+                parts += (_head(0x32, size + 2 + len(payload)), topic, packet_id.to_bytes(2), payload)
+            else:
+                parts += (_head(0x30, size + len(payload)), topic, payload)
+        return b"".join(parts)
 
 
 def refusal(connack: bytes) -> str | None:
@@ -72,10 +93,27 @@ def take(buffer: bytearray) -> list[tuple[int, bytes]]:
     return found
 
 
+def take_pubacks(data: bytes) -> Sequence[int] | None:
+    """The packet identifiers in ``data`` if it holds whole PUBACK packets (3.4) and nothing else.
+
+    That is nearly always so when many are on their way; anything else is for `take`.
+    """
+    if len(data) % 4:
+        return None
+    numbers = struct.unpack(f">{len(data) // 2}H", data)
+    return numbers[1::2] if numbers[::2].count(_PUBACK_HEAD) == len(data) // 4 else None
+
+
 def _packet(head: int, body: bytes) -> bytes:
-    size, length = len(body), bytearray()
+    return _head(head, len(body)) + body
+
+
+@lru_cache(maxsize=4096)
+def _head(head: int, size: int) -> bytes:
+    """The fixed header (2.2): a station's messages come in few sizes."""
+    length = bytearray()
     while True:
         size, digit = divmod(size, 128)
         length.append(digit | (0x80 if size else 0))
         if not size:
-            return bytes((head,)) + length + body
+            return bytes((head,)) + length

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from simulator.fleet import station_ids
+from simulator.messages import station_ids
 from testbed import lifecycle
 from testbed.deployment import Deployment
 from testbed.paths import REPOSITORY

@@ -16,7 +16,8 @@ import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
 from simulator.connection import Endpoint
-from simulator.fleet import FleetOptions, station_ids
+from simulator.messages import station_ids
+from simulator.options import FleetOptions
 from testbed import ports
 from testbed.authority import Authority
 from testbed.paths import REPOSITORY

@@ -11,8 +11,12 @@ from datetime import UTC, datetime
 import pytest
 
 from simulator.connection import Connection, Identities
-from simulator.fleet import REPLAY_MESSAGES, WINDOW, Fleet, FleetOptions, FleetSummary, Source, station_ids
+from simulator.device import REPLAY_MESSAGES, WINDOW
+from simulator.fleet import Fleet
 from simulator.ledger import Ledger
+from simulator.messages import Telemetry, station_ids
+from simulator.options import FleetOptions, FleetSummary
+from simulator.packets import Topic
 from testbed.paths import REPOSITORY
 from tests.integration.simulator.conftest import STATIONS, FleetPlace, wait_until
 
@@ -51,8 +55,8 @@ def test_shards_send_the_bytes_of_the_whole(place: FleetPlace) -> None:
     place.collector.wait_for(set(place.ledger_ids()))
     expected = set()
     for station_id in station_ids(STATIONS):
-        source = Source(options, station_id, "r", start)
-        expected |= {source.next()[0].payload for _ in range(5)}
+        source = Telemetry(options, station_id, "r", start)
+        expected |= {source.next().payload for _ in range(5)}
     assert set(place.collector.payloads) == expected
 
 
@@ -96,9 +100,10 @@ def test_a_publish_into_a_dead_connection_is_told_afterwards(place: FleetPlace) 
             "station-01", endpoint, Identities(endpoint), acknowledged=lambda _: None, lost=lost.set
         )
         await connection.connect()
+        topic = Topic("ev-swap/stations/station-01/telemetry")
         place.broker.kill()
         for _ in range(3):  # the first ones only make the kernel learn that nobody is there
-            assert connection.publish(b"ev-swap/stations/station-01/telemetry", b"{}", 1) > 0
+            assert connection.publish(topic, [b"{}"], 1)
             assert not lost.is_set()
         await asyncio.wait_for(lost.wait(), 10)
 

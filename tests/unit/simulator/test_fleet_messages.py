@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from simulator.connection import Endpoint
-from simulator.fleet import FleetOptions, Source, station_ids
+from simulator.messages import Telemetry, station_ids
+from simulator.options import FleetOptions
 
 START = datetime(2026, 3, 2, 8, tzinfo=UTC)
 
@@ -19,8 +20,8 @@ def options(**fields: object) -> FleetOptions:
 
 
 def payloads(station_id: str, count: int = 20, **fields: object) -> list[bytes]:
-    source = Source(options(**fields), station_id, "run", START)
-    return [source.next()[0].payload for _ in range(count)]
+    source = Telemetry(options(**fields), station_id, "run", START)
+    return [source.next().payload for _ in range(count)]
 
 
 def test_the_same_seed_gives_the_same_bytes() -> None:

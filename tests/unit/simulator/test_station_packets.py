@@ -26,7 +26,7 @@ def test_connect_is_read_as_it_was_meant() -> None:
 @given(payload=st.binary(max_size=20_000), packet_id=st.integers(0, 65_535))
 def test_publish_is_read_as_it_was_meant(payload: bytes, packet_id: int) -> None:
     """Whatever the payload and however long: topic, bytes, QoS and identifier arrive."""
-    packet = parsed(packets.publish(b"a/b", payload, packet_id))
+    packet = parsed(packets.Topic("a/b").publish([payload], [packet_id]))
     assert packet.kind == broker.PUBLISH
     found = broker.parse_publish(packet.flags, packet.body)
     assert found == broker.Publish("a/b", payload, 1 if packet_id else 0, packet_id)

@@ -1,0 +1,244 @@
+"""A station on the network: its messages and its connection, as long as the fleet runs."""
+
+import asyncio
+import logging
+import random
+import time
+from collections import deque
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from simulator.connection import Connection
+from simulator.messages import TOPIC, Message, Messages
+from simulator.packets import Topic
+
+if TYPE_CHECKING:
+    from simulator.fleet import Fleet
+
+log = logging.getLogger("simulator")
+
+# Unacknowledged messages a station may have before it waits.
+WINDOW = 20
+# Acknowledged messages that a station remembers for a replay. With the window it stays under the 100
+# unacknowledged publishes that AWS IoT allows a connection.
+REPLAY_MESSAGES = 64
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
+
+
+class Device:
+    """One of very many: timers, and no tasks but to connect."""
+
+    __slots__ = (
+        "_blocked", "_connecting", "_connection", "_ever_connected", "_finished", "_fleet", "_messages", "_next_at",
+        "_pause", "_random", "_remembered", "_station_id", "_timer", "_topic", "_unacknowledged", "_waiting",
+    )  # fmt: skip
+
+    def __init__(self, fleet: "Fleet", station_id: str, messages: Messages) -> None:
+        """Connect to nothing yet."""
+        self._fleet = fleet
+        self._station_id = station_id
+        self._messages = messages
+        options = fleet.options
+        # Apart from the model's, so that the network's fortunes change nothing in what a station tells.
+        self._random = random.Random(f"{options.seed}/{station_id}/network")
+        topic = TOPIC.format(station_id=station_id)
+        rule = options.basic_ingest
+        self._topic = Topic(f"$aws/rules/{rule}/{topic}" if rule else topic)
+        self._connection: Connection | None = None
+        self._connecting: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._next_at = 0.0
+        self._pause = _FIRST_PAUSE
+        self._ever_connected = self._blocked = self._finished = False
+        self._unacknowledged: dict[int, Message] = {}
+        self._waiting: deque[Message] = deque()
+        self._remembered: deque[Message] = deque(maxlen=REPLAY_MESSAGES)
+
+    @property
+    def outstanding(self) -> int:
+        """Messages that were made and never acknowledged; a replay does not count."""
+        return sum(not message.noted for message in (*self._unacknowledged.values(), *self._waiting))
+
+    @property
+    def owes(self) -> bool:
+        """Whether something is not yet with the broker."""
+        unsent = self._connection is not None and self._connection.unsent
+        return bool(self._unacknowledged or self._waiting or unsent)
+
+    def connect(self, pause: float = 0.0) -> None:
+        """Connect after ``pause`` seconds, and keep trying."""
+        self._connecting = self._fleet.start_task(self._connect(pause))
+
+    def cut(self) -> None:
+        """Lose the connection without a word, as by a power cut in the network."""
+        if self._connection:
+            self._connection.abort()
+            self._on_lost()
+
+    def publish_no_more(self) -> None:
+        """Make no new messages; those on their way are seen to their end."""
+        if self._timer:
+            self._timer.cancel()
+        if self._connecting and not self.owes:
+            self._connecting.cancel()
+
+    def close(self) -> None:
+        """Say goodbye."""
+        if self._connecting:
+            self._connecting.cancel()
+        if self._connection:
+            self._connection.close()
+            self._connection = None
+
+    async def _connect(self, pause: float) -> None:
+        fleet = self._fleet
+        while True:
+            if pause:
+                await asyncio.sleep(pause)
+            connection = Connection(
+                self._station_id, fleet.options.endpoint, fleet.identities,
+                acknowledged=self._on_acknowledged, lost=self._on_lost, drained=self._on_drained,
+            )  # fmt: skip
+            try:
+                async with fleet.handshakes:
+                    await connection.connect()
+                break
+            except OSError as error:
+                fleet.refused(self._station_id, error)
+            pause = self._next_pause()
+        self._connection, self._connecting = connection, None
+        self._replay()
+        first, self._ever_connected = not self._ever_connected, True
+        fleet.connected(first=first)
+        if first:
+            loop = asyncio.get_running_loop()
+            # Spread over the interval, or all stations would speak at once.
+            self._next_at = loop.time() + self._random.uniform(0, fleet.options.interval)
+            if not fleet.stopping.is_set():
+                self._timer = loop.call_at(self._next_at, self._publish)
+
+    def _next_pause(self) -> float:
+        # Jitter: stations that were cut off together must not come back together.
+        pause = self._random.uniform(0.2, 1) * self._pause
+        self._pause = min(2 * self._pause, _LONGEST_PAUSE)
+        return pause
+
+    def _publish(self) -> None:
+        self._timer = None
+        options, messages = self._fleet.options, self._messages
+        if self._fleet.stopping.is_set():
+            return
+        room = self._room()
+        if room <= 0:
+            # Back-pressure: a station whose messages are not acknowledged waits, and measures later.
+            self._blocked = True
+            return
+        # An interval of 0 fills the window.
+        count = 1 if options.interval else room
+        if options.messages is not None:
+            count = min(count, options.messages - messages.sequence)
+        self._send([messages.next() for _ in range(count)])
+        if options.chatty:
+            log.info("Published telemetry for %s: %s", self._station_id, messages.described())
+        if options.messages is not None and messages.sequence >= options.messages:
+            self._check_finished()
+            return
+        if not options.interval and self._room() <= 0:
+            self._blocked = True
+            return
+        loop = asyncio.get_running_loop()
+        self._next_at = max(self._next_at + options.interval, loop.time())
+        self._timer = loop.call_at(self._next_at, self._publish)
+
+    def _room(self) -> int:
+        """How many messages may be made."""
+        if self._connection is not None and self._connection.backlogged:
+            return 0
+        return WINDOW - len(self._unacknowledged) - len(self._waiting)
+
+    def _on_room(self) -> None:
+        # An interval of 0 publishes in gulps of half a window: what goes out together costs less.
+        enough = 1 if self._fleet.options.interval else WINDOW // 2
+        if self._blocked and self._room() >= enough:
+            self._blocked = False
+            self._next_at = asyncio.get_running_loop().time()
+            self._publish()
+
+    def _on_drained(self) -> None:
+        self._on_room()
+        # At QoS 0 nobody says more than this.
+        self._check_finished()
+
+    def _send(self, messages: list[Message]) -> None:
+        if self._connection is None:
+            self._waiting.extend(messages)
+            return
+        now = time.monotonic()
+        for message in messages:
+            message.at = now
+        payloads = [message.payload for message in messages]
+        packet_ids = self._connection.publish(self._topic, payloads, self._fleet.options.qos)
+        self._fleet.summary.sent += len(messages)
+        if self._fleet.options.qos:
+            self._unacknowledged.update(zip(packet_ids, messages, strict=True))
+
+    def _on_acknowledged(self, packet_ids: Sequence[int]) -> None:
+        fleet, remember = self._fleet, self._fleet.options.replay_window > 0
+        ledger = fleet.ledger if fleet.ledger.kept else None
+        now = time.monotonic()
+        noted, together, sent_at = 0, 0, 0.0
+        for packet_id in packet_ids:
+            message = self._unacknowledged.pop(packet_id, None)
+            if message is None:
+                continue
+            if message.at != sent_at:
+                # Those that were sent together have one latency.
+                fleet.summary.latencies.add(now - sent_at, together)
+                sent_at, together = message.at, 0
+            together += 1
+            message.at = now
+            if not message.noted:
+                message.noted = True
+                noted += 1
+                if ledger:
+                    message_id = self._messages.message_id(message.sequence)
+                    ledger.add(message_id, self._station_id, message.sequence, message.timestamp)
+            if remember:
+                self._remembered.append(message)
+        fleet.summary.latencies.add(now - sent_at, together)
+        fleet.summary.acknowledged += noted
+        # Only this proves that the connection is of use: a broker may welcome and then close on a publish.
+        self._pause = _FIRST_PAUSE
+        self._on_room()
+        self._check_finished()
+
+    def _check_finished(self) -> None:
+        messages = self._fleet.options.messages
+        if messages is None or self._finished or self._messages.sequence < messages or self.owes:
+            return
+        self._finished = True
+        self._fleet.finished()
+
+    def _on_lost(self) -> None:
+        if self._connection is None:
+            return
+        fleet = self._fleet
+        fleet.summary.disconnects += 1
+        fleet.up -= 1
+        self._connection = None
+        # Not acknowledged: to be sent again, before anything newer.
+        self._waiting.extendleft(reversed(self._unacknowledged.values()))
+        self._unacknowledged.clear()
+        # A station that has finished comes back, too: for the replay.
+        if self.owes or not fleet.stopping.is_set():
+            self.connect(self._next_pause())
+
+    def _replay(self) -> None:
+        """Send again what a killed broker may have lost, then what it never acknowledged."""
+        since = time.monotonic() - self._fleet.options.replay_window
+        again = [message for message in self._remembered if message.at >= since]
+        self._remembered.clear()
+        self._fleet.summary.replayed += len(again)
+        waiting, self._waiting = self._waiting, deque()
+        self._send([*again, *waiting])
+        self._on_room()

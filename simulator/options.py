@@ -1,0 +1,79 @@
+"""What a fleet is asked to do, and what became of it."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from simulator.connection import Endpoint
+from simulator.latency import Latencies
+
+
+class FleetError(Exception):
+    """The fleet cannot run as it was asked to."""
+
+
+@dataclass(frozen=True)
+class FleetOptions:
+    """What to simulate.
+
+    ``interval`` and ``duration`` are seconds of real time; an interval of 0 publishes as fast as the broker
+    acknowledges. ``speed`` makes the stations' own time run faster.
+    ``start`` (time zone aware) is where the stations' time begins; with it, timestamps are those of the
+    stations' time and the same options give the same messages to the byte, whenever and in whatever shards
+    they run (with the same ``run_id``). Without it their time is the real one.
+    ``replay_window`` is how many seconds of acknowledged messages a station sends again when it reconnects: a
+    broker that was killed may have lost the last ones it acknowledged, and duplicates do no harm.
+    ``basic_ingest`` names a rule to publish to directly. ``shard`` is (index from 1, of how many).
+    ``payload_bytes`` publishes that many bytes in place of telemetry, to measure a broker or this program.
+    """
+
+    num_stations: int
+    endpoint: Endpoint
+    interval: float = 5.0
+    duration: float | None = None
+    messages: int | None = None
+    seed: int = 1
+    run_id: str = ""
+    start: datetime | None = None
+    prefix: str = "station-"
+    shard: tuple[int, int] = (1, 1)
+    speed: float = 1.0
+    qos: int = 1
+    ramp_per_second: float = 200.0
+    replay_window: float = 30.0
+    basic_ingest: str | None = None
+    payload_bytes: int | None = None
+    ledger: Path | None = None
+    chatty: bool = False
+
+
+@dataclass
+class FleetSummary:
+    """What happened; written as JSON by ``--summary``.
+
+    ``connected`` is stations that ever were, ``refused`` attempts that failed, ``sent`` publishes with those
+    sent again, ``acknowledged`` messages (each once), ``replayed`` those sent again though acknowledged,
+    ``unacknowledged`` messages of which the broker never said that it has them. ``ramp_seconds`` is when the
+    last station was connected for the first time.
+    """
+
+    stations: int = 0
+    connected: int = 0
+    refused: int = 0
+    disconnects: int = 0
+    sent: int = 0
+    acknowledged: int = 0
+    replayed: int = 0
+    unacknowledged: int = 0
+    seconds: float = 0.0
+    ramp_seconds: float = 0.0
+    latencies: Latencies = field(default_factory=Latencies, repr=False)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        known = {name: value for name, value in vars(self).items() if name != "latencies"}
+        return known | {
+            "ack_p50_ms": round(1000 * self.latencies.quantile(0.5), 2),
+            "ack_p99_ms": round(1000 * self.latencies.quantile(0.99), 2),
+        }
