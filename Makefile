@@ -129,6 +129,10 @@ bridge-faults: $(INSTALLED) ## kill bridge and broker, freeze the emulator for 3
 	@BRIDGE_MESSAGES=2000 BRIDGE_AWAY_SECONDS=30 .venv/bin/pytest tests/integration/bridge/test_faults.py \
 	  -k "loses or waited" $(ARGS)
 
+.PHONY: bench-fleet
+bench-fleet: $(INSTALLED) ## the simulator beside other load generators, on one Mosquitto (needs mosquitto)
+	@$(TESTBED) bench-fleet $(ARGS)
+
 .PHONY: lint
 lint: $(INSTALLED) ## ruff, mypy, actionlint, terraform fmt
 	@scripts/check

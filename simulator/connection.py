@@ -75,9 +75,9 @@ class Connection:
     """A connection from CONNECT to its end; a new one is made to connect again."""
 
     __slots__ = (
-        "_acknowledged", "_descriptor", "_drained", "_endpoint", "_greeted", "_identities", "_in", "_keeper",
-        "_loop", "_lost", "_next_packet_id", "_out", "_pending", "_pinged", "_scheduled", "_socket", "_spoke_at",
-        "_station_id", "_writing",
+        "_acknowledged", "_descriptor", "_drained", "_endpoint", "_greeted", "_gulping", "_identities", "_in",
+        "_keeper", "_loop", "_lost", "_next_packet_id", "_out", "_pending", "_pinged", "_scheduled", "_socket",
+        "_spoke_at", "_station_id", "_writing",
     )  # fmt: skip
 
     def __init__(
@@ -111,7 +111,7 @@ class Connection:
         self._descriptor = -1
         self._in = bytearray()
         self._out = bytearray()
-        self._scheduled = self._writing = False
+        self._gulping = self._scheduled = self._writing = False
         self._greeted: asyncio.Future[None] | None = None
         self._keeper: asyncio.TimerHandle | None = None
         self._spoke_at = 0.0
@@ -162,6 +162,18 @@ class Connection:
             first = 1
         self._next_packet_id = first + count
         return range(first, first + count)
+
+    def gulp(self, count: int) -> None:
+        """Wake up only when ``count`` acknowledgements must have come (0: for each answer).
+
+        For those that publish as fast as they are acknowledged: a wake-up costs more than an acknowledgement.
+        ``count`` acknowledgements are at least this many bytes, however the broker packs them into records.
+        """
+        self._gulping = count > 0
+        if self._socket is not None:
+            record = packets.LEAST_RECORD_BYTES if isinstance(self._socket, ssl.SSLSocket) else 0
+            size = count * packets.PUBACK_BYTES + record if count else 1
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, size)
 
     @property
     def backlogged(self) -> bool:
@@ -269,20 +281,28 @@ class Connection:
             self._drained()
 
     def _readable(self) -> None:
+        data, failure = b"", None
         try:
             while self._socket is not None:
-                data = self._socket.recv(_READ_BYTES)
-                if not data:
-                    self._ended(ConnectionResetError("the broker closed the connection"))
-                    return
-                self._take(data)
-                # TLS may hold more than the socket shows.
-                if self._socket is None or not self._pending():
-                    return
+                more = self._socket.recv(_READ_BYTES)
+                if not more:
+                    failure = OSError("the broker closed the connection")
+                    break
+                data += more
+                # TLS may hold more than the socket shows, and gives a record at a time.
+                if not (self._pending() or self._gulping):
+                    break
         except _NOT_YET:
-            return
+            pass
         except OSError as error:
-            self._ended(error)
+            failure = error
+        try:
+            if data:
+                self._take(data)
+        except packets.ProtocolError as error:
+            failure = error
+        if failure:
+            self._ended(failure)
 
     def _take(self, data: bytes) -> None:
         if not self._in and (acknowledged := packets.take_pubacks(data)):
@@ -312,6 +332,7 @@ class Connection:
         idle = self._loop.time() - self._spoke_at
         if idle >= half:
             self._pinged, idle = True, 0.0
+            self.gulp(0)
             self._out += packets.PINGREQ
             self._flush()
         if self._socket is not None:

@@ -19,6 +19,8 @@ log = logging.getLogger("simulator")
 
 # Unacknowledged messages a station may have before it waits.
 WINDOW = 20
+# At an interval of 0 a station publishes so many at once: what goes out together costs less.
+_GULP = WINDOW // 2
 # Acknowledged messages that a station remembers for a replay. With the window it stays under the 100
 # unacknowledged publishes that AWS IoT allows a connection.
 REPLAY_MESSAGES = 64
@@ -79,6 +81,8 @@ class Device:
         """Make no new messages; those on their way are seen to their end."""
         if self._timer:
             self._timer.cancel()
+        if self._connection:
+            self._connection.gulp(0)
         if self._connecting and not self.owes:
             self._connecting.cancel()
 
@@ -107,6 +111,9 @@ class Device:
                 fleet.refused(self._station_id, error)
             pause = self._next_pause()
         self._connection, self._connecting = connection, None
+        limit = fleet.options.messages
+        if not (fleet.options.interval or fleet.stopping.is_set() or self._messages.sequence == limit):
+            connection.gulp(_GULP)
         self._replay()
         first, self._ever_connected = not self._ever_connected, True
         fleet.connected(first=first)
@@ -141,6 +148,8 @@ class Device:
         if options.chatty:
             log.info("Published telemetry for %s: %s", self._station_id, messages.described())
         if options.messages is not None and messages.sequence >= options.messages:
+            if self._connection and not options.interval:
+                self._connection.gulp(0)
             self._check_finished()
             return
         if not options.interval and self._room() <= 0:
@@ -157,8 +166,7 @@ class Device:
         return WINDOW - len(self._unacknowledged) - len(self._waiting)
 
     def _on_room(self) -> None:
-        # An interval of 0 publishes in gulps of half a window: what goes out together costs less.
-        enough = 1 if self._fleet.options.interval else WINDOW // 2
+        enough = 1 if self._fleet.options.interval else _GULP
         if self._blocked and self._room() >= enough:
             self._blocked = False
             self._next_at = asyncio.get_running_loop().time()

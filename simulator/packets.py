@@ -12,6 +12,9 @@ PINGREQ = bytes((0xC0, 0))
 DISCONNECT = bytes((0xE0, 0))
 # PUBACK's first two bytes: type 4, two bytes follow.
 _PUBACK_HEAD = 0x4002
+PUBACK_BYTES = 4
+# What the shortest TLS record adds: 5 bytes of header and 16 of authentication tag (RFC 8446, 5.2; RFC 7905).
+LEAST_RECORD_BYTES = 21
 
 # CONNACK return codes (3.2.2.3).
 _REFUSALS = {

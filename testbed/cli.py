@@ -36,6 +36,8 @@ from testbed.aws import target
 from testbed.deployment import Deployment, current
 from testbed.errors import TestbedError
 from testbed.faults import runner as breaking
+from testbed.fleetbench import command as fleet_benchmark
+from testbed.fleetbench.runner import Scale
 from testbed.parity import compare, scenario
 from testbed.paths import REPOSITORY
 from testbed.processes import last_line
@@ -400,6 +402,22 @@ def bench_bridge(
     bridge_benchmark.run(
         deployment, _say, messages=messages, minutes=minutes, rate=rate,
         report=report or deployment.path / "bench" / "bridge.json",
+    )  # fmt: skip
+
+
+@app.command(name="bench-fleet")
+def bench_fleet(
+    messages: Annotated[int, typer.Option(help="Messages of a publishing run.", min=1000)] = 200_000,
+    rounds: Annotated[int, typer.Option(help="Runs of which the cheapest counts.", min=1)] = 2,
+    connections: Annotated[int, typer.Option(help="Connections of the connection scenario; 0: none.")] = 1000,
+    fan_in: Annotated[int, typer.Option(help="Publishers of the fan-in scenario; 0: none.")] = 1000,
+    only: Annotated[list[str] | None, typer.Option(help="Generators by name; all if none is named.")] = None,
+    report: Annotated[Path | None, typer.Option(help="File for the figures as JSON.")] = None,
+) -> None:
+    """The simulator beside other load generators, on the same Mosquitto in the same run."""
+    fleet_benchmark.run(
+        Scale(messages=messages, rounds=rounds, connections=connections, fan_in=fan_in),
+        only, report, _say,
     )  # fmt: skip
 
 

@@ -1,23 +1,42 @@
 """Enrols stations at AWS IoT: a thing, a certificate of its own and the thing policy; and removes them.
 
-The same calls on every target, in parallel; boto3's adaptive retries keep to AWS's rate limits.
+The same calls on every target, in parallel. Locally several processes share a large fleet, because boto3 itself
+is what takes the time; on AWS it is one, and boto3's adaptive retries find the account's rate limits.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import multiprocessing
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from testbed.authority import Authority, certificate_id
 
 if TYPE_CHECKING:
-    import boto3
     from mypy_boto3_iot.client import IoTClient
 
 _PARALLEL = 8
+# From so many on other processes take part; their start costs half a second.
+_MANY = 200
+_BATCH = 50
+
+
+@dataclass(frozen=True)
+class _Place:
+    """What another process needs to enrol at the same place."""
+
+    credentials: tuple[str, str, str | None]
+    region: str | None
+    endpoint: str
+    authority: Path
+    policy: str
+    folder: Path
 
 
 class Enrolment:
@@ -25,7 +44,7 @@ class Enrolment:
 
     def __init__(
         self,
-        session: "boto3.Session",
+        session: boto3.Session,
         endpoint: str | None,
         *,
         authority: Authority,
@@ -45,6 +64,7 @@ class Enrolment:
         """
         retries = Config(retries={"mode": "adaptive", "max_attempts": 10}, max_pool_connections=_PARALLEL)
         self._iot: IoTClient = session.client("iot", endpoint_url=endpoint, config=retries)
+        self._session, self._endpoint = session, endpoint
         self._authority = authority
         self._policy = policy
         self._folder = folder
@@ -61,12 +81,39 @@ class Enrolment:
             How many were new.
         """
         new = [station for station in stations if not self._marker(station).is_file()]
-        with ThreadPoolExecutor(_PARALLEL) as pool:
-            for done, _ in enumerate(pool.map(self._enrol_one, new), 1):
-                progress(done)
+        for done, _ in enumerate(self._enrol_all(new), 1):
+            progress(done)
         if new:
             self._admitted(new)
         return len(new)
+
+    def _enrol_all(self, stations: list[str]) -> Iterator[str]:
+        if self._endpoint is None or len(stations) < _MANY:
+            yield from self._enrol_here(stations)
+            return
+        batches = [stations[first : first + _BATCH] for first in range(0, len(stations), _BATCH)]
+        with ProcessPoolExecutor(
+            os.cpu_count(),
+            multiprocessing.get_context("spawn"),
+            _start_worker,
+            (self._place(self._endpoint),),
+        ) as pool:
+            for done in pool.map(_enrol_in_worker, batches):
+                yield from done
+
+    def _enrol_here(self, stations: list[str]) -> Iterator[str]:
+        with ThreadPoolExecutor(_PARALLEL) as pool:
+            for station, _ in zip(stations, pool.map(self._enrol_one, stations), strict=True):
+                yield station
+
+    def _place(self, endpoint: str) -> _Place:
+        credentials = self._session.get_credentials()
+        assert credentials  # noqa: S101  # a local endpoint's session has made ones
+        frozen = credentials.get_frozen_credentials()
+        return _Place(
+            (frozen.access_key or "", frozen.secret_key or "", frozen.token), self._session.region_name, endpoint,
+            self._authority.path.parent, self._policy, self._folder,
+        )  # fmt: skip
 
     def enrolled(self) -> list[str]:
         """The stations that this folder knows."""
@@ -148,3 +195,22 @@ def _unless_gone(call: Callable[[], object]) -> None:
     except ClientError as error:
         if error.response["Error"]["Code"] != "ResourceNotFoundException":
             raise
+
+
+# --- in another process ------------------------------------------------------
+
+_worker: Enrolment | None = None
+
+
+def _start_worker(place: _Place) -> None:
+    global _worker  # noqa: PLW0603  # a process pool hands its workers nothing else
+    _worker = Enrolment(
+        boto3.Session(*place.credentials, region_name=place.region), place.endpoint,
+        authority=Authority.load_or_create(place.authority, name="known already"),
+        policy=place.policy, folder=place.folder,
+    )  # fmt: skip
+
+
+def _enrol_in_worker(stations: list[str]) -> list[str]:
+    assert _worker  # noqa: S101  # the pool has started it
+    return list(_worker._enrol_here(stations))

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from simulator.fleet import station_ids
+from simulator.messages import station_ids
 from testbed import audit as auditing
 from testbed import lifecycle, simulation
 from testbed.audit import AuditReport

@@ -149,13 +149,13 @@ PROTECTIONS = [
         "tests/unit/bridge/test_spool.py::test_a_full_disk_is_an_error_and_costs_nothing_that_is_there",
     ),
     Protection(
-        "a station sends again what was not acknowledged", "simulator/fleet.py",
+        "a station sends again what was not acknowledged", "simulator/device.py",
         "self._waiting.extendleft(reversed(self._unacknowledged.values()))", "pass",
         _FLEET_TESTS + "test_a_killed_broker_loses_nothing",
     ),
     Protection(
-        "a station replays after a reconnect", "simulator/fleet.py", "for message in (*again, *waiting):",
-        "for message in waiting:", _FLEET_TESTS + "test_the_replay_mends_a_broker_that_forgot",
+        "a station replays after a reconnect", "simulator/device.py", "self._send([*again, *waiting])",
+        "self._send([*waiting])", _FLEET_TESTS + "test_the_replay_mends_a_broker_that_forgot",
     ),
     Protection(
         "a full disk of the ledger is an error", "simulator/ledger.py",

@@ -60,6 +60,26 @@ def test_shards_send_the_bytes_of_the_whole(place: FleetPlace) -> None:
     assert set(place.collector.payloads) == expected
 
 
+@pytest.mark.parametrize("qos", [0, 1])
+def test_an_interval_of_nothing_is_as_fast_as_the_broker(place: FleetPlace, qos: int) -> None:
+    """Gulps of a window, and every message arrives once, in order."""
+    summary = run(place.options(num_stations=2, interval=0, messages=700, qos=qos))
+    assert (summary.sent, summary.unacknowledged) == (1400, 0)
+    wait_until(lambda: len(place.collector.payloads) >= 1400, "the arrival of all")
+    for station_id in station_ids(2):
+        told = [json.loads(payload) for payload in place.collector.payloads]
+        sequences = [one["sequence"] for one in told if one["station_id"] == station_id]
+        assert sequences == list(range(1, 701))
+
+
+def test_fixed_bytes_in_place_of_telemetry(place: FleetPlace) -> None:
+    """`--payload-bytes`: so many, and acknowledged and noted as telemetry is."""
+    summary = run(place.options(interval=0, messages=30, payload_bytes=16))
+    assert summary.acknowledged == len(set(place.ledger_ids())) == 30 * STATIONS
+    wait_until(lambda: len(place.collector.payloads) == 30 * STATIONS, "the arrival of all")
+    assert set(place.collector.payloads) == {b"x" * 16}
+
+
 def test_a_killed_broker_loses_nothing(place: FleetPlace) -> None:
     """kill -9 of a broker that owes answers: the stations come back by themselves, and no message is missing."""
     frozen: list[int] = []

@@ -48,6 +48,27 @@ def test_answers_arrive_whole_however_they_are_cut(identifiers: list[int], cuts:
     assert not buffer
 
 
+@given(identifiers=st.lists(st.integers(1, 65_535), min_size=1, max_size=30), cut=st.integers(0, 4))
+def test_acknowledgements_are_read_in_one_go_only_when_whole(identifiers: list[int], cut: int) -> None:
+    """The quick way reads what the careful one reads, and leaves everything else to it."""
+    data = b"".join(broker.puback(number) for number in identifiers)
+    assert list(packets.take_pubacks(data) or ()) == identifiers
+    assert packets.take_pubacks(data + broker.PINGRESP_PACKET) is None
+    assert packets.take_pubacks(data + broker.connack(broker.ACCEPTED)) is None
+    if cut in (1, 2, 3):
+        assert packets.take_pubacks(data[:-cut]) is None
+
+
+def test_packets_of_one_turn_follow_each_other() -> None:
+    """Several payloads are as many packets, one after the other, each with its identifier."""
+    buffer = bytearray(packets.Topic("a/b").publish([b"1", b"x" * 300], [7, 8]))
+    for payload, packet_id in ((b"1", 7), (b"x" * 300, 8)):
+        packet = broker.take_packet(buffer, 1 << 20)
+        assert packet is not None
+        assert broker.parse_publish(packet.flags, packet.body) == broker.Publish("a/b", payload, 1, packet_id)
+    assert not buffer
+
+
 def test_a_refusal_says_why() -> None:
     """CONNACK's codes are words in the error."""
     assert packets.refusal(broker.connack(broker.ACCEPTED)[2:]) is None

@@ -1,0 +1,128 @@
+"""A load, and what it cost the program that made it."""
+
+import json
+import os
+import subprocess
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from threading import Event, Thread
+from typing import Any
+
+import psutil
+
+from testbed.errors import TestbedError
+
+_PATIENCE_SECONDS = 300.0
+
+
+@dataclass(frozen=True)
+class Load:
+    """What every generator is asked for: the same clients, each with a window of 20 unacknowledged messages.
+
+    ``names`` are the clients' ids, connected at ``ramp`` a second; then each publishes ``messages`` of
+    ``payload_bytes`` at QoS 1, one every ``interval`` seconds (0: as fast as they are acknowledged), to
+    ``topic``, and stays connected for ``hold`` seconds more. ``certificates`` is a folder with ``<name>.crt``
+    and ``.key``, or empty for plain TCP.
+    """
+
+    host: str
+    port: int
+    ca: str
+    certificates: str
+    names: tuple[str, ...]
+    topic: str
+    messages: int = 0
+    payload_bytes: int = 256
+    interval: float = 0.0
+    ramp: float = 1000.0
+    hold: float = 0.0
+    report: str = ""
+
+    @property
+    def json(self) -> str:
+        """For the drivers."""
+        return json.dumps(asdict(self))
+
+    def with_messages(self, messages: int) -> "Load":
+        """The same, shorter or longer."""
+        return replace(self, messages=messages)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """A run's cost: seconds of the clock and of CPU (user and system, children too), and the most memory.
+
+    ``said`` is what the program told of itself.
+    """
+
+    seconds: float
+    cpu: float
+    rss_bytes: int
+    said: dict[str, Any]
+
+
+def run(command: Sequence[str], *, log: Path, stdin: Path | None = None, load: Load | None = None) -> Cost:
+    """Run a program to its end.
+
+    Raises:
+        TestbedError: it failed, or takes too long.
+    """
+    begun = time.monotonic()
+    variables = dict(os.environ) | ({"LOAD": load.json} if load else {})
+    with log.open("wb") as output, (stdin or Path(os.devnull)).open("rb") as source:
+        process = subprocess.Popen(
+            command, stdin=source, stdout=output, stderr=subprocess.STDOUT, env=variables
+        )
+        watcher = _Memory(process.pid)
+        try:
+            _, status, usage = os.wait4(process.pid, 0)
+        finally:
+            most = watcher.stop()
+            # Told, because wait4 has taken the status that Popen would look for.
+            process.returncode = 0
+    if status:
+        lines = log.read_text(errors="replace").strip().splitlines() or ["it said nothing"]
+        raise TestbedError(f"{Path(command[0]).name} failed: {lines[-1]}", f"See {log}.")
+    return Cost(time.monotonic() - begun, usage.ru_utime + usage.ru_stime, most, _last_json(log))
+
+
+class _Memory(Thread):
+    """Looks at a process's memory until it ends; its children's count, too. Ends what runs for too long."""
+
+    def __init__(self, pid: int) -> None:
+        super().__init__(daemon=True)
+        self._process, self._most, self._ended = psutil.Process(pid), 0, Event()
+        self._deadline = time.monotonic() + _PATIENCE_SECONDS
+        self.start()
+
+    def run(self) -> None:
+        """Look ten times a second."""
+        while not self._ended.wait(0.1):
+            try:
+                family = [self._process, *self._process.children(recursive=True)]
+                self._most = max(self._most, sum(member.memory_info().rss for member in family))
+                if time.monotonic() > self._deadline:
+                    self._process.kill()
+            except psutil.Error:
+                continue
+
+    def stop(self) -> int:
+        """The most bytes that were seen."""
+        self._ended.set()
+        self.join()
+        return self._most
+
+
+def _last_json(log: Path) -> dict[str, Any]:
+    for line in reversed(log.read_text(errors="replace").splitlines()):
+        start = line.find("{")
+        if start >= 0:
+            try:
+                found = json.loads(line[start:])
+            except ValueError:
+                continue
+            if isinstance(found, dict):
+                return found
+    return {}
