@@ -2,4 +2,5 @@
 
 from simulator.cli import main
 
-main()
+if __name__ == "__main__":  # the processes of `--processes` import this, too
+    main()

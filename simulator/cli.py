@@ -15,6 +15,8 @@ from typing import Annotated
 import typer
 import uvloop
 
+from simulator import processes as spread
+from simulator import scenario as scenarios
 from simulator.connection import Endpoint
 from simulator.fleet import CHATTY_STATIONS, Fleet
 from simulator.ledger import Ledger, LedgerError
@@ -46,6 +48,15 @@ def simulate(
     prefix: Annotated[str, typer.Option(help="What station ids start with.")] = "station-",
     shard: Annotated[str, typer.Option(help="3/16: the third of sixteen parts of the fleet.")] = "1/1",
     speed: Annotated[float, typer.Option(help="How much faster than real time the stations live.")] = 1,
+    scenario: Annotated[str, typer.Option(help="What the network goes through.")] = scenarios.NORMAL_DAY,
+    scenario_file: Annotated[
+        Path, typer.Option(help="File of scenarios (TOML).", show_default=False)
+    ] = scenarios.DEFAULT_FILE,
+    storm_every: Annotated[
+        float | None, typer.Option(min=0.1, help="Cut connections at once, every so many seconds.")
+    ] = None,
+    storm_share: Annotated[float, typer.Option(min=0, max=1, help="The part that a storm cuts.")] = 1,
+    processes: Annotated[int, typer.Option(min=1, help="Spread the fleet over so many processes.")] = 1,
     qos: Annotated[int, typer.Option(min=0, max=1, help="0 or 1.")] = 1,
     ramp: Annotated[float, typer.Option(help="Connections a second at the start.")] = 200,
     keep_alive: Annotated[int, typer.Option(help="MQTT keep-alive in seconds.")] = 60,
@@ -72,17 +83,17 @@ def simulate(
     if not plain and not (ca and certs):
         raise typer.BadParameter("--ca and --certs are needed for mutual TLS; --plain does without")
     where = Endpoint(endpoint, port, None if plain else ca, None if plain else certs, keep_alive)
-    options = FleetOptions(
-        num_stations=num_stations, endpoint=where, interval=interval,
-        duration=duration, messages=messages, seed=seed, run_id=run_id, start=_start(start),
-        prefix=prefix, shard=_shard(shard), speed=speed,
-        qos=qos, ramp_per_second=ramp, replay_window=replay_window, basic_ingest=basic_ingest, ledger=ledger,
-        payload_bytes=payload_bytes, chatty=verbose or (num_stations <= CHATTY_STATIONS and interval > 0),
-    )  # fmt: skip
     try:
-        _raise_file_limit(num_stations // options.shard[1] + 1)
-        result = uvloop.run(_run(options))
-    except (LedgerError, FleetError, OSError) as error:
+        options = FleetOptions(
+            num_stations=num_stations, endpoint=where, interval=interval,
+            duration=duration, messages=messages, seed=seed, run_id=run_id, start=_start(start),
+            prefix=prefix, shard=_shard(shard), speed=speed, scenario=scenarios.load(scenario, scenario_file),
+            qos=qos, ramp_per_second=ramp, replay_window=replay_window, basic_ingest=basic_ingest, ledger=ledger,
+            storm_every=storm_every, storm_share=storm_share, payload_bytes=payload_bytes,
+            chatty=verbose or (num_stations <= CHATTY_STATIONS and interval > 0),
+        )  # fmt: skip
+        result = run_fleet(options) if processes == 1 else spread.run(options, processes, run_fleet)
+    except (LedgerError, FleetError, scenarios.ScenarioError, OSError) as error:
         sys.exit(f"error: {error}")
     log.info("Summary: %s", json.dumps(result.as_dict()))
     if summary:
@@ -91,6 +102,17 @@ def simulate(
         sys.exit(
             f"error: no station could connect to {endpoint}:{port}.\n  Is it up, and are the stations enrolled?"
         )
+
+
+def run_fleet(options: FleetOptions) -> FleetSummary:
+    """Run a fleet in this process, to its end.
+
+    Raises:
+        FleetError, LedgerError, OSError: with what is missing.
+    """
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s - %(message)s", stream=sys.stdout)
+    _raise_file_limit(options.num_stations // options.shard[1] + 1)
+    return uvloop.run(_run(options))
 
 
 async def _run(options: FleetOptions) -> FleetSummary:

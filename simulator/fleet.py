@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import random
 import time
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
@@ -76,9 +77,11 @@ class Fleet:
             lambda _, context: self._fail(context.get("exception"), context["message"])
         )
         ramp, clock = self.start_task(self._ramp()), self.start_task(self._clock(tick, self._begun))
+        storms = self.start_task(self._storms())
         try:
             await self.stopping.wait()
             ramp.cancel()
+            storms.cancel()
             for device in self._devices:
                 device.publish_no_more()
             await self._farewell()
@@ -144,6 +147,15 @@ class Fleet:
             if early > 0.005:
                 await asyncio.sleep(early)
             device.connect()
+
+    async def _storms(self) -> None:
+        """Cut connections at once, as a network does that fails: all of them come back by themselves."""
+        options, chance = self.options, random.Random(f"{self.options.seed}/storms")
+        while options.storm_every:
+            await asyncio.sleep(options.storm_every)
+            for device in self._devices:
+                if chance.random() < options.storm_share:
+                    device.cut()
 
     async def _clock(self, tick: Callable[["Fleet"], None], begun: float) -> None:
         while True:

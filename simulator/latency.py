@@ -22,6 +22,11 @@ class Latencies:
             self._buckets[round(math.log(max(seconds, _SMALLEST)) / _STEP)] += times
             self.count += times
 
+    def include(self, other: "Latencies") -> None:
+        """Note all that another has noted."""
+        self._buckets.update(other._buckets)
+        self.count += other.count
+
     def quantile(self, share: float) -> float:
         """The latency in seconds that a ``share`` (0 to 1) of all does not exceed; 0 if there is none."""
         left = share * self.count

@@ -59,7 +59,7 @@ class Telemetry:
     def __init__(self, options: FleetOptions, station_id: str, run_id: str, start: datetime) -> None:
         """``start`` is where the station's time begins."""
         self._prefix = f"{station_id}-{run_id}-"
-        self._station = Station(station_id, options.seed, start)
+        self._station = Station(station_id, options.seed, start, options.scenario)
         self._moment = start
         self._step = options.interval * options.speed
         # Without a start of its own the station lives in real time, and late messages say when they were made.

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from simulator.scenario import NORMAL, Event, Scenario
+
 SECONDS_A_DAY = 86_400.0
 
 
@@ -67,6 +69,29 @@ SITE_SIGMA = 0.61
 _HOURLY = (8, 5, 4, 3, 3, 6, 16, 34, 44, 42, 44, 50, 56, 50, 46, 46, 50, 62, 72, 66, 54, 40, 26, 14)
 HOURLY_SHARE = tuple(weight / sum(_HOURLY) for weight in _HOURLY)
 
+# Stations at highways: their share of the network and their hours (travellers around noon) are assumed. The towns'
+# hours are what is left, so that the whole network keeps the shape above.
+_HIGHWAY_SHARE = 0.27
+_HIGHWAY = (10, 7, 5, 4, 4, 6, 12, 22, 36, 52, 66, 72, 70, 66, 64, 66, 68, 64, 52, 40, 32, 26, 20, 14)
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where a station stands; ``hours`` are the share of a day's swaps in each hour."""
+
+    name: str
+    hours: tuple[float, ...]
+
+
+HIGHWAY = Site("highway", tuple(weight / sum(_HIGHWAY) for weight in _HIGHWAY))
+URBAN = Site(
+    "urban",
+    tuple(
+        (whole - _HIGHWAY_SHARE * highway) / (1 - _HIGHWAY_SHARE)
+        for whole, highway in zip(HOURLY_SHARE, HIGHWAY.hours, strict=True)
+    ),
+)
+
 # LFP cells take charge from 0 to 60 °C and best from 15 to 35 °C (Lishen LP54173207).
 _CHARGE_FLOOR_C, _BEST_FROM_C, _BEST_TO_C, _CHARGE_CEILING_C = 0.0, 15.0, 35.0, 60.0
 
@@ -96,16 +121,23 @@ class Pack:
 class Station:
     """One station. The same seed and id give the same life, whatever else is simulated."""
 
-    def __init__(self, station_id: str, seed: int, start: datetime) -> None:
+    def __init__(self, station_id: str, seed: int, start: datetime, scenario: Scenario = NORMAL) -> None:
         """Stock the station.
 
         Args:
             station_id: its name, and part of its seed.
             seed: the fleet's.
             start: the time of the first step (time zone aware).
+            scenario: what it goes through.
         """
         self.station_id = station_id
         self._random = random.Random(f"{seed}/{station_id}")
+        # Apart from the life's, so that a scenario changes what it is about and nothing else.
+        fate = random.Random(f"{seed}/{station_id}/site")
+        self.site = HIGHWAY if fate.random() < _HIGHWAY_SHARE else URBAN
+        self._demand = scenario.demand.highway if self.site is HIGHWAY else scenario.demand.urban
+        self._warmer = scenario.warmer
+        self._events = tuple(event for event in scenario.events if fate.random() < event.share)
         self._clock = start.timestamp()
         self._zone = start.tzinfo
         self.generation = self._random.choices(GENERATIONS, [kind.share for kind in GENERATIONS])[0]
@@ -120,7 +152,7 @@ class Station:
         self.power_kw = 0.0
         self._bay_free_in = 0.0
         self._owed = 0.0
-        self._mean_temperature = self._random.uniform(8.0, 24.0)
+        self._mean_temperature = self._random.uniform(8.0, 24.0) + self._warmer
         self.temperature_c = self._ambient()
         self._firmware = self._random.choice(FIRMWARE)
 
@@ -153,9 +185,23 @@ class Station:
             "queue_length": self.queue,
             "power_kw": round(self.power_kw, 1),
             "temperature_c": round(self.temperature_c, 1),
-            "status": "OK" if ready else "NO_BATTERY",
+            "status": self._status(ready),
             "firmware": self._firmware,
         }
+
+    def _happening(self) -> list[Event]:
+        if not self._events:
+            return []
+        moment = datetime.fromtimestamp(self._clock, self._zone)
+        return [event for event in self._events if event.lasts(moment.hour + moment.minute / 60)]
+
+    def _status(self, ready: int) -> str:
+        events = self._happening()
+        if any(event.grid == 0 for event in events):
+            return "GRID_OUTAGE"
+        if any(event.broken_slots for event in events):
+            return "CHARGER_FAULT"
+        return "OK" if ready else "NO_BATTERY"
 
     def _advance(self, seconds: float) -> None:
         self._clock += seconds
@@ -171,7 +217,7 @@ class Station:
     def arrival_rate(self) -> float:
         """Cars a second at this hour: the rate of a non-homogeneous Poisson process."""
         moment = datetime.fromtimestamp(self._clock, self._zone)
-        return self.swaps_a_day * HOURLY_SHARE[moment.hour] / 3600.0
+        return self.swaps_a_day * self._demand * self.site.hours[moment.hour] / 3600.0
 
     def _swap(self, seconds: float) -> None:
         self._bay_free_in = max(0.0, self._bay_free_in - seconds)
@@ -189,10 +235,13 @@ class Station:
             self._bay_free_in += self.generation.swap_seconds
 
     def _charge(self, seconds: float) -> None:
-        wanted = [(pack, self._charge_kw(pack)) for pack in self.packs if pack.charge < 0.999]
+        events = self._happening()
+        broken = max((event.broken_slots for event in events), default=0)
+        left = min((event.grid for event in events), default=1.0)
+        wanted = [(pack, self._charge_kw(pack)) for pack in self.packs[broken:] if pack.charge < 0.999]
         total = sum(kw for _, kw in wanted)
         # All slots share the grid connection.
-        share = min(1.0, self.generation.grid_kw * EFFICIENCY / total) if total else 0.0
+        share = min(1.0, left * self.generation.grid_kw * EFFICIENCY / total) if total else 0.0
         for pack, kw in wanted:
             pack.charge = min(1.0, pack.charge + kw * share * seconds / 3600 / pack.kwh)
         self.power_kw = total * share / EFFICIENCY

@@ -7,6 +7,7 @@ from typing import Any
 
 from simulator.connection import Endpoint
 from simulator.latency import Latencies
+from simulator.scenario import NORMAL, Scenario
 
 
 class FleetError(Exception):
@@ -25,6 +26,7 @@ class FleetOptions:
     ``replay_window`` is how many seconds of acknowledged messages a station sends again when it reconnects: a
     broker that was killed may have lost the last ones it acknowledged, and duplicates do no harm.
     ``basic_ingest`` names a rule to publish to directly. ``shard`` is (index from 1, of how many).
+    Every ``storm_every`` seconds ``storm_share`` of all connections are cut at once, without a word.
     ``payload_bytes`` publishes that many bytes in place of telemetry, to measure a broker or this program.
     """
 
@@ -39,9 +41,12 @@ class FleetOptions:
     prefix: str = "station-"
     shard: tuple[int, int] = (1, 1)
     speed: float = 1.0
+    scenario: Scenario = NORMAL
     qos: int = 1
     ramp_per_second: float = 200.0
     replay_window: float = 30.0
+    storm_every: float | None = None
+    storm_share: float = 1.0
     basic_ingest: str | None = None
     payload_bytes: int | None = None
     ledger: Path | None = None

@@ -80,6 +80,42 @@ def test_fixed_bytes_in_place_of_telemetry(place: FleetPlace) -> None:
     assert set(place.collector.payloads) == {b"x" * 16}
 
 
+def test_a_reconnect_storm_loses_nothing(place: FleetPlace) -> None:
+    """All connections are cut at once, again and again; the stations come back and every message arrives."""
+
+    def tick(fleet: Fleet) -> None:
+        if fleet.summary.disconnects >= 2 * STATIONS and fleet.up == STATIONS:
+            fleet.stop()
+
+    summary = run(place.options(storm_every=1.0), tick)
+    assert summary.disconnects >= 2 * STATIONS
+    assert summary.unacknowledged == 0
+    ledger = place.ledger_ids()
+    assert len(ledger) == len(set(ledger)) == summary.acknowledged
+    place.collector.wait_for(set(ledger))
+
+
+def test_several_processes_are_one_fleet(place: FleetPlace) -> None:
+    """`--processes 2`: one summary, a ledger each, and together every message of every station."""
+    summary_file = place.folder / "summary.json"
+    options = ["--num-stations", str(STATIONS), "--interval", "0.05", "--messages", "5", "--processes", "2"]
+    done = subprocess.run(
+        [*place.command(*options), "--summary", str(summary_file)],
+        cwd=REPOSITORY, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    summary = json.loads(summary_file.read_text())
+    assert (summary["stations"], summary["connected"], summary["acknowledged"]) == (
+        STATIONS,
+        STATIONS,
+        5 * STATIONS,
+    )
+    ledgers = [place.ledger.with_name(f"ledger-{number}.ndjson") for number in (1, 2)]
+    noted = {json.loads(line)["message_id"] for file in ledgers for line in file.read_text().splitlines()}
+    assert len(noted) == 5 * STATIONS
+    place.collector.wait_for(noted)
+
+
 def test_a_killed_broker_loses_nothing(place: FleetPlace) -> None:
     """kill -9 of a broker that owes answers: the stations come back by themselves, and no message is missing."""
     frozen: list[int] = []

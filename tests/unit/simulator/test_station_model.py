@@ -54,9 +54,8 @@ def test_swaps_a_day_are_near_the_published_mean(day: Day) -> None:
 
 def test_arrivals_follow_the_hours(day: Day) -> None:
     """In each hour the fleet gets its share of the day's arrivals, within four standard errors."""
-    expected_a_day = sum(station.swaps_a_day for station in day.stations)
     for hour, arrived in enumerate(day.arrivals_by_hour):
-        expected = expected_a_day * model.HOURLY_SHARE[hour]
+        expected = sum(station.swaps_a_day * station.site.hours[hour] for station in day.stations)
         assert abs(arrived - expected) < 4 * sqrt(expected), (hour, arrived, expected, SEED)
 
 

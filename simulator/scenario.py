@@ -1,0 +1,70 @@
+"""What a network goes through, read from a file."""
+
+import tomllib
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+
+DEFAULT_FILE = Path(__file__).with_name("scenarios.toml")
+NORMAL_DAY = "normal-day"
+
+_Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+_Hour = Annotated[float, msgspec.Meta(ge=0, le=24)]
+_Factor = Annotated[float, msgspec.Meta(ge=0)]
+
+
+class ScenarioError(Exception):
+    """There is no such scenario, or its file is not as it should be."""
+
+
+class Demand(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How many times the usual number of cars come."""
+
+    urban: _Factor = 1.0
+    highway: _Factor = 1.0
+
+
+class Event(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Between two hours of each day, at a ``share`` of the stations: what is left of the grid connection, and
+    how many slots do not charge.
+    """
+
+    start: _Hour = msgspec.field(name="from")
+    end: _Hour = msgspec.field(name="to")
+    share: _Share = 1.0
+    grid: _Share = 1.0
+    broken_slots: Annotated[int, msgspec.Meta(ge=0)] = 0
+
+    def lasts(self, hour: float) -> bool:
+        """Whether it is on at this hour of the day; from 22 to 2 is over midnight."""
+        if self.start <= self.end:
+            return self.start <= hour < self.end
+        return hour >= self.start or hour < self.end
+
+
+class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """All that differs from a normal day; ``warmer`` in degrees Celsius."""
+
+    says: str = ""
+    demand: Demand = Demand()
+    warmer: float = 0.0
+    events: tuple[Event, ...] = ()
+
+
+NORMAL = Scenario()
+
+
+def load(name: str = NORMAL_DAY, file: Path = DEFAULT_FILE) -> Scenario:
+    """A scenario by its name.
+
+    Raises:
+        ScenarioError: there is none of that name, or the file is wrong; with what is there, or where.
+    """
+    try:
+        scenarios = msgspec.convert(tomllib.loads(file.read_text()), dict[str, Scenario])
+    except (OSError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+        raise ScenarioError(f"{file} is no file of scenarios: {error}") from error
+    if name not in scenarios:
+        raise ScenarioError(f"There is no scenario {name} in {file}.\n  Known: {', '.join(scenarios)}")
+    return scenarios[name]
