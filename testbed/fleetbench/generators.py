@@ -70,23 +70,17 @@ class Ours(Generator):
     def run(self, load: Load) -> Cost:
         """See `Generator.run`."""
         how = ["--ca", load.ca, "--certs", load.certificates] if load.certificates else ["--plain"]
-        amount = (
-            ["--messages", str(load.messages)] if load.messages else ["--duration", str(self._seconds(load))]
-        )
         payload = [] if self._telemetry else ["--payload-bytes", str(load.payload_bytes)]
-        interval = load.interval or (0 if load.messages else 3600)
+        # One message within the hold makes it wait until all are connected, as the others do.
+        messages, interval = (load.messages, load.interval) if load.messages else (1, load.hold)
         return run(
             [
                 sys.executable, "-m", "simulator", "--endpoint", load.host, "--port", str(load.port), *how,
                 "--num-stations", str(len(load.names)), "--interval", str(interval), "--ramp", str(load.ramp),
-                *amount, *payload,
+                "--messages", str(messages), *payload,
             ],
             log=self.log,
         )  # fmt: skip
-
-    @staticmethod
-    def _seconds(load: Load) -> float:
-        return len(load.names) / load.ramp + load.hold
 
 
 class PythonPeer(Generator):
