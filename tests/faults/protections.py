@@ -115,15 +115,15 @@ PROTECTIONS = [
         "the bridge acknowledges after the action", "bridge/runtime/dispatcher.py",
         "delivery = _Delivery(acknowledge, time.monotonic())",
         "acknowledge(); delivery = _Delivery(lambda: None, time.monotonic())",
-        _BRIDGE_TESTS + "test_a_killed_bridge_loses_nothing",
+        _BRIDGE_TESTS + "test_a_killed_bridge_loses_nothing", seconds=300,
     ),
     Protection(
         "the bridge's session outlives it", "bridge/runtime/session.py", "clean_session=False", "clean_session=True",
-        _BRIDGE_TESTS + "test_a_killed_bridge_loses_nothing",
+        _BRIDGE_TESTS + "test_a_killed_bridge_loses_nothing", seconds=300,
     ),
     Protection(
         "nobody answering is no refusal", "bridge/actions/base.py", "unreachable=unreachable,", "unreachable=False,",
-        _BRIDGE_TESTS + "test_an_emulator_that_does_not_answer_is_waited_for",
+        _BRIDGE_TESTS + "test_an_emulator_that_does_not_answer_is_waited_for", seconds=300,
     ),
     Protection(
         "a message is on disk before it is acknowledged", "bridge/broker/server.py",
@@ -131,7 +131,7 @@ PROTECTIONS = [
         "                asyncio.get_running_loop().call_later(\n"
         "                    0.3, lambda spool=session.spool: (spool.append(encoded, payload), self.pump(session))\n"
         "                )\n",
-        _BRIDGE_TESTS + "test_a_killed_broker_loses_nothing",
+        _BRIDGE_TESTS + "test_a_killed_broker_loses_nothing", seconds=300,
     ),
     Protection(
         "the broker reads back what waits", "bridge/broker/spool.py", "found[entry.number] = entry", "pass",
@@ -161,7 +161,7 @@ PROTECTIONS = [
         "a full disk of the ledger is an error", "simulator/ledger.py",
         "        except OSError as error:\n            raise LedgerError(\n"
         '                f"The ledger {self.path} cannot be written',
-        "        except OSError as error:\n            print(\n"
+        "        except OSError as error:\n            return\n            raise LedgerError(\n"
         '                f"The ledger {self.path} cannot be written',
         "tests/unit/simulator/test_ledger.py::test_a_full_disk_is_an_error_not_a_gap",
     ),
