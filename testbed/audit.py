@@ -177,7 +177,8 @@ def read_ledger(path: Path) -> Iterator[LedgerLine]:
 
 def normalise(timestamp: str) -> str:
     """An ISO 8601 time as the stations table has it: UTC, microseconds, so that text order is time order."""
-    moment = datetime.fromisoformat(timestamp)
+    # As the handler reads it: "2026-02-03 00:00:16z" is RFC 3339, too.
+    moment = msgspec.convert(timestamp, datetime)
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 

@@ -229,6 +229,8 @@ class Supervisor:
                 self._stopped.wait(0.05)  # it does not listen yet
         client.loop_start()
         while not self._stopped.wait(_PRESENCE_SECONDS):
+            if not self._ready.is_set():
+                continue  # nobody would hear it
             try:
                 self._publish_events(client)
             except (OSError, RuntimeError, ValueError) as error:
