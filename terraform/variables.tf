@@ -135,7 +135,7 @@ variable "telemetry_batch_size" {
 variable "telemetry_batch_window_seconds" {
   description = "How long a batch may wait to fill, in seconds: freshness against cost. SQS wants at least 1 for batches over 10."
   type        = number
-  default     = 1
+  default     = 5
 
   validation {
     condition     = var.telemetry_batch_window_seconds >= 0 && var.telemetry_batch_window_seconds <= 300

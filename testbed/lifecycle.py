@@ -31,6 +31,8 @@ _LOCAL_VARIABLES: dict[str, Any] = {
     "lambda_reserved_concurrency": 2,
     "telemetry_max_concurrency": 2,
     "telemetry_timeout_seconds": 20,
+    # Fresh, where a batch costs nothing.
+    "telemetry_batch_window_seconds": 1,
     "queue_visibility_timeout_seconds": 30,
     "force_destroy_archive": True,
 }

@@ -20,7 +20,8 @@ LINK = re.compile(rb"/docs/(resources|data-sources)/([a-z0-9_]+)#([a-z0-9_]+)")
 META = {"count", "for_each", "depends_on", "lifecycle", "provider"}
 OPTIONS = SerializationOptions(strip_string_quotes=True, explicit_blocks=False, with_comments=False)
 
-# The bindings take any value for a WAF rule's statement, and so link nothing inside of it: read in the documentation.
+# The bindings take any value for a WAF rule's statement, and so link nothing inside of it. Not held against
+# anything: WAF has not been applied.
 UNLINKED = {
     ("wafv2_web_acl", argument)
     for argument in (
