@@ -1,23 +1,22 @@
 """``python -m bridge.mosquitto``: run Mosquitto as AWS IoT's message broker until SIGTERM."""
 
 import json
-import logging
 import shutil
 import signal
 import sys
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Annotated
-from urllib.parse import parse_qs, urlsplit
 
-import structlog
+import msgspec
 import typer
 
 from bridge.mosquitto.configuration import Files, configuration
 from bridge.mosquitto.directory import Directory
 from bridge.mosquitto.revocation import Revocations
 from bridge.mosquitto.supervisor import Supervisor, running_user
+from bridge.pages import Answer, serve
+from bridge.programs import configure_logs
 from bridge.registry import Registry
 
 
@@ -39,15 +38,7 @@ def main(
     program: Annotated[str, typer.Option(help="Mosquitto 2.")] = "mosquitto",
 ) -> None:
     """Mosquitto over mutual TLS, with AWS IoT's certificates, policies and presence events."""
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso"),
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-    )
+    configure_logs()
     found = shutil.which(program)
     if found is None:
         sys.exit(f"error: {program} is not installed: install Mosquitto 2")
@@ -67,7 +58,7 @@ def main(
         trusted=tuple(trusted),
     )  # fmt: skip
     try:
-        server = _serve_health(health_host, health_port, supervisor)
+        server = _serve_pages(health_host, health_port, supervisor)
     except OSError as error:
         sys.exit(f"error: port {health_port} for the health page is taken: {error}")
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -76,45 +67,23 @@ def main(
     server.shutdown()
 
 
-def _serve_health(host: str, port: int, supervisor: Supervisor) -> ThreadingHTTPServer:
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:  # http.server's name
-            url = urlsplit(self.path)
-            if url.path == "/health":
-                healthy = supervisor.connected.is_set()
-                self._answer(200 if healthy else 503, {"clients": len(supervisor.admitted)})
-            elif url.path == "/admitted":
-                # A name is admitted when Mosquitto has read its rights: before, it would drop what it says.
-                name = parse_qs(url.query).get("name", [""])[0]
-                self._answer(200 if name in supervisor.admitted else 404, {"name": name})
-            else:
-                self._answer(404, {"error": "/health and /admitted?name= are here"})
+def _serve_pages(host: str, port: int, supervisor: Supervisor) -> ThreadingHTTPServer:
+    def health(_body: bytes) -> Answer:
+        healthy = supervisor.connected.is_set()
+        return Answer(200 if healthy else 503, json.dumps({"clients": len(supervisor.admitted)}).encode())
 
-        def do_POST(self) -> None:  # http.server's name
-            """Which of the names in the body (a JSON list) are not admitted yet."""
-            try:
-                names = json.loads(self.rfile.read(int(self.headers.get("Content-Length", 0))))
-                missing = {str(name) for name in names} - supervisor.admitted
-                if missing:
-                    supervisor.look_soon()
-                self._answer(200, {"missing": sorted(missing)})
-            except (ValueError, TypeError):
-                self._answer(400, {"error": "the body must be a JSON list of names"})
+    def missing(body: bytes) -> Answer:
+        """Which of the names in the body, a JSON list, Mosquitto would not serve yet: it drops what they say."""
+        try:
+            names = msgspec.json.decode(body, type=set[str])
+        except msgspec.DecodeError:
+            return Answer(400, b'{"error": "the body must be a JSON list of names"}')
+        left = sorted(names - supervisor.admitted)
+        if left:
+            supervisor.look_soon()
+        return Answer(200, json.dumps({"missing": left}).encode())
 
-        def _answer(self, status: int, document: dict[str, object]) -> None:
-            body = json.dumps(document).encode()
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # http.server's name
-            """Say nothing of questions."""
-
-    server = ThreadingHTTPServer((host, port), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    return server
+    return serve(host, port, {("GET", "/health"): health, ("POST", "/admitted"): missing})
 
 
 if __name__ == "__main__":

@@ -1,11 +1,10 @@
 """``python -m bridge.runtime``: run the bridge until SIGTERM."""
 
 import json
-import logging
 import signal
 import sys
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,6 +15,8 @@ from botocore.config import Config
 from prometheus_client import generate_latest
 
 from bridge.mosquitto.publishers import Publishers
+from bridge.pages import Answer, serve
+from bridge.programs import configure_logs
 from bridge.registry import Registry
 from bridge.runtime import metrics
 from bridge.runtime.dispatcher import Dispatcher
@@ -81,15 +82,7 @@ def main(
     ] = False,
 ) -> None:
     """Carry MQTT messages to AWS services by AWS IoT topic rules."""
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso"),
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-    )
+    configure_logs()
     services = _Services(aws_endpoint_url, region)
     dispatcher, state = Dispatcher(), _State()
     session = MqttSession(
@@ -100,7 +93,7 @@ def main(
     services.broker = session
     registry = Registry(iot_endpoint_url, region)
     try:
-        server = _serve_metrics(metrics_host, metrics_port, session, state)
+        server = _serve_pages(metrics_host, metrics_port, session, state)
     except OSError as error:
         sys.exit(f"error: port {metrics_port} for metrics is taken: {error}")
 
@@ -135,11 +128,10 @@ def main(
 class _State:
     rules = RuleSet()
     publishers = Publishers()
+    loaded = False
 
     def publisher(self, topic: str) -> str | None:
         return self.publishers.publisher(topic)
-
-    loaded = False
 
 
 def _filters(rules: RuleSet) -> set[str]:
@@ -148,35 +140,20 @@ def _filters(rules: RuleSet) -> set[str]:
     return topics | {f"$aws/rules/{rule.name}/#" for rule in rules.rules}
 
 
-def _serve_metrics(host: str, port: int, session: MqttSession, state: _State) -> ThreadingHTTPServer:
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:  # http.server's name
-            if self.path == "/metrics":
-                self._answer(200, "text/plain; version=0.0.4", generate_latest(metrics.registry))
-            elif self.path == "/health":
-                health = {
-                    "connected": session.connected.is_set(),
-                    "rules": [rule.name for rule in state.rules.rules],
-                    "refused": dict(state.rules.refused),
-                }
-                healthy = session.connected.is_set() and state.loaded
-                self._answer(200 if healthy else 503, "application/json", json.dumps(health).encode())
-            else:
-                self._answer(404, "text/plain", b"/metrics and /health are here\n")
+def _serve_pages(host: str, port: int, session: MqttSession, state: _State) -> ThreadingHTTPServer:
+    def health(_body: bytes) -> Answer:
+        connected = session.connected.is_set()
+        document = {
+            "connected": connected,
+            "rules": [rule.name for rule in state.rules.rules],
+            "refused": dict(state.rules.refused),
+        }
+        return Answer(200 if connected and state.loaded else 503, json.dumps(document).encode())
 
-        def _answer(self, status: int, kind: str, body: bytes) -> None:
-            self.send_response(status)
-            self.send_header("Content-Type", kind)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+    def scrape(_body: bytes) -> Answer:
+        return Answer(200, generate_latest(metrics.registry), "text/plain; version=0.0.4")
 
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # http.server's name
-            """Say nothing of scrapes."""
-
-    server = ThreadingHTTPServer((host, port), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    return server
+    return serve(host, port, {("GET", "/health"): health, ("GET", "/metrics"): scrape})
 
 
 if __name__ == "__main__":

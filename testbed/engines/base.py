@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, Self
 
 from testbed.packaging import Runtime
 from testbed.processes import Process
@@ -56,6 +56,14 @@ class Endpoints:
     aws: str
     iot: str
     api: str
+
+    @classmethod
+    def on_loopback(cls, aws_port: int, iot_port: int) -> Self:
+        """Those of an emulator with LocalStack's form of API Gateway URLs, which ministack has, too."""
+        url = f"http://127.0.0.1:{aws_port}"
+        return cls(
+            aws=url, iot=f"http://127.0.0.1:{iot_port}", api=f"{url}/_aws/execute-api/{{api_id}}/{{stage}}"
+        )
 
 
 @dataclass(frozen=True)

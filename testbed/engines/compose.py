@@ -56,12 +56,7 @@ class ComposeEngine:
 
     def endpoints(self, place: Place) -> Endpoints:
         """LocalStack for all but IoT, which is on a port of its own."""
-        url = f"http://127.0.0.1:{place.ports.aws}"
-        return Endpoints(
-            aws=url,
-            iot=f"http://127.0.0.1:{place.ports.iot}",
-            api=f"{url}/_aws/execute-api/{{api_id}}/{{stage}}",
-        )
+        return Endpoints.on_loopback(place.ports.aws, place.ports.iot)
 
     def start_cloud(self, place: Place) -> list[Process]:
         """Start LocalStack and the IoT control plane, and wait until they are healthy."""
@@ -148,24 +143,31 @@ def _no_place() -> dict[str, str]:
 
 
 def _certificates(place: Place, uid: int, gid: int) -> Path:
-    """A copy of what broker and bridge need, for the user that they run as."""
-    folder = place.folder / "container-certs"
-    folder.mkdir(parents=True, exist_ok=True)
-    bridge = bridge_certificate(place)
-    authority = place.certificates / "authority"
-    for source in (
-        authority / "ca.crt", authority / "ca.key", bridge, bridge.with_suffix(".key"),
-        place.certificates / "server.crt", place.certificates / "server.key",
-    ):  # fmt: skip
-        if not source.is_file():
-            continue  # the broker's is made when it starts
-        target = folder / source.name
-        shutil.copyfile(source, target)
-        target.chmod(0o600)
-        if os.geteuid() == 0:
-            os.chown(target, uid, gid)
-    folder.chmod(0o755)
-    return folder
+    """A folder for each service, with a copy of what it needs and nothing else, for the user that it runs as.
+
+    The authority's key is the broker's alone, which signs revocations: with it one could be any station.
+    """
+    authority, bridge = place.certificates / "authority", bridge_certificate(place)
+    needed = {
+        "broker": [
+            authority / "ca.crt", authority / "ca.key",
+            place.certificates / "server.crt", place.certificates / "server.key",
+        ],
+        "bridge": [authority / "ca.crt", bridge, bridge.with_suffix(".key")],
+    }  # fmt: skip
+    for service, sources in needed.items():
+        folder = place.folder / "container-certs" / service
+        folder.mkdir(parents=True, exist_ok=True)
+        for source in sources:
+            if not source.is_file():
+                continue  # the broker's is made just before the broker starts
+            target = folder / source.name
+            target.unlink(missing_ok=True)
+            target.touch(mode=0o600)
+            shutil.copyfile(source, target)
+            if os.geteuid() == 0:
+                os.chown(target, uid, gid)
+    return place.folder / "container-certs"
 
 
 def _program() -> list[str] | None:

@@ -35,8 +35,7 @@ class EmbeddedEngine:
 
     def endpoints(self, place: Place) -> Endpoints:
         """One port for all APIs."""
-        url = f"http://127.0.0.1:{place.ports.aws}"
-        return Endpoints(aws=url, iot=url, api=f"{url}/_aws/execute-api/{{api_id}}/{{stage}}")
+        return Endpoints.on_loopback(place.ports.aws, place.ports.aws)
 
     def start_cloud(self, place: Place) -> list[Process]:
         """Start ministack, with its state kept over a graceful restart."""

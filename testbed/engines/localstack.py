@@ -37,12 +37,7 @@ class LocalStackEngine:
 
     def endpoints(self, place: Place) -> Endpoints:
         """LocalStack for all but IoT, which is on a port of its own."""
-        url = f"http://127.0.0.1:{place.ports.aws}"
-        return Endpoints(
-            aws=url,
-            iot=f"http://127.0.0.1:{place.ports.iot}",
-            api=f"{url}/_aws/execute-api/{{api_id}}/{{stage}}",
-        )
+        return Endpoints.on_loopback(place.ports.aws, place.ports.iot)
 
     def start_cloud(self, place: Place) -> list[Process]:
         """Start LocalStack and the IoT control plane, and wait on real calls."""

@@ -19,6 +19,7 @@ import pytest
 
 from testbed import api, archive, lifecycle
 from testbed.deployment import Deployment, current
+from testbed.engines import choice
 from testbed.enrolment import Enrolment
 from testbed.settings import Settings
 
@@ -36,6 +37,10 @@ def deployment() -> Iterator[Deployment]:
         if not os.environ.get("DEPLOYMENT"):
             environment.setenv("DEPLOYMENT", "e2e")
         settings = Settings.from_environment()
+        if choice.choose(settings.engine)[0] == "embedded" and not os.environ.get("ENFORCE_IAM"):
+            # Each function under its own role: what a policy lacks must fail here, not on AWS.
+            environment.setenv("ENFORCE_IAM", "1")
+            settings = Settings.from_environment()
     up = lifecycle.up(settings, print, lambda _: True)
     yield up
     if os.environ.get("E2E_KEEP") != "1":

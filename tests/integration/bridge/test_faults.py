@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
+from testbed.enrolment import Enrolment
 from tests.integration.bridge.conftest import (
     PATIENCE_SECONDS,
     Device,
@@ -180,3 +181,38 @@ def test_the_brokers_own_topics_are_closed_whatever_a_policy_says(
     found: list[object] = []
     assert wait_for(lambda: found.extend(drain(stack, queue)) or len(found) >= 2)
     assert found == [{"who": victim}, {"who": victim}]
+
+
+def test_a_certificate_that_nobody_registered_does_nothing(
+    stack: Stack, rules: Rules, queue: str, name: str
+) -> None:
+    """Signed by our authority: our broker refuses it; Mosquitto lets it in, drops what it says, sends it away."""
+    rules.add(name.replace("-", "_"), f"SELECT * FROM 't/{name}/a'", sqs(queue))
+    folder = stack.place.certificates / "strangers"
+    stack.authority.client(name).write(folder / f"{name}.crt", folder / f"{name}.key")
+    stranger = Device(stack, name, folder)
+    gone = threading.Event()
+    stranger.client.on_disconnect = lambda *_: gone.set()
+    try:
+        stranger.publish(f"t/{name}/a", {"x": 1})
+        assert wait_for(lambda: stranger.refused.is_set() or gone.is_set())
+        assert stack.is_mosquitto or not stranger.connected.is_set()
+    finally:
+        stranger.close()
+    assert drain(stack, queue) == []
+
+
+def test_who_is_deactivated_loses_its_connection(
+    stack: Stack, device: MakeDevice, enrolment: Enrolment, name: str
+) -> None:
+    station = device(name)
+    gone = threading.Event()
+    station.client.on_disconnect = lambda *_: gone.set()
+    enrolment.deactivate(name)
+    assert gone.wait(PATIENCE_SECONDS)
+    again = Device(stack, name, stack.place.certificates / "devices")
+    try:
+        assert wait_for(lambda: again.refused.is_set() or again.client._sock is None)
+        assert not again.connected.is_set()
+    finally:
+        again.close()

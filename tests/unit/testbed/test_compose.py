@@ -32,6 +32,16 @@ def test_our_containers_run_without_root_and_cannot_write_but_where_they_must(na
     assert all(volume.endswith((":/state", ":ro")) for volume in service["volumes"])
 
 
+def test_the_bridges_container_cannot_sign_certificates() -> None:
+    """Each service has a folder of its own; the authority's key is in the broker's."""
+    mounted = {
+        name: [volume for volume in SERVICES[name]["volumes"] if volume.endswith(":/certs:ro")]
+        for name in ("broker", "bridge")
+    }
+    assert all(volumes[0].endswith(f"/{name}:/certs:ro") for name, volumes in mounted.items())
+    assert not any("ca.key" in argument for argument in SERVICES["bridge"]["command"])
+
+
 @pytest.mark.parametrize(
     ("wanted", "chosen"), [(None, "embedded"), ("embedded", "embedded"), ("localstack", "localstack")]
 )
