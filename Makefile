@@ -26,6 +26,10 @@ demo: $(INSTALLED) ## up, ten stations for a minute, then what the REST API says
 up: $(INSTALLED) ## start the cloud and deploy to it (TARGET=local|aws, ENGINE=embedded|localstack)
 	@$(TESTBED) up $(ARGS)
 
+.PHONY: dev
+dev: $(INSTALLED) ## follow functions/ and terraform/: what is saved is live on the local cloud a moment later
+	@$(TESTBED) dev $(ARGS)
+
 .PHONY: plan
 plan: $(INSTALLED) ## what `up TARGET=aws` would change, and what it costs (STATIONS=1000 INTERVAL=5)
 	@$(TESTBED) plan $(ARGS)

@@ -22,7 +22,7 @@ from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
-from testbed import api, archive, cost_count, dead_letters, lifecycle, logs, simulation
+from testbed import api, archive, cost_count, dead_letters, dev, lifecycle, logs, simulation
 from testbed import audit as auditing
 from testbed import bench as benchmark
 from testbed import bridge_bench as bridge_benchmark
@@ -103,6 +103,12 @@ def down(
 ) -> None:
     """Stop and remove everything that up made."""
     lifecycle.down(Settings.from_environment(), _say, _asking(yes), delete_archive=delete_archive)
+
+
+@app.command(name="dev")
+def develop() -> None:
+    """Follow functions/ and terraform/: what is saved is live a moment later."""
+    dev.run(Settings.from_environment(), _say)
 
 
 @app.command()

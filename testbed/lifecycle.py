@@ -96,9 +96,7 @@ def _up_local(settings: Settings, say: Say) -> Deployment:
     with watch.part("install"):
         engine.install()
     with watch.part("packages"):
-        runtime = engine.runtime()
-        packages = state_root() / "packages" / f"{name}-{runtime.python}-{runtime.architecture}"
-        packaging.build(runtime, packages)
+        runtime, packages = build_packages(engine)
     variables = _LOCAL_VARIABLES | {
         "aws_region": settings.region,
         "environment": settings.environment,
@@ -150,6 +148,14 @@ def _up_local(settings: Settings, say: Say) -> Deployment:
     say(f"Up in {watch}")
     say(f"API: {deployment.api_url}/stations   MQTT: {deployment.mqtt_host}:{deployment.mqtt_port}")
     return deployment
+
+
+def build_packages(engine: Engine) -> tuple[packaging.Runtime, Path]:
+    """Build the functions' packages for an engine; what they are built for, and the folder they are in."""
+    runtime = engine.runtime()
+    folder = state_root() / "packages" / f"{engine.name}-{runtime.python}-{runtime.architecture}"
+    packaging.build(runtime, folder)
+    return runtime, folder
 
 
 def _apply(deployment: Deployment, variables: dict[str, Any], say: Say) -> None:

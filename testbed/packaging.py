@@ -51,32 +51,43 @@ class Runtime:
         return cls(python, architecture, f"{processor}-manylinux_2_28")
 
 
-def build(runtime: Runtime, folder: Path) -> bool:
-    """Build every function's zip for ``runtime`` in ``folder``, unless it is there already.
+def build(runtime: Runtime, folder: Path) -> list[str]:
+    """Build the zips for ``runtime`` in ``folder``: of each function that is not there as its sources are now.
 
     Returns:
-        Whether anything had to be built.
+        The functions that had to be built.
 
     Raises:
         TestbedError: the dependencies could not be installed.
     """
-    key = _key(runtime)
+    keys = {name: f"{name} {_key(runtime, name)}" for name in FUNCTION_NAMES}
     stamp = folder / "built-from"
-    if stamp.is_file() and stamp.read_text() == key:
-        return False
-    folder.mkdir(parents=True, exist_ok=True)
+    there = stamp.read_text().splitlines() if stamp.is_file() else []
+    changed = [name for name, key in keys.items() if key not in there]
+    for name in changed:
+        dependencies = _dependencies(runtime, FUNCTIONS / _REQUIREMENTS[name], folder)
+        write_zip(folder / f"{name}.zip", {name: FUNCTIONS / name, "": dependencies})
+    if changed:
+        stamp.write_text("\n".join(keys.values()))
+    return changed
+
+
+def _dependencies(runtime: Runtime, requirements: Path, folder: Path) -> Path:
+    """A folder with the packages of a lock; installed once, for the sources change more often than it."""
+    key = hashlib.sha256(f"{runtime}".encode() + requirements.read_bytes()).hexdigest()[:16]
+    installed = folder / "dependencies" / key
+    if installed.is_dir():
+        return installed
+    installed.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder) as temporary:
         where = ("--python-platform", runtime.platform) if runtime.platform else ()
-        for requirements in set(_REQUIREMENTS.values()):
-            uv(
-                "pip", "install", "--quiet", "--require-hashes", "--no-deps", "--only-binary", ":all:",
-                "--link-mode", "copy", "--python-version", runtime.python, *where,
-                "--target", str(Path(temporary) / requirements), "-r", str(FUNCTIONS / requirements),
-            )  # fmt: skip
-        for name, requirements in _REQUIREMENTS.items():
-            write_zip(folder / f"{name}.zip", {name: FUNCTIONS / name, "": Path(temporary) / requirements})
-    stamp.write_text(key)
-    return True
+        uv(
+            "pip", "install", "--quiet", "--require-hashes", "--no-deps", "--only-binary", ":all:",
+            "--link-mode", "copy", "--python-version", runtime.python, *where,
+            "--target", str(Path(temporary) / key), "-r", str(requirements),
+        )  # fmt: skip
+        (Path(temporary) / key).rename(installed)
+    return installed
 
 
 def write_zip(target: Path, trees: dict[str, Path]) -> None:
@@ -104,10 +115,10 @@ def _belongs(path: Path) -> bool:
     return not (path.parent.name.endswith(".dist-info") and path.name in _INSTALLATION_NOTES)
 
 
-def _key(runtime: Runtime) -> str:
+def _key(runtime: Runtime, name: str) -> str:
     digest = hashlib.sha256(f"{runtime}{Path(__file__).read_text()}".encode())
-    sources = [path for name in FUNCTION_NAMES for path in (FUNCTIONS / name).rglob("*") if path.is_file()]
-    for path in sorted([*sources, *(FUNCTIONS / name for name in set(_REQUIREMENTS.values()))]):
+    sources = [path for path in (FUNCTIONS / name).rglob("*") if path.is_file()]
+    for path in sorted([*sources, FUNCTIONS / _REQUIREMENTS[name]]):
         if _belongs(path.relative_to(FUNCTIONS)):
             digest.update(f"{path.relative_to(FUNCTIONS)}\0".encode() + path.read_bytes())
     return digest.hexdigest()

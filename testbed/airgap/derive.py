@@ -12,6 +12,7 @@ from typing import Any
 
 import hcl2
 from hcl2 import SerializationOptions
+from lark.exceptions import UnexpectedInput
 
 from testbed.airgap import provider
 from testbed.airgap.finish import DROPPED_OUTPUT, FINISHERS
@@ -43,9 +44,14 @@ def derive(source: Path, schema: Json) -> tuple[Json, list[str]]:
     """
     merged: Json = {}
     for file in sorted(source.glob("*.tf")):
-        with file.open() as text:
-            for kind, blocks in hcl2.load(text, serialization_options=_OPTIONS).items():
-                merged.setdefault(kind, []).extend(blocks)
+        try:
+            read = hcl2.loads(file.read_text(), serialization_options=_OPTIONS)
+        except UnexpectedInput as error:
+            raise TestbedError(
+                f"{file}:{error.line}: this is not HCL.", "terraform fmt says more."
+            ) from error
+        for kind, blocks in read.items():
+            merged.setdefault(kind, []).extend(blocks)
 
     merged["terraform"] = [{**block, **provider.requirement()} for block in merged["terraform"]]
     dropped: list[Json] = []
