@@ -26,14 +26,13 @@ def adapt(deployment: Deployment) -> None:
     else:
         s3.delete_bucket_policy(Bucket=bucket)
     iam = deployment.client("iam")
-    for role in roles(deployment):
+    for role in roles(iam, deployment.outputs["stations_table_name"].removesuffix("stations")):
         grant_batches(iam, role)
 
 
-def roles(deployment: Deployment) -> Iterator[str]:
-    """The names of the deployment's roles."""
-    prefix = deployment.outputs["stations_table_name"].removesuffix("stations")
-    for page in deployment.client("iam").get_paginator("list_roles").paginate():
+def roles(iam: Any, prefix: str) -> Iterator[str]:
+    """The names of the roles that begin with ``prefix``."""
+    for page in iam.get_paginator("list_roles").paginate():
         yield from (role["RoleName"] for role in page["Roles"] if role["RoleName"].startswith(prefix))
 
 
@@ -52,7 +51,13 @@ def grant_batches(iam: Any, role: str) -> None:
     added = batches(policies(iam, role).values())
     if added["Statement"]:
         iam.put_role_policy(RoleName=role, PolicyName=BATCHES, PolicyDocument=json.dumps(added))
-    elif BATCHES in iam.list_role_policies(RoleName=role)["PolicyNames"]:
+    else:
+        withdraw_batches(iam, role)
+
+
+def withdraw_batches(iam: Any, role: str) -> None:
+    """Take what `grant_batches` granted."""
+    if BATCHES in iam.list_role_policies(RoleName=role)["PolicyNames"]:
         iam.delete_role_policy(RoleName=role, PolicyName=BATCHES)
 
 

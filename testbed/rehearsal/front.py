@@ -79,7 +79,7 @@ def aws_front(upstream_port: int, authority: Authority, folder: Path) -> Iterato
             self.close_connection = False
 
         def forward(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            body = self._body()
             path, port = self.path, upstream_port
             if api := _API.fullmatch(self.aws_host):
                 path = f"/_aws/execute-api/{api[1]}{path}"
@@ -89,7 +89,7 @@ def aws_front(upstream_port: int, authority: Authority, folder: Path) -> Iterato
             try:
                 connection.putrequest(self.command, path, skip_host=True, skip_accept_encoding=True)
                 for name, value in self.headers.items():
-                    if name.lower() not in _HOP_BY_HOP | {"content-length"}:
+                    if name.lower() not in _HOP_BY_HOP | {"content-length", "expect"}:
                         connection.putheader(name, value)
                 # What a load balancer with TLS tells those behind it.
                 connection.putheader("X-Forwarded-Proto", "https")
@@ -113,7 +113,19 @@ def aws_front(upstream_port: int, authority: Authority, folder: Path) -> Iterato
             self.end_headers()
             self.wfile.write(content)
 
-        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = do_OPTIONS = forward  # noqa: N815
+        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = do_OPTIONS = do_TRACE = forward  # noqa: N815
+
+        def _body(self) -> bytes:
+            """The request's body; boto3 sends S3's in chunks, with a checksum behind them, where there is TLS."""
+            if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
+                return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            body = b""
+            while size := int(self.rfile.readline().split(b";")[0], 16):
+                body += self.rfile.read(size)
+                self.rfile.readline()
+            while self.rfile.readline().strip():
+                pass
+            return body
 
         def _tunnel(self, host: str, port: int) -> None:
             self.close_connection = True

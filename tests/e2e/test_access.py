@@ -16,6 +16,7 @@ from testbed import api
 from testbed.deployment import Deployment
 from testbed.paths import REPOSITORY
 from tests.e2e.conftest import wait_for
+from tests.secret_scan import secrets_in
 
 METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE")
 
@@ -151,21 +152,34 @@ def test_no_secret_is_in_logs_or_the_repository(deployment: Deployment) -> None:
 
     tracked = subprocess.run(["git", "ls-files", "-z"], cwd=REPOSITORY, capture_output=True, check=True)
     files = [REPOSITORY / name for name in tracked.stdout.decode().split("\0") if name]
-    files += [file for file in deployment.path.glob("logs/**/*") if file.is_file()]
-    files += [deployment.path / "deployment.json", *(deployment.path / "terraform").glob("*.log")]
+    files.append(deployment.path / "deployment.json")
     found = [
         str(file) for file in files if file.is_file() and holds(file.read_text(errors="replace"), secrets)
     ]
-    logs = deployment.client("logs")
-    for page in logs.get_paginator("describe_log_groups").paginate():
-        for group in page["logGroups"]:
-            events = logs.get_paginator("filter_log_events").paginate(logGroupName=group["logGroupName"])
-            if any(holds(event["message"], secrets) for answer in events for event in answer["events"]):
-                found.append(group["logGroupName"])
+    logged = logs(deployment)
+    assert any("request" in text for text in logged.values())
+    found += [name for name, text in logged.items() if holds(text, secrets)]
     assert not found
+    # And what has the form of a secret, whoever's it is.
+    assert not secrets_in({name: text.encode() for name, text in logged.items()})
     assert deployment.api_key_file.stat().st_mode & 0o077 == 0
     assert deployment.path.stat().st_mode & 0o077 == 0
     assert api.get(deployment, "/")[0] == 200
+
+
+def logs(deployment: Deployment) -> dict[str, str]:
+    """All that was logged, by log group and by file; each line once."""
+    client, found = deployment.client("logs"), {}
+    for page in client.get_paginator("describe_log_groups").paginate():
+        for group in page["logGroups"]:
+            answers = client.get_paginator("filter_log_events").paginate(logGroupName=group["logGroupName"])
+            found[group["logGroupName"]] = [
+                event["message"] for answer in answers for event in answer["events"]
+            ]
+    for file in [*deployment.path.glob("logs/**/*"), *(deployment.path / "terraform").glob("*.log")]:
+        if file.is_file():
+            found[str(file)] = file.read_text(errors="replace").splitlines()
+    return {name: "\n".join(dict.fromkeys(lines)) for name, lines in found.items()}
 
 
 def private_part(file: Any) -> str:

@@ -205,7 +205,7 @@ def test_whichever_action_is_taken_away_something_stops_working(
     prefix = deployment.outputs["stations_table_name"].removesuffix("stations")
     tried, needless, broken = [], [], []
     assert handles(deployment)
-    for role in enforced_iam.roles(deployment):
+    for role in enforced_iam.roles(iam, prefix):
         policies = enforced_iam.policies(iam, role)
         for grant in grants(role.removeprefix(prefix), policies):
             document = policies[grant.policy]

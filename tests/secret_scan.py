@@ -1,0 +1,81 @@
+"""Looks for secrets with detect-secrets: keys, tokens and passwords by their form, in files and in git's history."""
+
+import subprocess
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+from detect_secrets.core.secrets_collection import SecretsCollection
+from detect_secrets.settings import transient_settings
+
+# All of its detectors but those by entropy: digests, ids and base64 payloads are what these files are full of.
+_DETECTORS = (
+    "ArtifactoryDetector", "AWSKeyDetector", "AzureStorageKeyDetector", "BasicAuthDetector", "CloudantDetector",
+    "DiscordBotTokenDetector", "GitHubTokenDetector", "GitLabTokenDetector", "IbmCloudIamDetector",
+    "IbmCosHmacDetector", "JwtTokenDetector", "KeywordDetector", "MailchimpDetector", "NpmDetector",
+    "OpenAIDetector", "PrivateKeyDetector", "PypiTokenDetector", "SendGridDetector", "SlackDetector",
+    "SoftlayerDetector", "SquareOAuthDetector", "StripeDetector", "TelegramBotTokenDetector", "TwilioKeyDetector",
+)  # fmt: skip
+
+# What stands after a word like "secret" and is none: the local engines' public password, and prose.
+_KNOWN = {"test", "test}", "make policy", "it reads Secrets Manager"}
+
+# Digests of packages and nothing else.
+_LOCKS = {"uv.lock", "package-lock.json"}
+
+
+def secrets_in(files: Mapping[str, bytes]) -> list[str]:
+    """What looks like a secret, as ``<kind> in <name>, line <n>``, never with the secret itself.
+
+    Args:
+        files: name -> content.
+    """
+    plugins = {"plugins_used": [{"name": name} for name in _DETECTORS], "filters_used": []}
+    names: dict[str, str] = {}
+    with tempfile.TemporaryDirectory() as folder, transient_settings(plugins):
+        for number, (name, content) in enumerate(files.items()):
+            # The ending decides how a file is read.
+            path = Path(folder) / f"{number}{Path(name).suffix}"
+            path.write_bytes(content)
+            names[str(path)] = name
+        collection = SecretsCollection()
+        for path_name in names:
+            collection.scan_file(path_name)
+        return sorted(
+            f"{secret.type} in {names[path_name]}, line {secret.line_number}"
+            for path_name, secret in collection
+            if secret.secret_value not in _KNOWN
+        )
+
+
+def history(repository: Path) -> dict[str, bytes]:
+    """Every line that a file of a git repository ever had up to now, by the file's name; locks of packages left out.
+
+    Versions share most lines, and each is looked at once; `git log -S` tells when one came and went.
+    """
+
+    def git(*arguments: str, given: bytes = b"") -> bytes:
+        command = ["git", *arguments]
+        return subprocess.run(command, cwd=repository, input=given, capture_output=True, check=True).stdout
+
+    listed = git("rev-list", "--objects", "HEAD").decode().splitlines()
+    named = [tuple(line.split(" ", 1)) for line in listed if " " in line]
+    wanted = [(oid, name) for oid, name in named if Path(name).name not in _LOCKS]
+    lines: dict[str, dict[bytes, None]] = {}
+    for name, content in _blobs(
+        git("cat-file", "--batch", given="\n".join(oid for oid, _ in wanted).encode()), wanted
+    ):
+        lines.setdefault(name, {}).update(dict.fromkeys(content.splitlines()))
+    return {name: b"\n".join(distinct) for name, distinct in lines.items()}
+
+
+def _blobs(batch: bytes, objects: Iterable[tuple[str, str]]) -> Iterator[tuple[str, bytes]]:
+    """The files in what ``git cat-file --batch`` says of the objects: a header line each, content, a newline."""
+    start = 0
+    for _, name in objects:
+        end = batch.index(b"\n", start)
+        _, kind, size = batch[start:end].split()
+        content = batch[end + 1 : end + 1 + int(size)]
+        start = end + 2 + int(size)
+        if kind == b"blob":
+            yield name, content
