@@ -145,6 +145,10 @@ lint: $(INSTALLED) ## ruff, mypy, actionlint, terraform fmt
 policy: $(INSTALLED) ## checkov over terraform/, workflows and for secrets (waivers: .checkov.yaml)
 	@scripts/policy $(ARGS)
 
+.PHONY: terraform-test
+terraform-test: $(INSTALLED) ## `terraform test`: the variables' rules, switches, names, tags (Terraform 1.7 or newer)
+	@.venv/bin/pytest -s tests/integration/terraform/test_configuration.py $(ARGS)
+
 .PHONY: fmt
 fmt: $(INSTALLED) ## format Python and Terraform
 	@.venv/bin/ruff check --fix --quiet . && .venv/bin/ruff format --quiet . && terraform fmt -recursive terraform

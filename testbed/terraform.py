@@ -220,6 +220,15 @@ class Workspace:
         """Remove everything that was applied."""
         self._run("destroy", "-input=false", "-auto-approve", show=self.cloud.endpoint is None)
 
+    def test(self) -> str:
+        """Run ``terraform test`` over what is in ``tests/`` of the folder, and give what it said.
+
+        Raises:
+            TestbedError: a test failed.
+        """
+        self._run("test")
+        return (self.folder / "test.log").read_text()
+
     def _run(self, *arguments: str, show: bool = False) -> int:
         done = self._execute([*arguments, "-no-color"], capture=not show)
         if not show:

@@ -113,7 +113,8 @@ def aws_front(upstream_port: int, authority: Authority, folder: Path) -> Iterato
             self.end_headers()
             self.wfile.write(content)
 
-        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = do_OPTIONS = do_TRACE = forward  # noqa: N815
+        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = forward  # noqa: N815
+        do_HEAD = do_OPTIONS = do_TRACE = do_QUERY = forward  # noqa: N815
 
         def _body(self) -> bytes:
             """The request's body; boto3 sends S3's in chunks, with a checksum behind them, where there is TLS."""

@@ -31,6 +31,13 @@ ENVIRONMENT = "rehearse"
 
 _POLICY = Path(__file__).parent / "deploy-policy.json"
 
+# End-to-end tests that a stand-in cannot pass, and why; docs/limitations.md has those that skip themselves.
+_LEFT_OUT = {
+    "tests/e2e/test_analytics.py::test_athena_and_duckdb_give_the_same_rows": (
+        "on AWS the queries go out in Trino's SQL, and ministack's Athena is DuckDB"
+    ),
+}
+
 # The emulator runs functions as child processes of one machine: few of them.
 _VARIABLES = {
     "TF_VAR_lambda_reserved_concurrency": "2",
@@ -185,9 +192,12 @@ def _steps(stand_in: StandIn, say: Say, tests: list[str]) -> None:
     for role in roles:
         enforced_iam.grant_batches(iam, role)
     try:
+        for test, why in _LEFT_OUT.items():
+            say(f"  left out: {test}: {why}")
+        deselected = [f"--deselect={test}" for test in _LEFT_OUT]
         with _step(say, f"pytest {' '.join(tests)}"):
             done = subprocess.run(
-                [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests],
+                [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *deselected, *tests],
                 cwd=REPOSITORY,
                 env=stand_in.environment,
                 capture_output=True,

@@ -1,0 +1,175 @@
+# Names, tags and switches, by plans alone: no AWS account, no engine. `make terraform-test` runs it.
+
+mock_provider "aws" {
+  mock_data "aws_caller_identity" {
+    defaults = { account_id = "123456789012" }
+  }
+  mock_data "aws_iam_policy_document" {
+    defaults = { json = "{}" }
+  }
+}
+
+run "with_every_switch_on" {
+  command = plan
+
+  variables {
+    project     = "battery-net"
+    environment = "staging"
+
+    enable_waf                    = true
+    waf_requests_per_five_minutes = 500
+    enable_xray                   = true
+    oidc_issuer                   = "https://issuer.example"
+    monthly_budget_usd            = 50
+    alarm_email                   = "ops@example.com"
+    cors_origin                   = "https://dashboard.example"
+  }
+
+  assert {
+    condition = alltrue([
+      for name in [
+        aws_sqs_queue.telemetry.name,
+        aws_sqs_queue.dead_letters.name,
+        aws_dynamodb_table.stations.name,
+        aws_dynamodb_table.history.name,
+        aws_lambda_function.telemetry_handler.function_name,
+        aws_lambda_function.api_handler.function_name,
+        aws_lambda_function.api_authorizer[0].function_name,
+        aws_iam_role.telemetry_handler.name,
+        aws_iam_role.api_handler.name,
+        aws_iam_role.api_authorizer[0].name,
+        aws_iam_role.iot_rules.name,
+        aws_iam_role.api_gateway_logs[0].name,
+        aws_iot_policy.station.name,
+        aws_api_gateway_rest_api.stations.name,
+        aws_api_gateway_api_key.client.name,
+        aws_api_gateway_usage_plan.clients.name,
+        aws_api_gateway_authorizer.oidc[0].name,
+        aws_sns_topic.alarms.name,
+        aws_cloudwatch_metric_alarm.dead_letters.alarm_name,
+        aws_cloudwatch_metric_alarm.queue_age.alarm_name,
+        aws_cloudwatch_dashboard.network.dashboard_name,
+        aws_athena_workgroup.archive[0].name,
+        aws_budgets_budget.monthly[0].name,
+        aws_wafv2_web_acl.api[0].name,
+      ] : startswith(name, "battery-net-staging")
+    ])
+    error_message = "a name does not begin with project and environment: two deployments could not share an account"
+  }
+
+  assert {
+    condition     = aws_s3_bucket.telemetry.bucket == "battery-net-staging-telemetry-123456789012"
+    error_message = "bucket names are global: the account's number must be in it"
+  }
+
+  assert {
+    condition     = aws_iot_topic_rule.telemetry.name == "battery_net_staging_telemetry_rule" && aws_iot_topic_rule.presence.name == "battery_net_staging_presence_rule"
+    error_message = "rule names are project and environment with underscores"
+  }
+
+  assert {
+    condition     = alltrue([for group in [aws_cloudwatch_log_group.telemetry_handler, aws_cloudwatch_log_group.api_handler] : startswith(group.name, "/aws/lambda/battery-net-staging-")])
+    error_message = "a log group is not its function's"
+  }
+
+  assert {
+    condition     = jsonencode(local.tags) == jsonencode({ Project = "battery-net", Environment = "staging", ManagedBy = "terraform" })
+    error_message = "the tags of every resource (the provider's default_tags) are not project, environment and terraform"
+  }
+
+  assert {
+    condition     = length(aws_wafv2_web_acl_association.api) == 1 && length(aws_wafv2_web_acl.api) == 1
+    error_message = "enable_waf makes no web ACL before the API"
+  }
+
+  assert {
+    condition     = anytrue([for rule in aws_wafv2_web_acl.api[0].rule : try(rule.statement[0].rate_based_statement[0].limit == 500, false)])
+    error_message = "WAF does not limit an address to waf_requests_per_five_minutes"
+  }
+
+  assert {
+    condition     = aws_api_gateway_stage.stations.xray_tracing_enabled && aws_lambda_function.api_handler.tracing_config[0].mode == "Active" && aws_lambda_function.telemetry_handler.tracing_config[0].mode == "Active"
+    error_message = "enable_xray leaves a part out of the trace"
+  }
+
+  assert {
+    condition     = alltrue([for method in aws_api_gateway_method.any : method.authorization == "CUSTOM" && method.api_key_required])
+    error_message = "a route asks for no token, or for no key beside it"
+  }
+
+  assert {
+    condition     = aws_lambda_function.api_handler.environment[0].variables["AUTHORIZER_REQUIRED"] == "1"
+    error_message = "the handler must refuse what passed no authorizer"
+  }
+
+  assert {
+    condition     = aws_budgets_budget.monthly[0].limit_amount == "50"
+    error_message = "the budget is not 50 dollars"
+  }
+
+  assert {
+    condition     = aws_sns_topic_subscription.alarm_email[0].endpoint == "ops@example.com"
+    error_message = "alarms are mailed to nobody"
+  }
+
+  assert {
+    condition     = length(aws_api_gateway_method.preflight) == length(aws_api_gateway_method.any)
+    error_message = "a route does not answer a browser's OPTIONS"
+  }
+}
+
+run "by_default_what_costs_or_opens_is_off" {
+  command = plan
+
+  assert {
+    condition = sum([
+      length(aws_wafv2_web_acl.api),
+      length(aws_wafv2_web_acl_association.api),
+      length(aws_budgets_budget.monthly),
+      length(aws_lambda_function.api_authorizer),
+      length(aws_api_gateway_authorizer.oidc),
+      length(aws_sns_topic_subscription.alarm_email),
+      length(aws_api_gateway_method.preflight),
+    ]) == 0
+    error_message = "a switch that nobody set is on"
+  }
+
+  assert {
+    condition     = !aws_api_gateway_stage.stations.xray_tracing_enabled && aws_lambda_function.api_handler.tracing_config[0].mode == "PassThrough"
+    error_message = "X-Ray is on by itself"
+  }
+
+  assert {
+    condition     = !aws_s3_bucket.telemetry.force_destroy
+    error_message = "by default an archive with data must outlive terraform destroy"
+  }
+
+  assert {
+    condition     = alltrue([for method in aws_api_gateway_method.any : method.api_key_required])
+    error_message = "a route of the API wants no key"
+  }
+
+  assert {
+    condition     = aws_sqs_queue.telemetry.visibility_timeout_seconds == 6 * aws_lambda_function.telemetry_handler.timeout
+    error_message = "a batch must stay hidden for six times the handler's time-out"
+  }
+}
+
+run "without_athena_and_with_tags_of_ones_own" {
+  command = plan
+
+  variables {
+    analytics = false
+    tags      = { CostCentre = "42" }
+  }
+
+  assert {
+    condition     = length(aws_glue_catalog_table.batches) + length(aws_glue_catalog_table.hours) + length(aws_athena_workgroup.archive) == 0 && output.analytics_database == ""
+    error_message = "analytics = false leaves something of Athena"
+  }
+
+  assert {
+    condition     = local.tags["CostCentre"] == "42" && local.tags["Project"] == "ev-swap"
+    error_message = "tags must be added to those that every resource carries"
+  }
+}

@@ -1,0 +1,74 @@
+# Values that the variables' rules must refuse before anything is planned: one for each rule.
+# tests/integration/terraform/test_configuration.py sees that none is missing.
+
+mock_provider "aws" {
+  mock_data "aws_iam_policy_document" {
+    defaults = { json = "{}" }
+  }
+}
+
+run "each_rule_refuses" {
+  command = plan
+
+  variables {
+    project                          = "X"
+    environment                      = "Dev_1"
+    aws_region                       = "frankfurt"
+    lambda_runtime                   = "python3.8"
+    lambda_architecture              = "riscv"
+    lambda_reserved_concurrency      = -2
+    telemetry_timeout_seconds        = 4
+    log_level                        = "TRACE"
+    log_retention_days               = 8
+    telemetry_batch_size             = 0
+    telemetry_batch_window_seconds   = 301
+    telemetry_max_concurrency        = 1
+    queue_visibility_timeout_seconds = 4
+    queue_max_receive_count          = 0
+    history_hours                    = 0
+    history_resolution_seconds       = 0
+    archive_glacier_after_days       = 0
+    archive_first_day                = "yesterday"
+    analytics_scan_limit_gb          = 0
+    api_key_value                    = "short"
+    api_rate_limit                   = 0
+    api_burst_limit                  = 0
+    api_daily_quota                  = 0
+    oidc_issuer                      = "http://issuer.example"
+    cors_origin                      = "https://dashboard.example/page"
+    queue_age_alarm_seconds          = 59
+    monthly_budget_usd               = 0
+    waf_requests_per_five_minutes    = 99
+  }
+
+  expect_failures = [
+    var.project,
+    var.environment,
+    var.aws_region,
+    var.lambda_runtime,
+    var.lambda_architecture,
+    var.lambda_reserved_concurrency,
+    var.telemetry_timeout_seconds,
+    var.log_level,
+    var.log_retention_days,
+    var.telemetry_batch_size,
+    var.telemetry_batch_window_seconds,
+    var.telemetry_max_concurrency,
+    var.queue_visibility_timeout_seconds,
+    var.queue_max_receive_count,
+    var.history_hours,
+    var.history_resolution_seconds,
+    var.archive_glacier_after_days,
+    var.archive_first_day,
+    var.analytics_scan_limit_gb,
+    var.api_key_value,
+    var.api_rate_limit,
+    var.api_burst_limit,
+    var.api_daily_quota,
+    var.oidc_issuer,
+    var.cors_origin,
+    var.queue_age_alarm_seconds,
+    var.monthly_budget_usd,
+    var.waf_requests_per_five_minutes,
+  ]
+}

@@ -1,0 +1,55 @@
+"""`terraform test`: the rules of the variables, the switches, names and tags, by plans with a mocked provider.
+
+`make terraform-test` runs it and shows what Terraform says.
+"""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from testbed import terraform
+from testbed.packaging import FUNCTION_NAMES
+from testbed.paths import TERRAFORM
+from testbed.terraform import Cloud, Workspace
+
+TESTS = TERRAFORM / "tests"
+
+
+def test_each_rule_of_a_variable_has_a_value_that_it_refuses() -> None:
+    ruled = {
+        name
+        for name, body in re.findall(
+            r'^variable "(\w+)" \{(.*?)^\}',
+            (TERRAFORM / "variables.tf").read_text(),
+            re.MULTILINE | re.DOTALL,
+        )
+        if "validation {" in body
+    }
+    text = (TESTS / "validation.tftest.hcl").read_text()
+    assert set(re.findall(r"^    var\.(\w+),", text, re.MULTILINE)) == ruled
+
+
+def test_terraform_test(tmp_path: Path) -> None:
+    program = terraform.find()
+    version = re.search(r"v(\d+)\.(\d+)", subprocess.check_output([program, "version"], text=True))
+    assert version
+    if (int(version[1]), int(version[2])) < (1, 7):
+        pytest.skip("mocked providers came with Terraform 1.7")
+    for name in FUNCTION_NAMES:
+        (tmp_path / f"{name}.zip").write_bytes(b"a plan hashes it, and nothing runs it")
+    workspace = Workspace(
+        tmp_path / "work",
+        Cloud("eu-central-1"),
+        {"lambda_package_dir": str(tmp_path)},
+        air_gapped=not terraform.registry_answers(),
+    )
+    workspace.prepare()
+    shutil.copytree(TESTS, workspace.folder / "tests")
+    said = workspace.test()
+    print(said)
+    ran = re.search(r"(\d+) passed, 0 failed", said)
+    assert ran
+    assert int(ran[1]) == sum(file.read_text().count("\nrun ") for file in TESTS.glob("*.tftest.hcl"))
