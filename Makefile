@@ -7,6 +7,7 @@ PYTHON ?= python3
 STATIONS ?= 10
 INTERVAL ?= 5
 ARGS ?=
+ROUTE ?= /stations
 TESTBED := scripts/testbed
 INSTALLED := .venv/.installed
 
@@ -65,6 +66,18 @@ compact: $(INSTALLED) ## make one Parquet object of each past hour's batches (AR
 .PHONY: trace
 trace: $(INSTALLED) ## follow one message (ID=<message id>)
 	@$(TESTBED) trace $(ID)
+
+.PHONY: listen
+listen: $(INSTALLED) ## print what stations publish by MQTT (ARGS="--messages 3")
+	@$(TESTBED) listen $(ARGS)
+
+.PHONY: publish
+publish: $(INSTALLED) ## publish one message as a station, good or bad (STATION=station-01 MESSAGE='{...}')
+	@$(TESTBED) publish '$(STATION)' '$(MESSAGE)'
+
+.PHONY: api
+api: $(INSTALLED) ## GET a route of the REST API with its key (ROUTE=/stations/station-01)
+	@$(TESTBED) api '$(ROUTE)'
 
 .PHONY: redrive
 redrive: $(INSTALLED) ## the dead letters' reasons; sends the repairable ones back
@@ -144,6 +157,10 @@ lint: $(INSTALLED) ## ruff, mypy, actionlint, terraform fmt
 .PHONY: policy
 policy: $(INSTALLED) ## checkov over terraform/, workflows and for secrets (waivers: .checkov.yaml)
 	@scripts/policy $(ARGS)
+
+.PHONY: tutorial
+tutorial: $(INSTALLED) ## run docs/tutorial.md as printed, from nothing, on a deployment of its own
+	@TUTORIAL=alone .venv/bin/pytest -s tests/e2e/test_tutorial.py $(ARGS)
 
 .PHONY: terraform-test
 terraform-test: $(INSTALLED) ## `terraform test`: the variables' rules, switches, names, tags (Terraform 1.7 or newer)

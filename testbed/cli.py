@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.parse
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
@@ -22,7 +23,7 @@ from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
-from testbed import api, archive, cost_count, dead_letters, dev, lifecycle, logs, simulation
+from testbed import api, archive, cost_count, dead_letters, dev, device, lifecycle, logs, simulation
 from testbed import audit as auditing
 from testbed import bench as benchmark
 from testbed import bridge_bench as bridge_benchmark
@@ -250,6 +251,39 @@ def show_logs(
 ) -> None:
     """The logs of the functions and of the testbed's processes."""
     logs.show(current(Settings.from_environment()), _say, minutes=minutes, lines=lines)
+
+
+@app.command(name="publish")
+def publish_message(
+    station: Annotated[str, typer.Argument(help="Station id; it is enrolled if it is not.")],
+    message: Annotated[str, typer.Argument(help="The payload, good or bad.")],
+) -> None:
+    """Publish one message as a station, by MQTT with its certificate."""
+    device.publish(current(Settings.from_environment()), station, message.encode())
+    _say(f"Acknowledged by the broker: {len(message.encode())} bytes from {station}")
+
+
+@app.command()
+def listen(
+    messages: Annotated[int, typer.Option(help="End after so many.", min=1)] = 10,
+    seconds: Annotated[float, typer.Option(help="End after so long.")] = 60,
+) -> None:
+    """Print what stations publish, as the broker hands it on."""
+    if not device.listen(current(Settings.from_environment()), messages, seconds, _say):
+        raise TestbedError(f"No station said anything in {seconds:g} s.", "Let some: make simulate")
+
+
+@app.command(name="api")
+def ask_api(
+    route: Annotated[str, typer.Argument(help="Such as /stations/station-01.")] = "/stations",
+) -> None:
+    """GET a route of the REST API, with its key."""
+    path, _, query_string = route.partition("?")
+    status_code, document = api.get(
+        current(Settings.from_environment()), path, **dict(urllib.parse.parse_qsl(query_string))
+    )
+    _say(json.dumps(document, indent=1))
+    raise typer.Exit(0 if status_code == 200 else 1)
 
 
 @app.command()

@@ -253,14 +253,14 @@ def _stop(deployment: Deployment) -> None:
         process.stop()
 
 
-def enrolment(deployment: Deployment) -> Enrolment:
-    """The deployment's stations."""
+def enrolment(deployment: Deployment, *, policy: str | None = None, folder: Path | None = None) -> Enrolment:
+    """The deployment's stations; or other devices, with another policy and in another folder."""
     return Enrolment(
         deployment.session,
         deployment.iot_url,
         authority=Authority.load_or_create(deployment.authority, name="EV swap fleet CA"),
-        policy=deployment.outputs["iot_policy_name"],
-        folder=deployment.certificates,
+        policy=policy or deployment.outputs["iot_policy_name"],
+        folder=folder or deployment.certificates,
         admitted=lambda stations: wait_admitted(deployment, stations),
     )
 

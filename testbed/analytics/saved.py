@@ -4,9 +4,6 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Literal
 
-import sqlglot
-from sqlglot import exp
-
 from testbed.analytics.columns import duckdb_types, quoted
 from testbed.errors import TestbedError
 from testbed.paths import REPOSITORY
@@ -58,6 +55,10 @@ def compose(query: SavedQuery, days: Days, dialect: Dialect) -> str:
     Raises:
         TestbedError: it cannot be read as Trino's SQL.
     """
+    # Every command of the testbed imports this module, and this takes half a second.
+    import sqlglot  # noqa: PLC0415
+    from sqlglot import exp  # noqa: PLC0415
+
     base_text = _BASE.read_text().format(
         columns=quoted(), first_day=f"'{days.first.isoformat()}'", last_day=f"'{days.last.isoformat()}'"
     )

@@ -1,7 +1,6 @@
 """`make dev`: a saved handler answers a moment later, a mistake is told in a line, and the watching goes on."""
 
 import os
-import shutil
 import subprocess
 import sys
 import threading
@@ -12,8 +11,9 @@ import pytest
 
 from testbed import api, dev
 from testbed.deployment import Deployment
-from testbed.paths import REPOSITORY, state_root
+from testbed.paths import state_root
 from tests.e2e.conftest import wait_for
+from tests.sources import copy_to
 
 
 class Watch:
@@ -60,8 +60,7 @@ def watched(deployment: Deployment, tmp_path: Path) -> Iterator[Watch]:
     """`make dev`, ready; what it deployed is replaced by the repository's own again."""
     if deployment.target == "aws":
         pytest.skip("`make dev` is for local deployments")
-    for folder in ("functions", "terraform", "testbed", "bridge", "simulator", "queries"):
-        shutil.copytree(REPOSITORY / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    copy_to(tmp_path)
     watch = Watch(tmp_path, deployment)
     try:
         assert watch.says("Watching"), watch.said

@@ -5,7 +5,6 @@ python -m tests.faults.protections archive    those with this word in their name
 """
 
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -15,7 +14,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from testbed.paths import REPOSITORY, state_root
+from testbed.paths import state_root
+from tests.sources import copy_to
 
 _TIMEOUT_SECONDS = 60
 _HANDLER = "functions/telemetry_handler/"
@@ -184,15 +184,9 @@ PROTECTIONS = [
 @contextmanager
 def copy_without(protection: Protection) -> Iterator[Path]:
     """A copy of the sources that lacks the protection."""
-    listed = subprocess.run(
-        ["git", "ls-files", "-z"], cwd=REPOSITORY, capture_output=True, check=True, text=True
-    )
     with tempfile.TemporaryDirectory(prefix="protection-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
-        for file in filter(None, listed.stdout.split("\0")):
-            if (REPOSITORY / file).is_file():
-                (folder / file).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy2(REPOSITORY / file, folder / file)
+        copy_to(folder)
         broken = folder / protection.file
         broken.write_text(taken_out(protection, broken.read_text()))
         # Packages and deployments of its own; what is installed is shared.

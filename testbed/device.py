@@ -1,0 +1,115 @@
+"""One device by hand: publish a message as a station, or listen to what all stations say."""
+
+import queue
+import ssl
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
+
+from testbed import lifecycle
+from testbed.deployment import Deployment
+from testbed.errors import TestbedError
+
+_PATIENCE_SECONDS = 20.0
+_TOPIC_ROOT = "ev-swap/stations"
+_OBSERVER = "observer"
+
+
+def publish(deployment: Deployment, station: str, payload: bytes) -> None:
+    """Publish ``payload`` as ``station`` says it, with its certificate and at QoS 1, whatever it is.
+
+    Raises:
+        TestbedError: the broker did not acknowledge it.
+    """
+    lifecycle.enrolment(deployment).enrol([station])
+    with _connected(deployment, deployment.certificates, station) as client:
+        sent = client.publish(f"{_TOPIC_ROOT}/{station}/telemetry", payload, qos=1)
+        # It is raised when the connection has gone; whether the message has gone out is the question.
+        with suppress(RuntimeError):
+            sent.wait_for_publish(_PATIENCE_SECONDS)
+        if not sent.is_published():
+            raise TestbedError("The broker did not acknowledge the message.", "See make logs.")
+
+
+def listen(deployment: Deployment, messages: int, seconds: float, say: Callable[[str], None]) -> int:
+    """Print what stations publish, topic and payload, until ``messages`` were seen or ``seconds`` are over.
+
+    The listener is a device, too, with a certificate of its own and a policy that lets it read and not write.
+
+    Returns:
+        How many were seen.
+
+    Raises:
+        TestbedError: it is not a local deployment, or the broker does not let it in.
+    """
+    if deployment.target == "aws":
+        raise TestbedError("This listens to local deployments.", "On AWS: the IoT console's MQTT test client")
+    iot, station_policy = deployment.client("iot"), deployment.outputs["iot_policy_name"]
+    arn = iot.get_policy(policyName=station_policy)["policyArn"].rsplit(":", 1)[0]
+    policy = station_policy.removesuffix("station-policy") + _OBSERVER
+    _make_policy(iot, policy, arn)
+    folder = deployment.certificates.parent / "observers"
+    lifecycle.enrolment(deployment, policy=policy, folder=folder).enrol([_OBSERVER])
+    heard: queue.SimpleQueue[mqtt.MQTTMessage] = queue.SimpleQueue()
+    deadline, seen = time.monotonic() + seconds, 0
+    with _connected(deployment, folder, _OBSERVER, heard.put) as client:
+        client.subscribe(f"{_TOPIC_ROOT}/+/telemetry", qos=0)
+        while seen < messages:
+            try:
+                message = heard.get(timeout=max(0.0, deadline - time.monotonic()))
+            except queue.Empty:
+                break
+            seen += 1
+            say(f"{message.topic} {message.payload.decode(errors='replace')}")
+    return seen
+
+
+def _make_policy(iot: Any, name: str, arn: str) -> None:
+    allowed = {
+        "iot:Connect": f"{arn}:client/{_OBSERVER}",
+        "iot:Subscribe": f"{arn}:topicfilter/{_TOPIC_ROOT}/+/telemetry",
+        "iot:Receive": f"{arn}:topic/{_TOPIC_ROOT}/*",
+    }
+    statements = [
+        {"Effect": "Allow", "Action": action, "Resource": resource} for action, resource in allowed.items()
+    ]
+    document = msgspec.json.encode({"Version": "2012-10-17", "Statement": statements}).decode()
+    try:
+        iot.create_policy(policyName=name, policyDocument=document)
+    except iot.exceptions.ResourceAlreadyExistsException:
+        return
+
+
+@contextmanager
+def _connected(
+    deployment: Deployment,
+    certificates: Path,
+    name: str,
+    heard: Callable[[mqtt.MQTTMessage], None] = lambda _: None,
+) -> Iterator[mqtt.Client]:
+    context = ssl.create_default_context(cafile=str(deployment.server_ca))
+    context.load_cert_chain(certificates / f"{name}.crt", certificates / f"{name}.key")
+    client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=name)
+    client.tls_set_context(context)
+    client.on_message = lambda _client, _data, message: heard(message)
+    answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    client.on_connect = lambda _client, _data, _flags, reason, _properties: answers.put(reason)
+    try:
+        client.connect(deployment.mqtt_host, deployment.mqtt_port)
+        client.loop_start()
+        reason = answers.get(timeout=_PATIENCE_SECONDS)
+    except (OSError, queue.Empty) as error:
+        raise TestbedError(f"{name} cannot connect to the broker: {error!r}.", "See make status.") from error
+    try:
+        if reason.is_failure:
+            raise TestbedError(f"The broker refuses {name}: {reason}.", "See make logs.")
+        yield client
+    finally:
+        client.disconnect()
+        client.loop_stop()

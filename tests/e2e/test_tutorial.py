@@ -1,0 +1,79 @@
+"""docs/tutorial.md does what it says: its blocks are run as printed, in a copy of the sources.
+
+In the suite they run against the deployment of the other tests, so `make down` is left to those; `make tutorial` runs
+all of it from nothing.
+"""
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from testbed.deployment import Deployment
+from testbed.paths import REPOSITORY, state_root
+from tests.sources import copy_to
+
+BLOCK = re.compile(r"^```sh\n(.*?)^```\n(?:```text\n(.*?)^```\n)?", re.MULTILINE | re.DOTALL)
+SECONDS = 240
+
+
+def blocks() -> list[tuple[str, list[str]]]:
+    """The tutorial's commands, each with the lines that it promises."""
+    text = (REPOSITORY / "docs" / "tutorial.md").read_text()
+    return [(commands, promised.splitlines()) for commands, promised in BLOCK.findall(text)]
+
+
+def keeps(promised: str, said: str) -> bool:
+    """Whether a line of what was said is the promised one; ``...`` is anything."""
+    pattern = ".*".join(re.escape(part) for part in promised.split("..."))
+    return any(re.fullmatch(pattern, line.rstrip()) for line in said.splitlines())
+
+
+@pytest.fixture
+def environment(request: pytest.FixtureRequest) -> dict[str, str]:
+    """What the shell of somebody who follows the tutorial has."""
+    if os.environ.get("TUTORIAL") == "alone":
+        return {"DEPLOYMENT": "tutorial"}
+    deployment: Deployment = request.getfixturevalue("deployment")
+    if deployment.target == "aws":
+        pytest.skip("the tutorial is of a local deployment")
+    return {"DEPLOYMENT": deployment.name, "ENGINE": str(deployment.engine)}
+
+
+def test_the_tutorial_runs_as_printed(environment: dict[str, str], tmp_path: Path) -> None:
+    copy_to(tmp_path)
+    (tmp_path / ".venv").symlink_to(REPOSITORY / ".venv")
+    for command in (
+        "git init --quiet",
+        "git add .",
+        "git -c user.name=t -c user.email=t@example.com commit -qm .",
+    ):
+        subprocess.run(command.split(), cwd=tmp_path, check=True)
+    steps = blocks()
+    assert len(steps) > 8
+    assert steps[-1][0] == "make down\n"
+    if "ENGINE" in environment:
+        steps.pop()
+    script = "".join(
+        f"printf '\\n@@ block %d\\n' {number}\n{commands}" for number, (commands, _) in enumerate(steps)
+    )
+    done = subprocess.run(
+        ["bash", "-eu", "-c", script],
+        cwd=tmp_path,
+        env=os.environ | environment | {"TESTBED_HOME": str(state_root())},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    print(done.stdout)
+    assert done.returncode == 0, done.stdout
+    said = re.split(r"\n@@ block \d+\n", done.stdout)[1:]
+    assert len(said) == len(steps)
+    for (commands, promised), text in zip(steps, said, strict=True):
+        missing = [line for line in promised if not keeps(line, text)]
+        assert not missing, f"{commands}\nprinted\n{text}\nand not\n" + "\n".join(missing)
