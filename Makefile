@@ -166,6 +166,10 @@ tutorial: $(INSTALLED) ## run docs/tutorial.md as printed, from nothing, on a de
 terraform-test: $(INSTALLED) ## `terraform test`: the variables' rules, switches, names, tags (Terraform 1.7 or newer)
 	@.venv/bin/pytest -s tests/integration/terraform/test_configuration.py $(ARGS)
 
+.PHONY: picture
+picture: $(INSTALLED) ## draw docs/architecture.svg from docs/architecture.dot
+	@scripts/picture
+
 .PHONY: fmt
 fmt: $(INSTALLED) ## format Python and Terraform
 	@.venv/bin/ruff check --fix --quiet . && .venv/bin/ruff format --quiet . && terraform fmt -recursive terraform

@@ -6,7 +6,10 @@ all of it from nothing.
 
 import os
 import re
+import signal
 import subprocess
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -16,7 +19,7 @@ from testbed.paths import REPOSITORY, state_root
 from tests.sources import copy_to
 
 BLOCK = re.compile(r"^```sh\n(.*?)^```\n(?:```text\n(.*?)^```\n)?", re.MULTILINE | re.DOTALL)
-SECONDS = 240
+SECONDS = 500
 
 
 def blocks() -> list[tuple[str, list[str]]]:
@@ -32,16 +35,20 @@ def keeps(promised: str, said: str) -> bool:
 
 
 @pytest.fixture
-def environment(request: pytest.FixtureRequest) -> dict[str, str]:
+def environment(request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
     """What the shell of somebody who follows the tutorial has."""
     if os.environ.get("TUTORIAL") == "alone":
-        return {"DEPLOYMENT": "tutorial"}
+        alone = {"DEPLOYMENT": "tutorial"}
+        yield alone
+        subprocess.run([REPOSITORY / "scripts" / "testbed", "down"], env=os.environ | alone, check=True)
+        return
     deployment: Deployment = request.getfixturevalue("deployment")
     if deployment.target == "aws":
         pytest.skip("the tutorial is of a local deployment")
-    return {"DEPLOYMENT": deployment.name, "ENGINE": str(deployment.engine)}
+    yield {"DEPLOYMENT": deployment.name, "ENGINE": str(deployment.engine)}
 
 
+@pytest.mark.timeout(SECONDS + 60)
 def test_the_tutorial_runs_as_printed(environment: dict[str, str], tmp_path: Path) -> None:
     copy_to(tmp_path)
     (tmp_path / ".venv").symlink_to(REPOSITORY / ".venv")
@@ -59,21 +66,35 @@ def test_the_tutorial_runs_as_printed(environment: dict[str, str], tmp_path: Pat
     script = "".join(
         f"printf '\\n@@ block %d\\n' {number}\n{commands}" for number, (commands, _) in enumerate(steps)
     )
-    done = subprocess.run(
+    said = _shell(script, tmp_path, environment)
+    print(said)
+    printed = re.split(r"\n@@ block \d+\n", said)[1:]
+    assert len(printed) == len(steps)
+    for (commands, promised), text in zip(steps, printed, strict=True):
+        missing = [line for line in promised if not keeps(line, text)]
+        assert not missing, f"{commands}\nprinted\n{text}\nand not\n" + "\n".join(missing)
+
+
+def _shell(script: str, folder: Path, environment: dict[str, str]) -> str:
+    """Run ``script`` to its end; all that it printed. What it left running is stopped."""
+    # Not those of the make that may have started us.
+    ours = {
+        name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")
+    }
+    with subprocess.Popen(
         ["bash", "-eu", "-c", script],
-        cwd=tmp_path,
-        env=os.environ | environment | {"TESTBED_HOME": str(state_root())},
+        cwd=folder,
+        env=ours | environment | {"TESTBED_HOME": str(state_root())},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=SECONDS,
-        check=False,
-    )
-    print(done.stdout)
-    assert done.returncode == 0, done.stdout
-    said = re.split(r"\n@@ block \d+\n", done.stdout)[1:]
-    assert len(said) == len(steps)
-    for (commands, promised), text in zip(steps, said, strict=True):
-        missing = [line for line in promised if not keeps(line, text)]
-        assert not missing, f"{commands}\nprinted\n{text}\nand not\n" + "\n".join(missing)
+        start_new_session=True,
+    ) as shell:
+        try:
+            said, _ = shell.communicate(timeout=SECONDS)
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(shell.pid, signal.SIGTERM)
+    assert shell.returncode == 0, said
+    return said
