@@ -17,8 +17,9 @@ _DETECTORS = (
     "SoftlayerDetector", "SquareOAuthDetector", "StripeDetector", "TelegramBotTokenDetector", "TwilioKeyDetector",
 )  # fmt: skip
 
-# What stands after a word like "secret" and is none: the local engines' public password, and prose.
-_KNOWN = {"test", "test}", "make policy", "it reads Secrets Manager"}
+# What stands after a word like "secret" and is none: the local engines' public password, a key that Terraform must
+# refuse, and prose.
+_KNOWN = {"test", "test}", "short", "make policy", "it reads Secrets Manager"}
 
 # Digests of packages and nothing else.
 _LOCKS = {"uv.lock", "package-lock.json"}
