@@ -19,7 +19,8 @@ import psutil
 from testbed import audit as auditing
 from testbed import containers, lifecycle
 from testbed.authority import Authority
-from testbed.bench import Publishers, until_bridge_is_idle
+from testbed.bench.publishers import Publishers
+from testbed.bridge_idle import until_bridge_is_idle
 from testbed.deployment import Deployment
 from testbed.enrolment import Enrolment
 from testbed.errors import TestbedError
@@ -139,7 +140,7 @@ def _through_bridge(deployment: Deployment, publishers: Publishers, queue: str, 
     sqs = deployment.client("sqs")
     begun = time.monotonic()
     publishers.send(_NAME + "/{name}", _message, messages)
-    until_bridge_is_idle(deployment)
+    until_bridge_is_idle(deployment, _PATIENCE_SECONDS)
     spent = time.monotonic() - begun
     found = auditing.queue_depth(sqs, queue)
     if found != messages:
@@ -170,7 +171,7 @@ def _watch(
         )
         # Or else it is the emulator's memory that grows, and its speed that falls.
         sqs.purge_queue(QueueUrl=queue)
-    until_bridge_is_idle(deployment)
+    until_bridge_is_idle(deployment, _PATIENCE_SECONDS)
     first, last = _thirds(samples)
     say(
         f"{sent} messages in {minutes:g} minutes: bridge {first.bridge:.1f} -> {last.bridge:.1f} MiB, "

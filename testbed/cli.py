@@ -25,7 +25,6 @@ from rich.table import Table
 
 from testbed import api, archive, cost_count, dead_letters, dev, device, lifecycle, logs, simulation
 from testbed import audit as auditing
-from testbed import bench as benchmark
 from testbed import bridge_bench as bridge_benchmark
 from testbed import cost as costing
 from testbed import redrive as redriving
@@ -34,6 +33,7 @@ from testbed.analytics import compaction, saved
 from testbed.analytics import query as asking
 from testbed.audit import AuditReport
 from testbed.aws import target
+from testbed.bench import run as benchmark
 from testbed.deployment import Deployment, current
 from testbed.errors import TestbedError
 from testbed.faults import runner as breaking
@@ -420,14 +420,17 @@ def cost(
 
 @app.command()
 def bench(
-    messages: Annotated[int, typer.Option(help="Messages of a burst.", min=100)] = 2000,
+    messages: Annotated[int, typer.Option(help="Messages of a burst.", min=100)] = 5000,
+    seconds: Annotated[int, typer.Option(help="How long a steady rate is offered.", min=2)] = 10,
+    hold: Annotated[int, typer.Option(help="How long the last rate that kept up is held.", min=2)] = 60,
     report: Annotated[Path | None, typer.Option(help="File for the figures as JSON.")] = None,
 ) -> None:
-    """Latency and throughput, beside the emulator's own path in the same run."""
+    """Latency and throughput, beside the emulator's own path in the same run; and what the handler costs."""
     deployment = lifecycle.up(Settings.from_environment(), _say, _confirm)
     benchmark.run(
-        deployment, _say, messages=messages, report=report or deployment.path / "bench" / "figures.json"
-    )
+        deployment, benchmark.Scale(messages, seconds, hold), _say,
+        report=report or deployment.path / "bench" / "figures.json",
+    )  # fmt: skip
 
 
 @app.command(name="bench-bridge")

@@ -125,7 +125,7 @@ class _Connection(msgspec.Struct):
     record_ids: list[str]
 
 
-class _Sorted(msgspec.Struct):
+class Sorted(msgspec.Struct):
     """A batch, read and checked."""
 
     lines: list[archive.Line] = msgspec.field(default_factory=list)
@@ -145,7 +145,7 @@ def process(records: list[Record], stores: Stores, seconds_left: Callable[[], fl
     """
     outcome = Outcome(records=len(records))
     now = stores.now()
-    batch = _sort(records, now, outcome)
+    batch = sort(records, now, outcome)
 
     first = []
     if batch.letters:
@@ -192,8 +192,9 @@ def process(records: list[Record], stores: Stores, seconds_left: Callable[[], fl
     return outcome
 
 
-def _sort(records: list[Record], now: datetime, outcome: Outcome) -> _Sorted:
-    batch = _Sorted()
+def sort(records: list[Record], now: datetime, outcome: Outcome) -> Sorted:
+    """Read and check ``records``; what is refused, or fails, is noted in ``outcome``."""
+    batch = Sorted()
     seen: set[tuple[str, bytes]] = set()
     for record in records:
         carried: Message | Presence | None = None
@@ -225,7 +226,7 @@ def _sort(records: list[Record], now: datetime, outcome: Outcome) -> _Sorted:
     return batch
 
 
-def _note_state(telemetry: Telemetry, record: Record, batch: _Sorted) -> None:
+def _note_state(telemetry: Telemetry, record: Record, batch: Sorted) -> None:
     station = batch.stations.get(telemetry.station_id)
     if station is None:
         batch.stations[telemetry.station_id] = _Station(telemetry, [telemetry], [record.record_id])
@@ -236,7 +237,7 @@ def _note_state(telemetry: Telemetry, record: Record, batch: _Sorted) -> None:
         station.newest = telemetry
 
 
-def _note_presence(presence: Presence, record: Record, batch: _Sorted, outcome: Outcome) -> None:
+def _note_presence(presence: Presence, record: Record, batch: Sorted, outcome: Outcome) -> None:
     # Consoles connect too, and AWS also tells of failed attempts: neither is a station's state.
     if presence.connection is None or not STATION_ID.fullmatch(presence.client_id):
         outcome.ignored += 1

@@ -15,7 +15,8 @@ from testbed.paths import REPOSITORY
 from testbed.processes import Process
 from testbed.settings import EngineName
 
-_REQUIREMENTS = Path(__file__).parent / "requirements" / "embedded.txt"
+REQUIREMENTS = Path(__file__).parent / "requirements" / "embedded.txt"
+_MINISTACK = Path(__file__).parent / "ministack_batches.py"
 _START_SECONDS = 60
 
 
@@ -27,7 +28,7 @@ class EmbeddedEngine:
 
     def install(self) -> None:
         """Make ministack's environment from its lock."""
-        environment("embedded", _REQUIREMENTS)
+        environment("embedded", REQUIREMENTS)
 
     def runtime(self) -> Runtime:
         """Functions run as child processes on this very Python."""
@@ -56,11 +57,17 @@ class EmbeddedEngine:
         """Nothing is left."""
 
 
+def ministack_command() -> list[str]:
+    """The program that starts ministack, installed if need be; its settings are environment variables."""
+    # -P: what lies beside the script must not pass for a package of ministack's.
+    return [str(environment("embedded", REQUIREMENTS) / "bin" / "python"), "-P", str(_MINISTACK)]
+
+
 def start_ministack(place: Place, port: int, *, name: str, functions_call: str | None = None) -> Process:
     """Start ministack and wait until it answers; its functions call it back, or AWS at ``functions_call``."""
     ministack = processes.start(
         name,
-        [str(environment("embedded", _REQUIREMENTS) / "bin" / "ministack")],
+        ministack_command(),
         log=place.log(name),
         folder=place.folder,
         # Without AWS_ENDPOINT_URL above all: its Lambda workers would inherit it.

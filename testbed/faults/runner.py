@@ -15,6 +15,7 @@ from simulator.messages import station_ids
 from testbed import audit as auditing
 from testbed import lifecycle, simulation
 from testbed.audit import AuditReport
+from testbed.bridge_idle import until_bridge_is_idle
 from testbed.deployment import Deployment
 from testbed.errors import TestbedError
 from testbed.faults import proxy as proxying
@@ -188,9 +189,6 @@ def _break_until_done(
 
 def wait_until_quiet(deployment: Deployment) -> None:
     """Wait until neither the bridge nor the queue holds a message."""
-    # Imported here: the benchmark's module brings MQTT clients along.
-    from testbed.bench import until_bridge_is_idle  # noqa: PLC0415
-
-    until_bridge_is_idle(deployment)
+    until_bridge_is_idle(deployment, _QUIET_SECONDS)
     queue = deployment.outputs["telemetry_queue_url"]
     auditing.wait_for_empty_queue(deployment.client("sqs"), queue, _QUIET_SECONDS)

@@ -14,8 +14,7 @@ import pytest
 from botocore.config import Config
 
 from testbed import ports, processes
-from testbed.engines.embedded import EmbeddedEngine
-from testbed.paths import state_root
+from testbed.engines.embedded import ministack_command
 
 REGION = "eu-central-1"
 
@@ -40,12 +39,9 @@ class AwsEmulator:
         return True
 
 
-def _program() -> Path:
+def _program() -> list[str]:
     chosen = os.environ.get("EMULATOR_BIN")
-    if chosen:
-        return Path(chosen)
-    EmbeddedEngine().install()
-    return state_root() / "venvs" / "embedded" / "bin" / "ministack"
+    return [chosen] if chosen else ministack_command()
 
 
 @pytest.fixture(scope="session")
@@ -68,7 +64,7 @@ def aws_emulator() -> Iterator[AwsEmulator]:
         with (
             log.open("wb") as output,
             subprocess.Popen(
-                [str(_program())], stdout=output, stderr=subprocess.STDOUT, env=environment, cwd=folder
+                _program(), stdout=output, stderr=subprocess.STDOUT, env=environment, cwd=folder
             ) as child,
         ):
             process = processes.Process(

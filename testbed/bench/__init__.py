@@ -1,0 +1,1 @@
+"""`make bench`: the pipeline beside ministack's own rule path, and what the handler costs."""

@@ -1,0 +1,107 @@
+"""A few MQTT clients that publish as fast as told."""
+
+import json
+import ssl
+import threading
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
+
+from simulator.ledger import Ledger
+from testbed.errors import TestbedError
+
+_PATIENCE_SECONDS = 120.0
+
+Payload = Callable[[str, int], dict[str, Any]]
+
+
+def telemetry(run_id: str, first_sequence: int = 1) -> Payload:
+    """A station's message for each ``(station, number)``; ``run_id`` is part of its id."""
+
+    def payload(name: str, number: int) -> dict[str, Any]:
+        sequence = first_sequence + number
+        return {
+            "station_id": name, "battery_available": number % 13, "sequence": sequence,
+            "message_id": f"{name}-{run_id}-{sequence}", "slots": 13, "temperature_c": 21.5, "status": "OK",
+            "timestamp": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        }  # fmt: skip
+
+    return payload
+
+
+class Publishers:
+    """Connected clients, one for each name."""
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        *,
+        ca: Path,
+        certificates: Path | None,
+        names: Sequence[str],
+        ledger: Path | None = None,
+    ) -> None:
+        """Connect; with the certificate of each name, if there are any. ``ledger`` is for `make audit`'s eyes."""
+        self._clients: list[tuple[str, mqtt.Client]] = []
+        self._acknowledged = 0
+        self._condition = threading.Condition()
+        self._ledger = Ledger(ledger)
+        for name in names:
+            client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=name)
+            context = ssl.create_default_context(cafile=str(ca))
+            if certificates:
+                context.load_cert_chain(certificates / f"{name}.crt", certificates / f"{name}.key")
+            client.tls_set_context(context)
+            client.max_inflight_messages_set(100)
+            client.on_publish = self._on_publish
+            client.connect(host, port)
+            client.loop_start()
+            self._clients.append((name, client))
+
+    def _on_publish(self, *_: Any) -> None:
+        with self._condition:
+            self._acknowledged += 1
+            self._condition.notify_all()
+
+    def send(self, topic: str, payload: Payload, count: int, rate: float = 0) -> float:
+        """Publish ``count`` messages at QoS 1, ``rate`` a second (0: as fast as it goes), until all are acknowledged.
+
+        Returns:
+            The seconds it took.
+
+        Raises:
+            TestbedError: they were not acknowledged in two minutes.
+        """
+        begun, before = time.monotonic(), self._acknowledged
+        sent = []
+        for number in range(count):
+            name, client = self._clients[number % len(self._clients)]
+            message = payload(name, number)
+            client.publish(topic.format(name=name), json.dumps(message), qos=1)
+            if self._ledger.kept:
+                sent.append(message)
+            if rate:
+                time.sleep(max(0.0, begun + number / rate - time.monotonic()))
+        with self._condition:
+            if not self._condition.wait_for(lambda: self._acknowledged - before >= count, _PATIENCE_SECONDS):
+                raise TestbedError(
+                    f"Only {self._acknowledged - before} of {count} publishes were acknowledged."
+                )
+        spent = time.monotonic() - begun
+        for message in sent:
+            self._ledger.add(*(message[key] for key in ("message_id", "station_id", "sequence", "timestamp")))
+        self._ledger.flush()
+        return spent
+
+    def close(self) -> None:
+        """Disconnect all."""
+        for _, client in self._clients:
+            client.disconnect()
+            client.loop_stop()
+        self._ledger.close()

@@ -1,0 +1,205 @@
+"""Runs the measurements. Single figures depend on the machine, so each is shown beside another of the same run."""
+
+import json
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from testbed import api, lifecycle, packaging
+from testbed import audit as auditing
+from testbed.audit import AuditReport
+from testbed.bench import handler, native
+from testbed.bench.paths import PATIENCE_SECONDS, TOPIC, Burst, MessagePath, Steady, Testbed, burst, steady
+from testbed.bench.publishers import Payload, Publishers, telemetry
+from testbed.deployment import Deployment
+from testbed.errors import TestbedError
+from testbed.paths import state_root
+
+Say = Callable[[str], None]
+
+_CLIENTS = 20
+_LATENCY_ROUNDS = 5
+# Each rate is this much more than the one before.
+_STEP = 1.25
+_FIRST_RATE = 200
+
+
+@dataclass(frozen=True)
+class Scale:
+    """``messages`` of a burst; ``seconds`` of each steady rate, and ``hold`` of the last that kept up."""
+
+    messages: int
+    seconds: int
+    hold: int
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Seconds from publish to visible in the REST API."""
+
+    messages: int
+    p50: float
+    p99: float
+
+
+def run(deployment: Deployment, scale: Scale, say: Say, *, report: Path) -> None:
+    """Measure, print, and write the figures as JSON to ``report``."""
+    cost = handler.measure(_package())
+    say(
+        f"Handler: {cost.record_microseconds:.1f} µs of CPU a record (json.loads of its body: "
+        f"{cost.json_microseconds:.1f}), import {cost.import_seconds:.2f} s (boto3 alone {cost.boto3_seconds:.2f}), "
+        f"zip {cost.zip_bytes / 2**20:.1f} MiB"
+    )
+    names = [f"bench-{number:02}" for number in range(1, _CLIENTS + 1)]
+    ledger = deployment.path / "bench" / f"ledger-{time.time_ns()}.ndjson"
+    with _testbed(deployment, names, ledger) as ours:
+        latency = measure_latency(deployment, ours.publishers, names)
+        say(
+            f"Latency: {latency.messages} messages, publish to visible in the API: p50 {1000 * latency.p50:.0f} ms, "
+            f"p99 {1000 * latency.p99:.0f} ms; the batching window of {ours.window:g} s is in it"
+        )
+        with native.running(deployment.path / "bench", names) as emulator:
+            bursts = [_burst(path, scale.messages, say) for path in (ours, emulator)]
+            theirs = list(_rising(emulator, scale.seconds, say))
+        mine = list(_rising(ours, scale.seconds, say))
+        held = _held(ours, mine, scale.hold, say)
+        audit = auditing.audit(deployment, [ledger], wait_seconds=PATIENCE_SECONDS)
+        say(_audited(audit))
+    # Its ceiling is the better of what a burst and what a steady rate show.
+    ceiling = max([bursts[1].rate, *(float(step.offered) for step in theirs if step.kept_up)])
+    say(
+        f"Held {held.offered} messages/s for {held.seconds:g} s ({'kept up' if held.kept_up else 'did not keep up'}): "
+        f"{held.offered / ceiling:.2f} times the {ceiling:.0f} of {bursts[1].path}"
+    )
+    figures = {
+        "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "engine": deployment.engine or "aws",
+        "cores": os.cpu_count(),
+        "load_average": os.getloadavg()[0],
+        "handler": asdict(cost),
+        "latency": asdict(latency),
+        "bursts": [asdict(each) | {"rate": each.rate} for each in bursts],
+        "steady": [asdict(each) | {"kept_up": each.kept_up} for each in (*theirs, *mine, held)],
+        "ceiling": ceiling,
+        "ratio": held.offered / ceiling,
+        "audit": asdict(audit) | {"clean": audit.clean},
+    }
+    report.parent.mkdir(parents=True, exist_ok=True)
+    report.write_text(json.dumps(figures, indent=1) + "\n")
+    say(f"Figures: {report}")
+
+
+def _package() -> Path:
+    runtime = packaging.Runtime.of_this_machine()
+    folder = state_root() / "packages" / "bench"
+    packaging.build(runtime, folder)
+    return folder / "telemetry_handler.zip"
+
+
+@contextmanager
+def _testbed(deployment: Deployment, names: list[str], ledger: Path) -> Iterator[Testbed]:
+    enrolment = lifecycle.enrolment(deployment)
+    enrolment.enrol(names)
+    queue = deployment.client("sqs").get_queue_attributes(
+        QueueUrl=deployment.outputs["telemetry_queue_url"], AttributeNames=["QueueArn"]
+    )["Attributes"]["QueueArn"]
+    mappings = deployment.client("lambda").list_event_source_mappings(EventSourceArn=queue)[
+        "EventSourceMappings"
+    ]
+    publishers = Publishers(
+        deployment.mqtt_host, deployment.mqtt_port, ca=deployment.server_ca,
+        certificates=deployment.certificates, names=names, ledger=ledger,
+    )  # fmt: skip
+    try:
+        yield Testbed(deployment, publishers, float(mappings[0].get("MaximumBatchingWindowInSeconds", 0)))
+    finally:
+        publishers.close()
+        enrolment.remove(names)
+
+
+def measure_latency(deployment: Deployment, publishers: Publishers, names: list[str]) -> Latency:
+    """Publish one message of each station within a second, and look at the API until all are there."""
+    seconds: list[float] = []
+    for turn in range(_LATENCY_ROUNDS + 1):
+        waiting: dict[str, tuple[str, float]] = {}
+        message = telemetry(f"latency{time.time_ns()}")
+
+        def payload(
+            name: str, _number: int, message: Payload = message, waiting: Any = waiting
+        ) -> dict[str, Any]:
+            made = message(name, 0)
+            waiting[name] = (made["message_id"], time.monotonic())
+            return made
+
+        sending = threading.Thread(target=publishers.send, args=(TOPIC, payload, len(names), len(names)))
+        sending.start()
+        begun = time.monotonic()
+        while sending.is_alive() or waiting:
+            if time.monotonic() - begun > PATIENCE_SECONDS:
+                raise TestbedError("Published messages never came to the API.", "See `make logs`.")
+            arrived = _arrived(deployment, waiting)
+            if turn:  # the functions start cold
+                seconds += arrived
+        sending.join()
+    ordered = sorted(seconds)
+    return Latency(len(ordered), ordered[len(ordered) // 2], ordered[int(0.99 * (len(ordered) - 1))])
+
+
+def _arrived(deployment: Deployment, waiting: dict[str, tuple[str, float]]) -> list[float]:
+    """How long each took that is there now; they are taken off."""
+    _, document = api.get(deployment, "/stations", limit=100)
+    now = time.monotonic()
+    found = {item["station_id"]: item.get("message_id") for item in document["stations"]}
+    there = [name for name, (message_id, _) in list(waiting.items()) if found.get(name) == message_id]
+    return [now - waiting.pop(name)[1] for name in there]
+
+
+def _burst(path: MessagePath, messages: int, say: Say) -> Burst:
+    found = burst(path, messages)
+    say(
+        f"Burst through {found.path}: {found.stored} of {found.sent} stored in {found.seconds:.1f} s, "
+        f"{found.rate:.0f} messages/s"
+    )
+    return found
+
+
+def _rising(path: MessagePath, seconds: int, say: Say) -> Iterator[Steady]:
+    """Steady rates, rising until the path keeps up no more."""
+    rate = float(_FIRST_RATE)
+    while True:
+        step = steady(path, int(rate), seconds)
+        say(
+            f"{path.name}: offered {step.offered} messages/s for {seconds} s (published {step.published:.0f}/s), "
+            f"{step.waiting} waited at the end, {'kept up' if step.kept_up else 'did not keep up'}"
+        )
+        yield step
+        if not step.kept_up:
+            return
+        rate *= _STEP
+
+
+def _held(path: MessagePath, steps: list[Steady], seconds: int, say: Say) -> Steady:
+    """Hold the highest rate that kept up; one lower if it does not, for as long as there is one."""
+    held = steps[0]
+    for step in sorted((each for each in steps if each.kept_up), key=lambda each: -each.offered):
+        held = steady(path, step.offered, seconds)
+        say(
+            f"{path.name}: held {held.offered} messages/s for {seconds} s, {held.stored} stored, "
+            f"{held.waiting} waited at the end"
+        )
+        if held.kept_up:
+            return held
+    return held
+
+
+def _audited(audit: AuditReport) -> str:
+    return (
+        f"Audit: {audit.acknowledged} acknowledged, {audit.acknowledged_archived} archived, "
+        f"{audit.missing_count} missing, {audit.wrong_state_count} wrong latest states"
+    )
