@@ -27,6 +27,7 @@ from testbed import api, archive, cost_count, dead_letters, dev, device, lifecyc
 from testbed import audit as auditing
 from testbed import bridge_bench as bridge_benchmark
 from testbed import cost as costing
+from testbed import dashboard as watching
 from testbed import redrive as redriving
 from testbed import trace as tracing
 from testbed.analytics import compaction, saved
@@ -221,6 +222,16 @@ def _stations_table(deployment: Deployment) -> Table:
 def _short(path: str) -> str:
     """A path as seen from here, where that is shorter."""
     return min(path, os.path.relpath(path), key=len)
+
+
+@app.command()
+def dashboard(
+    port: Annotated[int | None, typer.Option(help="Of the page; any free one if left out.")] = None,
+) -> None:
+    """Serve the live dashboard on 127.0.0.1 until Ctrl-C."""
+    with watching.running(current(Settings.from_environment()), port) as page:
+        _say(f"Dashboard: http://127.0.0.1:{page.server_port}/   Ctrl-C ends it.")
+        page.serve_forever()
 
 
 @app.command()
