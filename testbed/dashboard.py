@@ -16,21 +16,21 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from bridge.presigned import Credentials, sign
-from testbed import api, ports, processes
+from testbed import api, observers, ports, processes
 from testbed import audit as auditing
 from testbed.deployment import Deployment
-from testbed.engines.bridge import bridge_certificate
 from testbed.errors import TestbedError
+from testbed.observers import TOPIC_FILTER
 from testbed.paths import REPOSITORY
 from testbed.processes import Process
 
-TOPIC_FILTER = "ev-swap/stations/+/telemetry"
 URL_SECONDS = 60
 
 _FOLDER = REPOSITORY / "dashboard"
 _TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
 _API_PATH = re.compile(r"/stations(/[A-Za-z0-9:_-]{1,128}(/history)?)?", re.ASCII)
 _START_SECONDS = 30
+_CLIENT = "dashboard"
 
 
 class Dashboard:
@@ -116,13 +116,13 @@ def server(dashboard: Dashboard, port: int) -> ThreadingHTTPServer:
 def start_door(deployment: Deployment, credentials: Credentials, port: int) -> Process:
     """Start the WebSocket front door of a local deployment, and wait until it listens."""
     place = deployment.place
-    certificate = bridge_certificate(place)
+    certificate = observers.enrol(deployment, _CLIENT) / f"{_CLIENT}.crt"
     door = processes.start(
         "front-door",
         [
             sys.executable, "-m", "bridge.websocket", "--port", str(port),
             "--broker-port", str(place.ports.mqtt), "--broker-ca", str(deployment.server_ca),
-            "--certificate", str(certificate), "--key", str(certificate.with_suffix(".key")),
+            "--client-id", _CLIENT, "--certificate", str(certificate), "--key", str(certificate.with_suffix(".key")),
             "--region", deployment.region, "--topic-filter", TOPIC_FILTER,
         ],
         log=place.log("front-door"),

@@ -8,16 +8,15 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
-from testbed import lifecycle
+from testbed import lifecycle, observers
 from testbed.deployment import Deployment
 from testbed.errors import TestbedError
+from testbed.observers import TOPIC_FILTER, TOPIC_ROOT
 
 _PATIENCE_SECONDS = 20.0
-_TOPIC_ROOT = "ev-swap/stations"
 _OBSERVER = "observer"
 
 
@@ -29,7 +28,7 @@ def publish(deployment: Deployment, station: str, payload: bytes) -> None:
     """
     lifecycle.enrolment(deployment).enrol([station])
     with _connected(deployment, deployment.certificates, station) as client:
-        sent = client.publish(f"{_TOPIC_ROOT}/{station}/telemetry", payload, qos=1)
+        sent = client.publish(f"{TOPIC_ROOT}/{station}/telemetry", payload, qos=1)
         # It is raised when the connection has gone; whether the message has gone out is the question.
         with suppress(RuntimeError):
             sent.wait_for_publish(_PATIENCE_SECONDS)
@@ -48,18 +47,11 @@ def listen(deployment: Deployment, messages: int, seconds: float, say: Callable[
     Raises:
         TestbedError: it is not a local deployment, or the broker does not let it in.
     """
-    if deployment.target == "aws":
-        raise TestbedError("This listens to local deployments.", "On AWS: the IoT console's MQTT test client")
-    iot, station_policy = deployment.client("iot"), deployment.outputs["iot_policy_name"]
-    arn = iot.get_policy(policyName=station_policy)["policyArn"].rsplit(":", 1)[0]
-    policy = station_policy.removesuffix("station-policy") + _OBSERVER
-    _make_policy(iot, policy, arn)
-    folder = deployment.certificates.parent / "observers"
-    lifecycle.enrolment(deployment, policy=policy, folder=folder).enrol([_OBSERVER])
+    folder = observers.enrol(deployment, _OBSERVER)
     heard: queue.SimpleQueue[mqtt.MQTTMessage] = queue.SimpleQueue()
     deadline, seen = time.monotonic() + seconds, 0
     with _connected(deployment, folder, _OBSERVER, heard.put) as client:
-        client.subscribe(f"{_TOPIC_ROOT}/+/telemetry", qos=0)
+        client.subscribe(TOPIC_FILTER, qos=0)
         while seen < messages:
             try:
                 message = heard.get(timeout=max(0.0, deadline - time.monotonic()))
@@ -68,22 +60,6 @@ def listen(deployment: Deployment, messages: int, seconds: float, say: Callable[
             seen += 1
             say(f"{message.topic} {message.payload.decode(errors='replace')}")
     return seen
-
-
-def _make_policy(iot: Any, name: str, arn: str) -> None:
-    allowed = {
-        "iot:Connect": f"{arn}:client/{_OBSERVER}",
-        "iot:Subscribe": f"{arn}:topicfilter/{_TOPIC_ROOT}/+/telemetry",
-        "iot:Receive": f"{arn}:topic/{_TOPIC_ROOT}/*",
-    }
-    statements = [
-        {"Effect": "Allow", "Action": action, "Resource": resource} for action, resource in allowed.items()
-    ]
-    document = msgspec.json.encode({"Version": "2012-10-17", "Statement": statements}).decode()
-    try:
-        iot.create_policy(policyName=name, policyDocument=document)
-    except iot.exceptions.ResourceAlreadyExistsException:
-        return
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import pytest
 
 from bridge.broker import packets
 from bridge.broker.packets import Packet
-from bridge.websocket import DROPPED_TOPIC, Outbox, RefusedPacketError, Rights
+from bridge.websocket import DROPPED_TOPIC, Outbox, Page, RefusedPacketError, Rights
 
 FILTER = "ev-swap/stations/+/telemetry"
 RIGHTS = Rights("dashboard-", frozenset({FILTER}))
@@ -24,39 +24,55 @@ def _subscribe(topic_filter: str, qos: int = 0) -> Packet:
     return Packet(packets.SUBSCRIBE, 2, b"\0\1" + _text(topic_filter) + bytes((qos,)))
 
 
-def test_lets_a_page_watch() -> None:
-    RIGHTS.check(_connect("dashboard-1"), first=True)
-    RIGHTS.check(_subscribe(FILTER), first=False)
-    RIGHTS.check(Packet(packets.PINGREQ, 0, b""), first=False)
+def test_a_page_hears_what_it_subscribed_to() -> None:
+    async def listen() -> bytes:
+        page = Page(RIGHTS)
+        for packet in (_connect("dashboard-1"), _subscribe(FILTER), Packet(packets.PINGREQ, 0, b"")):
+            assert page.take(packet)
+        page.hear("ev-swap/stations/a/telemetry", b"<heard>")
+        page.hear("ev-swap/stations/a/secrets", b"<not heard>")
+        assert not page.take(Packet(packets.DISCONNECT, 0, b""))
+        return await page.outbox.frame()
+
+    granted = packets.connack(0) + packets.suback(1, [0]) + packets.PINGRESP_PACKET
+    assert asyncio.run(listen()) == granted + b"<heard>"
 
 
 @pytest.mark.parametrize(
-    ("packet", "first"),
+    ("packet", "connected"),
     [
-        (Packet(packets.PUBLISH, 0, _text("ev-swap/stations/a/telemetry") + b"{}"), False),
-        (_subscribe("#"), False),
-        (_subscribe("$aws/events/presence/+/+"), False),
-        (_subscribe(FILTER, qos=1), False),
-        (_subscribe(FILTER), True),
-        (_connect("dashboard-1"), False),
-        (_connect("bridge"), True),
-        (_connect("dashboard-1", flags=0), True),
+        (Packet(packets.PUBLISH, 0, _text("ev-swap/stations/a/telemetry") + b"{}"), True),
+        (_subscribe("#"), True),
+        (_subscribe("$aws/events/presence/+/+"), True),
+        (_subscribe(FILTER), False),
+        (_connect("dashboard-1"), True),
+        (_connect("bridge"), False),
+        (_connect("dashboard-1", flags=0), False),
     ],
 )
-def test_refuses(packet: Packet, first: bool) -> None:
+def test_refuses(packet: Packet, connected: bool) -> None:
+    async def try_it() -> None:
+        Page(RIGHTS, connected=connected).take(packet)
+
     with pytest.raises(RefusedPacketError):
-        RIGHTS.check(packet, first=first)
+        asyncio.run(try_it())
+
+
+def test_a_page_that_asks_and_never_reads_is_refused() -> None:
+    async def ask() -> None:
+        page = Page(RIGHTS, connected=True)
+        for _ in range(1000):
+            page.take(Packet(packets.PINGREQ, 0, b""))
+
+    with pytest.raises(RefusedPacketError):
+        asyncio.run(ask())
 
 
 def test_a_slow_page_gets_the_latest_and_is_told() -> None:
     async def fill() -> bytes:
         outbox = Outbox()
         for count in range(1000):
-            raw = bytearray(packets.publish(b"a", str(count).encode(), qos=0))
-            whole = bytes(raw)
-            packet = packets.take_packet(raw, 100)
-            assert packet
-            outbox.put(packet, whole)
+            outbox.tell("a", packets.publish(b"a", str(count).encode(), qos=0))
         return await outbox.frame()
 
     frame = asyncio.run(fill())

@@ -1,0 +1,49 @@
+"""Devices that only listen: with a certificate of their own, and a thing policy that lets them read and not write."""
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from testbed import lifecycle
+from testbed.deployment import Deployment
+from testbed.errors import TestbedError
+
+TOPIC_ROOT = "ev-swap/stations"
+TOPIC_FILTER = f"{TOPIC_ROOT}/+/telemetry"
+
+
+def enrol(deployment: Deployment, name: str) -> Path:
+    """Make the observer ``name`` with its policy; calling it again is harmless.
+
+    Returns:
+        The folder of ``<name>.crt`` and ``<name>.key``.
+
+    Raises:
+        TestbedError: it is not a local deployment.
+    """
+    if deployment.target == "aws":
+        raise TestbedError("This listens to local deployments.", "On AWS: the IoT console's MQTT test client")
+    iot, station_policy = deployment.client("iot"), deployment.outputs["iot_policy_name"]
+    arn = iot.get_policy(policyName=station_policy)["policyArn"].rsplit(":", 1)[0]
+    policy = station_policy.removesuffix("station-policy") + name
+    _make_policy(iot, policy, arn, name)
+    folder = deployment.certificates.parent / "observers"
+    lifecycle.enrolment(deployment, policy=policy, folder=folder).enrol([name])
+    return folder
+
+
+def _make_policy(iot: Any, policy: str, arn: str, name: str) -> None:
+    allowed = {
+        "iot:Connect": f"{arn}:client/{name}",
+        "iot:Subscribe": f"{arn}:topicfilter/{TOPIC_FILTER}",
+        "iot:Receive": f"{arn}:topic/{TOPIC_ROOT}/*",
+    }
+    statements = [
+        {"Effect": "Allow", "Action": action, "Resource": resource} for action, resource in allowed.items()
+    ]
+    document = msgspec.json.encode({"Version": "2012-10-17", "Statement": statements}).decode()
+    try:
+        iot.create_policy(policyName=policy, policyDocument=document)
+    except iot.exceptions.ResourceAlreadyExistsException:
+        return
