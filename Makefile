@@ -47,6 +47,11 @@ simulate: $(INSTALLED) ## run a fleet (STATIONS=10 INTERVAL=5, more in ARGS="--d
 dashboard: $(INSTALLED) ## the stations live in a browser, on 127.0.0.1 (ARGS="--port 8080")
 	@$(TESTBED) dashboard $(ARGS)
 
+.PHONY: screenshots
+screenshots: $(INSTALLED) ## pictures of the dashboard into docs/images (needs Chromium)
+	@mkdir -p docs/images
+	@DASHBOARD_SCREENSHOTS=$(CURDIR)/docs/images .venv/bin/pytest -q tests/e2e/test_dashboard.py -k pictures
+
 .PHONY: status
 status: $(INSTALLED) ## what runs, where it answers, what waits in the queues
 	@$(TESTBED) status $(ARGS)

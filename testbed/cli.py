@@ -9,7 +9,7 @@ import sys
 import time
 import urllib.parse
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -167,12 +167,19 @@ def demo(
     )
     log = deployment.place.log("simulator") if deployment.ports else deployment.path / "simulator.log"
     # A little longer than is shown, so that the last table has the stations online.
-    fleet = simulation.start(deployment, num_stations, ["--duration", str(seconds + 10)], log)
-    try:
-        _watch(deployment, seconds, fleet)
-    finally:
-        fleet.send_signal(signal.SIGINT)
-        fleet.wait()
+    with ExitStack() as stack:
+        if deployment.ports:
+            page = stack.enter_context(watching.running(deployment))
+            stack.enter_context(watching.in_background(page))
+            _say(
+                f"The same in a browser, for as long: http://127.0.0.1:{page.server_port}/   (later: make dashboard)"
+            )
+        fleet = simulation.start(deployment, num_stations, ["--duration", str(seconds + 10)], log)
+        try:
+            _watch(deployment, seconds, fleet)
+        finally:
+            fleet.send_signal(signal.SIGINT)
+            fleet.wait()
     if fleet.returncode:
         raise TestbedError(f"The simulator failed: {last_line(log)}", f"See {log}.")
     outputs = deployment.outputs

@@ -7,6 +7,7 @@ import json
 import re
 import secrets
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -156,3 +157,16 @@ def running(deployment: Deployment, port: int | None = None) -> Iterator[Threadi
             yield page
     finally:
         door.stop()
+
+
+@contextmanager
+def in_background(page: ThreadingHTTPServer) -> Iterator[ThreadingHTTPServer]:
+    """Serve while the context lasts."""
+    with page:
+        thread = threading.Thread(target=page.serve_forever, daemon=True)
+        thread.start()
+        try:
+            yield page
+        finally:
+            page.shutdown()
+            thread.join()

@@ -1,11 +1,8 @@
 """Finds Mosquitto, or installs it."""
 
-import os
-import shutil
-import subprocess
 from pathlib import Path
 
-from testbed.errors import TestbedError
+from testbed import debian
 
 # Where Debian puts it; not on every user's PATH.
 _ELSEWHERE = ("/usr/sbin", "/usr/local/sbin", "/opt/homebrew/sbin")
@@ -14,9 +11,7 @@ _REMEDY = "Install it (Debian: sudo apt-get install mosquitto; macOS: brew insta
 
 def find_mosquitto() -> Path | None:
     """The broker's program, if it is installed."""
-    path = os.pathsep.join([os.environ.get("PATH", os.defpath), *_ELSEWHERE])
-    found = shutil.which("mosquitto", path=path)
-    return Path(found) if found else None
+    return debian.find(("mosquitto",), _ELSEWHERE)
 
 
 def ensure_mosquitto() -> Path:
@@ -25,16 +20,4 @@ def ensure_mosquitto() -> Path:
     Raises:
         TestbedError: it is not there, and cannot be installed from here.
     """
-    if found := find_mosquitto():
-        return found
-    apt = shutil.which("apt-get")
-    if apt is None or os.geteuid() != 0:
-        raise TestbedError("Mosquitto is not installed.", _REMEDY)
-    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-    for command in (["update", "-qq"], ["install", "-y", "-qq", "--no-install-recommends", "mosquitto"]):
-        done = subprocess.run([apt, *command], env=environment, capture_output=True, text=True, check=False)
-    found = find_mosquitto()
-    if found is None:
-        said = done.stderr.strip().splitlines() or ["no message"]
-        raise TestbedError(f"apt-get cannot install Mosquitto: {said[-1]}", _REMEDY)
-    return found
+    return debian.ensure(("mosquitto",), "mosquitto", _REMEDY, _ELSEWHERE)

@@ -1,0 +1,267 @@
+"""The dashboard in a real browser: live, cut off and back, accessible, and quick with ten thousand stations.
+
+`make screenshots` runs it with DASHBOARD_SCREENSHOTS, the folder that its pictures go to.
+"""
+
+import asyncio
+import json
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, CDPSession, Page, sync_playwright
+
+from bridge.presigned import Credentials
+from bridge.websocket import FrontDoor, Rights
+from testbed import debian, ports, simulation
+from testbed.dashboard import Dashboard, in_background, server, start_door
+from testbed.deployment import Deployment
+from testbed.errors import TestbedError
+from testbed.observers import TOPIC_FILTER
+from testbed.processes import Process
+from tests.e2e.conftest import Connect, now, station_in_api, wait_for
+
+_PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
+# Without them Chromium asks the network for things at every start.
+_QUIET = (
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+)  # fmt: skip
+_PATIENCE_MS = 60_000
+_CREDENTIALS = Credentials("dashboard", "a key for this run")
+
+pytestmark = pytest.mark.skipif(
+    os.environ.get("TARGET") == "aws", reason="the dashboard's page is served for local targets"
+)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    try:
+        program = debian.ensure(_PROGRAMS, "chromium", "Install it (Debian: sudo apt-get install chromium).")
+    except TestbedError as error:
+        pytest.skip(str(error))
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=str(program), args=list(_QUIET))
+        yield started
+        started.close()
+
+
+class Live:
+    """A dashboard whose front door can be killed and started again."""
+
+    def __init__(self, deployment: Deployment) -> None:
+        self._deployment = deployment
+        self._port = ports.choose(None, variable="", what="the front door")
+        self._door: Process | None = None
+        self.dashboard = Dashboard(deployment, _CREDENTIALS, self._port)
+
+    def open_door(self) -> None:
+        self._door = start_door(self._deployment, _CREDENTIALS, self._port)
+
+    def cut(self) -> None:
+        assert self._door
+        self._door.stop(kill=True)
+
+
+@contextmanager
+def _served(dashboard: Dashboard) -> Iterator[str]:
+    with in_background(server(dashboard, 0)) as pages:
+        yield f"http://127.0.0.1:{pages.server_port}/"
+
+
+@pytest.fixture
+def live(deployment: Deployment) -> Iterator[Live]:
+    made = Live(deployment)
+    made.open_door()
+    yield made
+    made.cut()
+
+
+@pytest.fixture
+def page(browser: Browser, live: Live) -> Iterator[Page]:
+    """The page, live."""
+    with _served(live.dashboard) as url, _opened(browser, url) as opened:
+        yield opened
+
+
+@contextmanager
+def _opened(browser: Browser, url: str, **context: Any) -> Iterator[Page]:
+    with browser.new_context(viewport={"width": 1200, "height": 900}, **context) as made:
+        opened = made.new_page()
+        errors: list[object] = []
+        opened.on("pageerror", lambda error: errors.append(error))  # noqa: PLW0108  # playwright marks the function
+        opened.goto(url)
+        opened.locator('#link[data-state="up"]').wait_for(timeout=_PATIENCE_MS)
+        yield opened
+        assert errors == []
+
+
+def _telemetry(station: str, ready: int, sequence: int) -> bytes:
+    return json.dumps({
+        "station_id": station, "timestamp": now(), "message_id": f"{station}-{sequence}", "sequence": sequence,
+        "battery_available": ready, "slots": 21, "charging": 2, "queue_length": 1, "temperature_c": 21.5,
+        "status": "OK",
+    }).encode()  # fmt: skip
+
+
+def _wait_for_ready(page: Page, station: str, ready: int, within_ms: int) -> None:
+    page.wait_for_function(
+        "([name, text]) => document.querySelector(`tr[data-station='${name}']`)?.cells[1].textContent === text",
+        arg=[station, f"{ready} of 21"],
+        timeout=within_ms,
+    )
+
+
+def test_a_publish_is_on_the_page_within_two_seconds(page: Page, connect: Connect, name: str) -> None:
+    station = connect(name)
+    page.get_by_label("Find").fill(name)
+    for sequence, ready in enumerate((7, 3, 0), 1):
+        station.publish(_telemetry(name, ready, sequence))
+        _wait_for_ready(page, name, ready, 2000)
+
+
+def test_a_cut_connection_is_told_and_comes_back(page: Page, live: Live, connect: Connect, name: str) -> None:
+    station = connect(name)
+    page.get_by_label("Find").fill(name)
+    live.cut()
+    page.locator("#link", has_text="Reconnecting").wait_for(timeout=_PATIENCE_MS)
+    # Published while nobody listens: the page asks the API for it when it is back.
+    station.publish(_telemetry(name, 5, 1))
+    live.open_door()
+    page.locator('#link[data-state="up"]').wait_for(timeout=_PATIENCE_MS)
+    station.publish(_telemetry(name, 4, 2))
+    _wait_for_ready(page, name, 4, 2000)
+
+
+def test_what_went_by_before_the_page_opened_is_there(
+    browser: Browser, deployment: Deployment, live: Live, connect: Connect, name: str
+) -> None:
+    connect(name).publish(_telemetry(name, 9, 1))
+    assert wait_for(lambda: station_in_api(deployment, name))
+    with _served(live.dashboard) as url, _opened(browser, url) as page:
+        page.get_by_label("Find").fill(name)
+        _wait_for_ready(page, name, 9, _PATIENCE_MS)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious(
+    browser: Browser, live: Live, connect: Connect, name: str, scheme: str
+) -> None:
+    station = connect(name)
+    with _served(live.dashboard) as url, _opened(browser, url, color_scheme=scheme) as page:
+        page.get_by_label("Find").fill(name)
+        for sequence, ready in enumerate((9, 7, 0), 1):
+            station.publish(_telemetry(name, ready, sequence))
+        _wait_for_ready(page, name, 0, _PATIENCE_MS)
+        # By keyboard: to the station's page and back.
+        page.get_by_role("button", name=name).focus()
+        page.keyboard.press("Enter")
+        page.get_by_role("heading", name=name).wait_for()
+        found = Axe().run(page).response["violations"]
+        serious = [each for each in found if each["impact"] in ("serious", "critical")]
+        assert serious == [], [(each["id"], each["help"]) for each in serious]
+        page.get_by_role("button", name="Close").press("Enter")
+        assert page.locator("#detail").is_hidden()
+
+
+_COUNT_FRAMES = """seconds => new Promise((done) => {
+  const lengths = [];
+  let before = performance.now();
+  const end = before + 1000 * seconds;
+  const next = (at) => {
+    lengths.push(at - before);
+    before = at;
+    document.getElementById("scroller").scrollTop += 97;
+    if (at < end) requestAnimationFrame(next);
+    else done(lengths.slice(1).sort((a, b) => a - b));
+  };
+  requestAnimationFrame(next);
+})"""
+
+
+def test_ten_thousand_stations_stay_smooth(browser: Browser, deployment: Deployment) -> None:
+    port = ports.choose(None, variable="", what="the front door")
+    with (
+        _crowd(deployment, port, 10_000),
+        _served(Dashboard(deployment, _CREDENTIALS, port)) as url,
+        _opened(browser, url) as page,
+    ):
+        page.wait_for_function(
+            "() => Number(document.getElementById('f-stations').textContent.replace(/\\D/g, '')) >= 10000",
+            timeout=_PATIENCE_MS,
+        )
+        # CPU time of the page's thread: what other programs take of the machine is not the page's.
+        devtools = page.context.new_cdp_session(page)
+        devtools.send("Performance.enable", {"timeDomain": "threadTicks"})
+        before = _page_seconds(devtools)
+        lengths = page.evaluate(_COUNT_FRAMES, 5)
+        work = 1000 * (_page_seconds(devtools) - before) / len(lengths)
+        print(
+            f"{len(lengths)} frames in 5 s with 10,000 stations: {work:.1f} ms of CPU a frame; by the clock median "
+            f"{lengths[len(lengths) // 2]:.0f} ms, 95 % under {lengths[int(0.95 * (len(lengths) - 1))]:.0f} ms"
+        )
+        assert work < 100
+
+
+def _page_seconds(devtools: CDPSession) -> float:
+    metrics = devtools.send("Performance.getMetrics")["metrics"]
+    return float(next(each["value"] for each in metrics if each["name"] == "TaskDuration"))
+
+
+@contextmanager
+def _crowd(deployment: Deployment, port: int, stations: int) -> Iterator[None]:
+    """A front door that hears a message of each of many stations every ten seconds, without their connections."""
+    ready, stopped = threading.Event(), asyncio.Event()
+    loop = asyncio.new_event_loop()
+
+    async def speak() -> None:
+        door = FrontDoor(_CREDENTIALS, deployment.region, Rights("dashboard-", frozenset({TOPIC_FILTER})))
+        door.broker(is_there=True)
+        async with await door.serve("127.0.0.1", port):
+            ready.set()
+            sequence = 0
+            while not stopped.is_set():
+                name = f"crowd-{sequence % stations:05}"
+                door.hear(f"ev-swap/stations/{name}/telemetry", _telemetry(name, sequence % 22, 1 + sequence))
+                sequence += 1
+                if sequence % 100 == 0:
+                    await asyncio.sleep(0.1 if sequence > 2 * stations else 0.01)
+
+    thread = threading.Thread(target=loop.run_until_complete, args=(speak(),))
+    thread.start()
+    try:
+        assert ready.wait(30)
+        yield
+    finally:
+        loop.call_soon_threadsafe(stopped.set)
+        thread.join()
+        loop.close()
+
+
+@pytest.mark.skipif("DASHBOARD_SCREENSHOTS" not in os.environ, reason="pictures: make screenshots")
+def test_pictures(browser: Browser, deployment: Deployment, live: Live) -> None:
+    folder = Path(os.environ["DASHBOARD_SCREENSHOTS"])
+    fleet = simulation.start(
+        deployment, 24, ["--interval", "1", "--duration", "90"], folder / "simulator.log"
+    )
+    try:
+        for scheme in ("light", "dark"):
+            with _served(live.dashboard) as url, _opened(browser, url, color_scheme=scheme) as page:
+                page.get_by_label("Find").fill("station-")  # not other tests'
+                page.locator("tbody tr[data-station='station-01']").wait_for(timeout=_PATIENCE_MS)
+                page.wait_for_timeout(10_000)  # for a rate, and points of a plot
+                page.screenshot(path=folder / f"dashboard-{scheme}.png")
+                page.get_by_role("button", name="station-01").click()
+                page.wait_for_timeout(2_000)
+                page.locator("#detail").screenshot(path=folder / f"station-{scheme}.png")
+    finally:
+        fleet.send_signal(signal.SIGINT)
+        fleet.wait()
+        (folder / "simulator.log").unlink()
