@@ -21,6 +21,7 @@ let shown = [];
 let received = 0;
 let lag = 0;
 let dropped = 0;
+let droppedAt = -Infinity;
 let chosen = null;
 let dirty = true;
 
@@ -39,6 +40,7 @@ function take(station) {
 function onMessage(topic, payload) {
   if (topic === "$front-door/dropped") {
     dropped = Number(payload);
+    droppedAt = Date.now();
     return;
   }
   let station;
@@ -87,7 +89,7 @@ async function connect() {
       onMessage,
       onUp: () => {
         failures = 0;
-        dropped = 0;
+        droppedAt = -Infinity;
         link("up", "Live");
       },
       onDown: again,
@@ -235,7 +237,7 @@ setInterval(() => {
   before = received;
   drawFigures();
   const late = lag > BEHIND_MS ? `Falling behind: the newest message is ${Math.round(lag / 1000)} s old. ` : "";
-  const missed = dropped ? `${dropped} older messages were passed over to keep up.` : "";
+  const missed = Date.now() - droppedAt < BEHIND_MS ? `${dropped} older messages were passed over to keep up.` : "";
   set(find("behind"), late + missed);
   if (chosen) drawPlots();
   dirty = true;

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -31,7 +32,6 @@ _FOLDER = REPOSITORY / "dashboard"
 _TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
 _API_PATH = re.compile(r"/stations(/[A-Za-z0-9:_-]{1,128}(/history)?)?", re.ASCII)
 _START_SECONDS = 30
-_CLIENT = "dashboard"
 
 
 class Dashboard:
@@ -114,16 +114,19 @@ def server(dashboard: Dashboard, port: int) -> ThreadingHTTPServer:
     return ThreadingHTTPServer(("127.0.0.1", port), Handler)
 
 
-def start_door(deployment: Deployment, credentials: Credentials, port: int) -> Process:
-    """Start the WebSocket front door of a local deployment, and wait until it listens."""
+def start_door(deployment: Deployment, credentials: Credentials, port: int, certificate: Path) -> Process:
+    """Start the WebSocket front door of a local deployment, and wait until it listens.
+
+    ``certificate`` is its observer's (`testbed.observers`).
+    """
     place = deployment.place
-    certificate = observers.enrol(deployment, _CLIENT) / f"{_CLIENT}.crt"
     door = processes.start(
         "front-door",
         [
             sys.executable, "-m", "bridge.websocket", "--port", str(port),
             "--broker-port", str(place.ports.mqtt), "--broker-ca", str(deployment.server_ca),
-            "--client-id", _CLIENT, "--certificate", str(certificate), "--key", str(certificate.with_suffix(".key")),
+            "--client-id", certificate.stem, "--certificate", str(certificate),
+            "--key", str(certificate.with_suffix(".key")),
             "--region", deployment.region, "--topic-filter", TOPIC_FILTER,
         ],
         log=place.log("front-door"),
@@ -151,12 +154,13 @@ def running(deployment: Deployment, port: int | None = None) -> Iterator[Threadi
     credentials = Credentials("dashboard", secrets.token_urlsafe(30))
     door_port = ports.choose(None, variable="", what="the front door")
     wanted = ports.choose(port, variable="DASHBOARD_PORT", what="the dashboard")
-    door = start_door(deployment, credentials, door_port)
-    try:
-        with server(Dashboard(deployment, credentials, door_port), wanted) as page:
-            yield page
-    finally:
-        door.stop()
+    with observers.enrolled(deployment, "dashboard") as certificate:
+        door = start_door(deployment, credentials, door_port, certificate)
+        try:
+            with server(Dashboard(deployment, credentials, door_port), wanted) as page:
+                yield page
+        finally:
+            door.stop()
 
 
 @contextmanager

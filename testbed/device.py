@@ -17,7 +17,6 @@ from testbed.errors import TestbedError
 from testbed.observers import TOPIC_FILTER, TOPIC_ROOT
 
 _PATIENCE_SECONDS = 20.0
-_OBSERVER = "observer"
 
 
 def publish(deployment: Deployment, station: str, payload: bytes) -> None:
@@ -47,10 +46,12 @@ def listen(deployment: Deployment, messages: int, seconds: float, say: Callable[
     Raises:
         TestbedError: it is not a local deployment, or the broker does not let it in.
     """
-    folder = observers.enrol(deployment, _OBSERVER)
     heard: queue.SimpleQueue[mqtt.MQTTMessage] = queue.SimpleQueue()
     deadline, seen = time.monotonic() + seconds, 0
-    with _connected(deployment, folder, _OBSERVER, heard.put) as client:
+    with (
+        observers.enrolled(deployment, "observer") as certificate,
+        _connected(deployment, certificate.parent, certificate.stem, heard.put) as client,
+    ):
         client.subscribe(TOPIC_FILTER, qos=0)
         while seen < messages:
             try:

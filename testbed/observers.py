@@ -1,5 +1,8 @@
 """Devices that only listen: with a certificate of their own, and a thing policy that lets them read and not write."""
 
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +16,12 @@ TOPIC_ROOT = "ev-swap/stations"
 TOPIC_FILTER = f"{TOPIC_ROOT}/+/telemetry"
 
 
-def enrol(deployment: Deployment, name: str) -> Path:
-    """Make the observer ``name`` with its policy; calling it again is harmless.
+@contextmanager
+def enrolled(deployment: Deployment, kind: str) -> Iterator[Path]:
+    """An observer of its own, as two of one name would push each other off the broker; removed at the end.
 
-    Returns:
-        The folder of ``<name>.crt`` and ``<name>.key``.
+    Yields:
+        Its certificate, whose stem is the observer's name; the key is beside it.
 
     Raises:
         TestbedError: it is not a local deployment.
@@ -26,16 +30,21 @@ def enrol(deployment: Deployment, name: str) -> Path:
         raise TestbedError("This listens to local deployments.", "On AWS: the IoT console's MQTT test client")
     iot, station_policy = deployment.client("iot"), deployment.outputs["iot_policy_name"]
     arn = iot.get_policy(policyName=station_policy)["policyArn"].rsplit(":", 1)[0]
-    policy = station_policy.removesuffix("station-policy") + name
-    _make_policy(iot, policy, arn, name)
+    policy = station_policy.removesuffix("station-policy") + "observer"
+    _make_policy(iot, policy, arn)
+    name = f"{kind}-{secrets.token_hex(4)}"
     folder = deployment.certificates.parent / "observers"
-    lifecycle.enrolment(deployment, policy=policy, folder=folder).enrol([name])
-    return folder
+    enrolment = lifecycle.enrolment(deployment, policy=policy, folder=folder)
+    try:
+        enrolment.enrol([name])
+        yield folder / f"{name}.crt"
+    finally:
+        enrolment.remove([name])
 
 
-def _make_policy(iot: Any, policy: str, arn: str, name: str) -> None:
+def _make_policy(iot: Any, policy: str, arn: str) -> None:
     allowed = {
-        "iot:Connect": f"{arn}:client/{name}",
+        "iot:Connect": f"{arn}:client/${{iot:Connection.Thing.ThingName}}",
         "iot:Subscribe": f"{arn}:topicfilter/{TOPIC_FILTER}",
         "iot:Receive": f"{arn}:topic/{TOPIC_ROOT}/*",
     }

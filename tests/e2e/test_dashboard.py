@@ -19,7 +19,7 @@ from playwright.sync_api import Browser, CDPSession, Page, sync_playwright
 
 from bridge.presigned import Credentials
 from bridge.websocket import FrontDoor, Rights
-from testbed import debian, ports, simulation
+from testbed import debian, observers, ports, simulation
 from testbed.dashboard import Dashboard, in_background, server, start_door
 from testbed.deployment import Deployment
 from testbed.errors import TestbedError
@@ -56,14 +56,14 @@ def browser() -> Iterator[Browser]:
 class Live:
     """A dashboard whose front door can be killed and started again."""
 
-    def __init__(self, deployment: Deployment) -> None:
-        self._deployment = deployment
+    def __init__(self, deployment: Deployment, certificate: Path) -> None:
+        self._deployment, self._certificate = deployment, certificate
         self._port = ports.choose(None, variable="", what="the front door")
         self._door: Process | None = None
         self.dashboard = Dashboard(deployment, _CREDENTIALS, self._port)
 
     def open_door(self) -> None:
-        self._door = start_door(self._deployment, _CREDENTIALS, self._port)
+        self._door = start_door(self._deployment, _CREDENTIALS, self._port, self._certificate)
 
     def cut(self) -> None:
         assert self._door
@@ -78,10 +78,11 @@ def _served(dashboard: Dashboard) -> Iterator[str]:
 
 @pytest.fixture
 def live(deployment: Deployment) -> Iterator[Live]:
-    made = Live(deployment)
-    made.open_door()
-    yield made
-    made.cut()
+    with observers.enrolled(deployment, "dashboard") as certificate:
+        made = Live(deployment, certificate)
+        made.open_door()
+        yield made
+        made.cut()
 
 
 @pytest.fixture
