@@ -569,12 +569,20 @@ def break_things(
     stations: Annotated[int, typer.Option(help="How many stations.")] = 20,
     interval: Annotated[float, typer.Option(help="Seconds between two messages of a station.")] = 1,
     only: Annotated[list[str] | None, typer.Option(help="Only faults whose name has this in it.")] = None,
+    freeze: Annotated[float, typer.Option(help="Seconds that what is frozen stays so.", min=1)] = 6,
     json_file: Annotated[Path | None, typer.Option("--json", help="File for the report as JSON.")] = None,
 ) -> None:
     """Break the deployment under load in every way that is known, then audit; fails if anything is missing."""
     deployment = lifecycle.up(Settings.from_environment(), _say, _confirm)
     report = breaking.run(
-        deployment, _say, seconds=seconds, seed=seed, stations=stations, interval=interval, only=only or ()
+        deployment,
+        _say,
+        seconds=seconds,
+        seed=seed,
+        stations=stations,
+        interval=interval,
+        only=only or (),
+        frozen_seconds=freeze,
     )
     table = Table("fault", "injected", "hit", title=f"Seed {seed}, engine {report.engine}, {seconds:g} s")
     for fault in report.injected:

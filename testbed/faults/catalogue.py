@@ -38,8 +38,8 @@ def catalogue(
     faults = [
         Fault("bridge killed", parts.kill_bridge),
         Fault("broker killed", parts.kill_broker),
-        Fault("broker frozen 6 s", parts.freeze_broker),
-        Fault("AWS APIs frozen 6 s", parts.freeze_cloud),
+        Fault(f"broker frozen {parts.frozen_seconds:g} s", parts.freeze_broker),
+        Fault(f"AWS APIs frozen {parts.frozen_seconds:g} s", parts.freeze_cloud),
         Fault("Lambda workers killed", parts.kill_lambda_workers),
         Fault("poison records", stations.send_poison),
         Fault("station clock skewed", stations.send_with_wrong_clock),

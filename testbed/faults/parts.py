@@ -25,8 +25,11 @@ _SAVING_SECONDS = 180.0
 class Parts:
     """The parts of one deployment; the bridge calls AWS through the proxy."""
 
-    def __init__(self, deployment: Deployment, proxy: FaultProxy) -> None:
-        """Nothing is touched yet; see `bridge_through_proxy`."""
+    def __init__(
+        self, deployment: Deployment, proxy: FaultProxy, frozen_seconds: float = FROZEN_SECONDS
+    ) -> None:
+        """Nothing is touched yet; see `bridge_through_proxy`. ``frozen_seconds``: how long what is frozen stays so."""
+        self.frozen_seconds = frozen_seconds
         self._deployment = deployment
         self._proxy = proxy
 
@@ -52,11 +55,11 @@ class Parts:
 
     def freeze_broker(self) -> None:
         """Stop the broker for some seconds: it accepts connections and answers nothing."""
-        _freeze(self._deployment.processes["broker"])
+        _freeze(self._deployment.processes["broker"], self.frozen_seconds)
 
     def freeze_cloud(self) -> None:
         """Stop the emulator for some seconds."""
-        _freeze(self._cloud)
+        _freeze(self._cloud, self.frozen_seconds)
 
     def restart_cloud(self) -> None:
         """End ministack as a host that shuts down does, and start it with its state.
@@ -101,12 +104,12 @@ class Parts:
         self._deployment.save()
 
 
-def _freeze(process: Process) -> None:
+def _freeze(process: Process, seconds: float) -> None:
     pids = [process.pid, *(child.pid for child in psutil.Process(process.pid).children())]
     try:
         for pid in pids:
             os.kill(pid, signal.SIGSTOP)
-        time.sleep(FROZEN_SECONDS)
+        time.sleep(seconds)
     finally:
         for pid in pids:
             os.kill(pid, signal.SIGCONT)

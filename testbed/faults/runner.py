@@ -78,6 +78,7 @@ def run(
     stations: int,
     interval: float,
     only: Sequence[str] = (),
+    frozen_seconds: float = FROZEN_SECONDS,
 ) -> FaultReport:
     """Run a fleet, break things until the time is over, and audit the fleet's ledger.
 
@@ -89,6 +90,7 @@ def run(
         stations: the fleet's size.
         interval: seconds between two messages of a station.
         only: names of faults, or parts of them; without any, all.
+        frozen_seconds: how long what is frozen stays so.
 
     Raises:
         TestbedError: the deployment is on AWS, a name in ``only`` is none, or the simulator failed.
@@ -109,7 +111,7 @@ def run(
             deployment.aws_url or "", log=deployment.place.log("fault-proxy"), folder=deployment.path
         )
         stack.callback(proxy.process.stop)
-        parts = Parts(deployment, proxy)
+        parts = Parts(deployment, proxy, frozen_seconds)
         function = proxying.telemetry_function(deployment)
         stack.enter_context(proxying.functions_through(deployment, proxy.url, [function]))
         stack.enter_context(parts.bridge_through_proxy())
@@ -131,7 +133,9 @@ def run(
         command = simulation.command(deployment, stations, interval, extra)
         injected = _run_fleet(
             command, deployment.place.log("faults-simulator"),
-            lambda fleet: _break_until_done(faults, rng, fleet, say, time.monotonic() + seconds),
+            lambda fleet: _break_until_done(
+                faults, rng, fleet, say, time.monotonic() + seconds - frozen_seconds
+            ),
         )  # fmt: skip
         # While the proxy is there: the bridge and the functions still call through it.
         wait_until_quiet(deployment)
@@ -175,7 +179,7 @@ def _break_until_done(
     round_: list[Fault] = []
     while True:
         pause = rng.uniform(*_PAUSE_SECONDS)
-        if time.monotonic() + pause > deadline - FROZEN_SECONDS or fleet.poll() is not None:
+        if time.monotonic() + pause > deadline or fleet.poll() is not None:
             return injected
         time.sleep(pause)
         # In rounds, so that a short run does not miss a fault that a long one has often.
