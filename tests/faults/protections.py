@@ -123,7 +123,7 @@ PROTECTIONS = [
     ),
     Protection(
         "nobody answering is no refusal", "bridge/actions/base.py", "unreachable=unreachable,", "unreachable=False,",
-        _BRIDGE_TESTS + "test_an_emulator_that_does_not_answer_is_waited_for", seconds=300,
+        "tests/unit/bridge/test_failures.py::test_an_endpoint_that_is_away_is_unreachable_and_nothing_lasting",
     ),
     Protection(
         "a message is on disk before it is acknowledged", "bridge/broker/server.py",
