@@ -6,6 +6,8 @@ const SPARE_ROWS = 5;
 const SILENT_MS = 60_000;
 const BEHIND_MS = 10_000;
 const MOST_POINTS = 300;
+// The handler refuses what is further ahead; shown, it would hold its row against every true message.
+const MOST_AHEAD_MS = 86_400_000;
 const PLOTTED = [
   ["battery_available", "Batteries ready"],
   ["charging", "Charging"],
@@ -19,7 +21,7 @@ const seenLive = new Map();
 let names = [];
 let shown = [];
 let received = 0;
-let lag = 0;
+let lag = Infinity;
 let dropped = 0;
 let droppedAt = -Infinity;
 let chosen = null;
@@ -51,9 +53,11 @@ function onMessage(topic, payload) {
   }
   // What is not a station's own is the pipeline's to refuse, and not for this page to show.
   if (station?.station_id !== topic.split("/")[2] || !Number.isInteger(station.battery_available)) return;
-  if (Number.isNaN(Date.parse(station.timestamp))) return;
+  const age = Date.now() - Date.parse(station.timestamp);
+  if (!(age > -MOST_AHEAD_MS)) return;
   received += 1;
-  lag = Date.now() - Date.parse(station.timestamp);
+  // The freshest of a second: one late station is not the page's being behind.
+  lag = Math.min(lag, age);
   take(station);
   const points = seenLive.get(station.station_id) ?? [];
   points.push(station);
@@ -163,6 +167,7 @@ function drawTable() {
     const name = shown[first + index];
     const station = stations.get(name);
     row.dataset.station = name;
+    row.dataset.timestamp = station.timestamp;
     set(row.cells[0].firstChild, name);
     cells(station).forEach((value, column) => set(row.cells[column + 1], value));
     row.cells[1].className = station.battery_available === 0 ? "bad" : "";
@@ -236,7 +241,8 @@ setInterval(() => {
   set(find("f-rate"), String(received - before));
   before = received;
   drawFigures();
-  const late = lag > BEHIND_MS ? `Falling behind: the newest message is ${Math.round(lag / 1000)} s old. ` : "";
+  const late = Number.isFinite(lag) && lag > BEHIND_MS ? `Falling behind: the newest message is ${Math.round(lag / 1000)} s old. ` : "";
+  lag = Infinity;
   const missed = Date.now() - droppedAt < BEHIND_MS ? `${dropped} older messages were passed over to keep up.` : "";
   set(find("behind"), late + missed);
   if (chosen) drawPlots();

@@ -236,6 +236,8 @@ def dashboard(
     port: Annotated[int | None, typer.Option(help="Of the page; any free one if left out.")] = None,
 ) -> None:
     """Serve the live dashboard on 127.0.0.1 until Ctrl-C."""
+    # Stopped by a kill, too, it takes its front door along.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with watching.running(current(Settings.from_environment()), port) as page:
         _say(f"Dashboard: http://127.0.0.1:{page.server_port}/   Ctrl-C ends it.")
         page.serve_forever()

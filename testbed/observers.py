@@ -46,7 +46,7 @@ def _make_policy(iot: Any, policy: str, arn: str) -> None:
     allowed = {
         "iot:Connect": f"{arn}:client/${{iot:Connection.Thing.ThingName}}",
         "iot:Subscribe": f"{arn}:topicfilter/{TOPIC_FILTER}",
-        "iot:Receive": f"{arn}:topic/{TOPIC_ROOT}/*",
+        "iot:Receive": f"{arn}:topic/{TOPIC_ROOT}/*/telemetry",
     }
     statements = [
         {"Effect": "Allow", "Action": action, "Resource": resource} for action, resource in allowed.items()

@@ -128,6 +128,36 @@ def test_a_publish_is_on_the_page_within_two_seconds(page: Page, connect: Connec
         _wait_for_ready(page, name, ready, 2000)
 
 
+_LAGS = """([name, count]) => new Promise((done) => {
+  const lags = [];
+  let seen = "";
+  const look = () => {
+    const at = document.querySelector(`tr[data-station='${name}']`)?.dataset.timestamp;
+    if (at && at !== seen) lags.push(Date.now() - Date.parse((seen = at)));
+    if (lags.length > count) done(lags.slice(1));
+    else requestAnimationFrame(look);
+  };
+  look();
+})"""
+
+
+def test_the_simulator_is_on_the_page_within_two_seconds(
+    page: Page, deployment: Deployment, tmp_path: Path
+) -> None:
+    page.get_by_label("Find").fill("station-01")
+    fleet = simulation.start(
+        deployment, 2, ["--interval", "1", "--duration", "60"], tmp_path / "simulator.log"
+    )
+    try:
+        # What the API knew from before is the first.
+        lags = page.evaluate(_LAGS, ["station-01", 5])
+    finally:
+        fleet.send_signal(signal.SIGINT)
+        fleet.wait()
+    print(f"from a message's timestamp to the page, in ms: {lags}")
+    assert max(lags) < 2000
+
+
 def test_a_cut_connection_is_told_and_comes_back(page: Page, live: Live, connect: Connect, name: str) -> None:
     station = connect(name)
     page.get_by_label("Find").fill(name)

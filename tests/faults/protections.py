@@ -155,7 +155,7 @@ PROTECTIONS = [
     ),
     Protection(
         "a station replays after a reconnect", "simulator/device.py", "self._send([*again, *waiting])",
-        "self._send([*waiting])", _FLEET_TESTS + "test_the_replay_mends_a_broker_that_forgot",
+        "self._send([*waiting])", _FLEET_TESTS + "test_the_replay_mends_a_broker_that_forgot", seconds=240,
     ),
     Protection(
         "a full disk of the ledger is an error", "simulator/ledger.py",
