@@ -21,7 +21,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import paho.mqtt.client as mqtt
+import structlog
 import typer
+from botocore.credentials import Credentials
 from paho.mqtt.enums import CallbackAPIVersion
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
@@ -29,10 +31,11 @@ from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
 from bridge.broker import packets
-from bridge.presigned import Credentials, RefusedUrlError, verify
+from bridge.presigned import RefusedUrlError, verify
+from bridge.programs import configure_logs
 from bridge.sql.topics import matcher
 
-log = logging.getLogger(__name__)
+log = structlog.get_logger()
 
 DROPPED_TOPIC = "$front-door/dropped"
 
@@ -163,6 +166,7 @@ class FrontDoor:
         self._credentials, self._region, self._rights = credentials, region, rights
         self._pages: dict[ServerConnection, Page] = {}
         self._broker_is_there = False
+        self._closing: set[asyncio.Task[None]] = set()  # or else nothing holds them
 
     async def serve(self, host: str, port: int) -> Server:
         """Listen."""
@@ -183,7 +187,9 @@ class FrontDoor:
         self._broker_is_there = is_there
         if not is_there:
             for connection in self._pages:
-                _in_background(connection.close(_BROKER_GONE, "the broker is away"))
+                task = asyncio.create_task(connection.close(_BROKER_GONE, "the broker is away"))
+                self._closing.add(task)
+                task.add_done_callback(self._closing.discard)
 
     def _admit(self, connection: ServerConnection, request: Request) -> Response | None:
         try:
@@ -192,7 +198,7 @@ class FrontDoor:
                 now=datetime.now(UTC),
             )  # fmt: skip
         except RefusedUrlError as error:
-            log.info("refused a URL: %s", error)
+            log.info("url_refused", reason=str(error))
             return connection.respond(HTTPStatus.FORBIDDEN, f"{error}\n")
         if not self._broker_is_there:
             return connection.respond(HTTPStatus.SERVICE_UNAVAILABLE, "the broker is away\n")
@@ -204,22 +210,13 @@ class FrontDoor:
         try:
             await _listen(connection, page)
         except (RefusedPacketError, packets.MalformedPacketError) as error:
-            log.info("closed a page: %s", error)
+            log.info("page_closed", reason=str(error))
             await connection.close(_POLICY_VIOLATION, str(error)[:100])
         except ConnectionClosed:
             pass
         finally:
             del self._pages[connection]
             sending.cancel()
-
-
-_tasks: set["asyncio.Task[None]"] = set()
-
-
-def _in_background(work: Any) -> None:
-    task = asyncio.ensure_future(work)
-    _tasks.add(task)
-    task.add_done_callback(_tasks.discard)
 
 
 async def _listen(connection: ServerConnection, page: Page) -> None:
@@ -246,13 +243,13 @@ def _broker_client(door: FrontDoor, client_id: str, tls: ssl.SSLContext, filters
 
     def connected(_client: Any, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
         if reason.is_failure:
-            log.error("the broker refuses %s: %s", client_id, reason)
+            log.error("refused_by_broker", client_id=client_id, reason=str(reason))
             return
         client.subscribe([(each, 0) for each in filters])
 
     def subscribed(_client: Any, _data: Any, _identifier: int, reasons: Any, _properties: Any) -> None:
         if any(reason.is_failure for reason in reasons):
-            log.error("the broker refuses the subscription: %s", reasons)
+            log.error("subscription_refused", reasons=[str(reason) for reason in reasons])
             return
         loop.call_soon_threadsafe(lambda: door.broker(is_there=True))
 
@@ -281,7 +278,7 @@ def main(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
 ) -> None:
     """A subscribe-only WebSocket for pages; FRONT_DOOR_ACCESS_KEY_ID and FRONT_DOOR_SECRET_ACCESS_KEY sign its URLs."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    configure_logs()
     # A probe of the port is no error.
     logging.getLogger("websockets.server").setLevel(logging.CRITICAL)
     try:
@@ -315,7 +312,7 @@ async def _serve(door: FrontDoor, host: str, port: int) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     async with await door.serve(host, port):
-        log.info("listening on %s:%d", host, port)
+        log.info("listening", host=host, port=port)
         await stopped.wait()
 
 

@@ -163,7 +163,9 @@ function drawTable() {
   while (rows.length > visible) rows.pop().remove();
   above.firstChild.style.height = `${first * ROW_PIXELS}px`;
   below.firstChild.style.height = `${Math.max(0, shown.length - first - visible) * ROW_PIXELS}px`;
+  find("table").setAttribute("aria-rowcount", shown.length + 1);
   rows.forEach((row, index) => {
+    row.setAttribute("aria-rowindex", first + index + 2);
     const name = shown[first + index];
     const station = stations.get(name);
     row.dataset.station = name;

@@ -17,7 +17,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from bridge.presigned import Credentials, sign
+from botocore.credentials import Credentials
+
+from bridge.presigned import sign
 from testbed import api, observers, ports, processes
 from testbed import audit as auditing
 from testbed.deployment import Deployment
@@ -45,9 +47,7 @@ class Dashboard:
     def realtime(self) -> dict[str, Any]:
         """A URL that opens the front door within a minute, and what may be subscribed to there."""
         now = datetime.now(UTC)
-        url = sign(
-            self.door, self._credentials, self._deployment.region, now=now, seconds=URL_SECONDS, scheme="ws"
-        )
+        url = sign(self.door, self._credentials, self._deployment.region, seconds=URL_SECONDS)
         expires = now + timedelta(seconds=URL_SECONDS)
         return {"url": url, "topics": [TOPIC_FILTER], "expires_at": expires.isoformat(timespec="seconds")}
 
@@ -131,8 +131,8 @@ def start_door(deployment: Deployment, credentials: Credentials, port: int, cert
         ],
         log=place.log("front-door"),
         environment=processes.clean_environment(
-            FRONT_DOOR_ACCESS_KEY_ID=credentials.access_key_id,
-            FRONT_DOOR_SECRET_ACCESS_KEY=credentials.secret_access_key,
+            FRONT_DOOR_ACCESS_KEY_ID=credentials.access_key,
+            FRONT_DOOR_SECRET_ACCESS_KEY=credentials.secret_key,
         ),
         folder=REPOSITORY,
     )  # fmt: skip
@@ -166,11 +166,10 @@ def running(deployment: Deployment, port: int | None = None) -> Iterator[Threadi
 @contextmanager
 def in_background(page: ThreadingHTTPServer) -> Iterator[ThreadingHTTPServer]:
     """Serve while the context lasts."""
-    with page:
-        thread = threading.Thread(target=page.serve_forever, daemon=True)
-        thread.start()
-        try:
-            yield page
-        finally:
-            page.shutdown()
-            thread.join()
+    thread = threading.Thread(target=page.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield page
+    finally:
+        page.shutdown()
+        thread.join()

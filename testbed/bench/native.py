@@ -10,7 +10,7 @@ import urllib.request
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,7 @@ class Native:
     window: float = 0
     name: str = "ministack's own rule -> SQS -> Lambda"
     _published: int = 0
+    _seen: dict[str, list[str]] = field(default_factory=dict)
 
     def publish(self, run_id: str, count: int, rate: float = 0) -> float:
         """See `MessagePath`."""
@@ -80,10 +81,6 @@ class Native:
             body = self.s3.get_object(Bucket="native", Key=key)["Body"].read().decode()
             self._seen[key] = body.splitlines()
         return self._seen[key]
-
-    def __post_init__(self) -> None:
-        """Nothing is fetched yet."""
-        self._seen: dict[str, list[str]] = {}
 
 
 @contextmanager

@@ -39,7 +39,7 @@ class MessagePath(Protocol):
 
 
 @dataclass
-class Testbed:
+class Pipeline:
     """The deployed pipeline."""
 
     deployment: Deployment

@@ -11,15 +11,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from testbed import api, lifecycle, packaging
+from testbed import api, lifecycle
 from testbed import audit as auditing
 from testbed.audit import AuditReport
 from testbed.bench import handler, native
-from testbed.bench.paths import PATIENCE_SECONDS, TOPIC, Burst, MessagePath, Steady, Testbed, burst, steady
+from testbed.bench.paths import PATIENCE_SECONDS, TOPIC, Burst, MessagePath, Pipeline, Steady, burst, steady
 from testbed.bench.publishers import Payload, Publishers, telemetry
 from testbed.deployment import Deployment
+from testbed.engines import choice
 from testbed.errors import TestbedError
-from testbed.paths import state_root
 
 Say = Callable[[str], None]
 
@@ -50,7 +50,9 @@ class Latency:
 
 def run(deployment: Deployment, scale: Scale, say: Say, *, report: Path) -> None:
     """Measure, print, and write the figures as JSON to ``report``."""
-    cost = handler.measure(_package())
+    # Run by this very Python, as the embedded engine does.
+    _, packages = lifecycle.build_packages(choice.engine("embedded"))
+    cost = handler.measure(packages / "telemetry_handler.zip")
     say(
         f"Handler: {cost.record_microseconds:.1f} µs of CPU a record (json.loads of its body: "
         f"{cost.json_microseconds:.1f}), import {cost.import_seconds:.2f} s (boto3 alone {cost.boto3_seconds:.2f}), "
@@ -95,15 +97,8 @@ def run(deployment: Deployment, scale: Scale, say: Say, *, report: Path) -> None
     say(f"Figures: {report}")
 
 
-def _package() -> Path:
-    runtime = packaging.Runtime.of_this_machine()
-    folder = state_root() / "packages" / "bench"
-    packaging.build(runtime, folder)
-    return folder / "telemetry_handler.zip"
-
-
 @contextmanager
-def _testbed(deployment: Deployment, names: list[str], ledger: Path) -> Iterator[Testbed]:
+def _testbed(deployment: Deployment, names: list[str], ledger: Path) -> Iterator[Pipeline]:
     enrolment = lifecycle.enrolment(deployment)
     enrolment.enrol(names)
     queue = deployment.client("sqs").get_queue_attributes(
@@ -117,7 +112,7 @@ def _testbed(deployment: Deployment, names: list[str], ledger: Path) -> Iterator
         certificates=deployment.certificates, names=names, ledger=ledger,
     )  # fmt: skip
     try:
-        yield Testbed(deployment, publishers, float(mappings[0].get("MaximumBatchingWindowInSeconds", 0)))
+        yield Pipeline(deployment, publishers, float(mappings[0].get("MaximumBatchingWindowInSeconds", 0)))
     finally:
         publishers.close()
         enrolment.remove(names)

@@ -97,6 +97,8 @@ def run(
     """
     if deployment.target == "aws":
         raise TestbedError("Faults are for local deployments.", "Leave TARGET=aws out.")
+    if any(process.container for process in deployment.processes.values()):
+        raise TestbedError("Faults are for deployments without containers so far.", "Use ENGINE=embedded.")
     rng = random.Random(seed)  # noqa: S311  # a schedule, not a secret
     prefix = f"faults-{seed}-{time.time_ns() % 10**8}-"
     ledgers = [deployment.path / "ledgers" / f"{prefix}{part}.ndjson" for part in ("fleet", "misbehaving")]

@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from botocore.credentials import Credentials
 from playwright.sync_api import Browser, CDPSession, Page, sync_playwright
 
-from bridge.presigned import Credentials
 from bridge.websocket import FrontDoor, Rights
 from testbed import debian, observers, ports, simulation
 from testbed.dashboard import Dashboard, in_background, server, start_door
@@ -72,7 +72,7 @@ class Live:
 
 @contextmanager
 def _served(dashboard: Dashboard) -> Iterator[str]:
-    with in_background(server(dashboard, 0)) as pages:
+    with server(dashboard, 0) as pages, in_background(pages):
         yield f"http://127.0.0.1:{pages.server_port}/"
 
 
@@ -158,15 +158,19 @@ def test_the_simulator_is_on_the_page_within_two_seconds(
     assert max(lags) < 2000
 
 
-def test_a_cut_connection_is_told_and_comes_back(page: Page, live: Live, connect: Connect, name: str) -> None:
+def test_a_cut_connection_is_told_and_comes_back(
+    page: Page, deployment: Deployment, live: Live, connect: Connect, name: str
+) -> None:
     station = connect(name)
     page.get_by_label("Find").fill(name)
     live.cut()
     page.locator("#link", has_text="Reconnecting").wait_for(timeout=_PATIENCE_MS)
     # Published while nobody listens: the page asks the API for it when it is back.
     station.publish(_telemetry(name, 5, 1))
+    assert wait_for(lambda: station_in_api(deployment, name))
     live.open_door()
     page.locator('#link[data-state="up"]').wait_for(timeout=_PATIENCE_MS)
+    _wait_for_ready(page, name, 5, _PATIENCE_MS)
     station.publish(_telemetry(name, 4, 2))
     _wait_for_ready(page, name, 4, 2000)
 

@@ -1,0 +1,36 @@
+"""The short form of `make bench`: both paths carry a burst and a steady rate, and what is counted is what was sent."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from testbed import audit as auditing
+from testbed.bench import native
+from testbed.bench.paths import Pipeline, burst, steady
+from testbed.bench.publishers import Publishers
+from testbed.deployment import Deployment
+from testbed.enrolment import Enrolment
+from tests.e2e.conftest import PATIENCE_SECONDS
+
+
+@pytest.mark.skipif(os.environ.get("TARGET") == "aws", reason="the other path is an emulator's")
+def test_both_paths_store_what_is_sent(
+    deployment: Deployment, enrolment: Enrolment, name: str, tmp_path: Path
+) -> None:
+    enrolment.enrol([name])
+    ledger = tmp_path / "ledger.ndjson"
+    publishers = Publishers(
+        deployment.mqtt_host, deployment.mqtt_port, ca=deployment.server_ca,
+        certificates=deployment.certificates, names=[name], ledger=ledger,
+    )  # fmt: skip
+    try:
+        with native.running(tmp_path, [name]) as theirs:
+            for path in (Pipeline(deployment, publishers, 1), theirs):
+                assert burst(path, 50).stored == 50, path.name
+                assert steady(path, 20, 2).stored == 40, path.name
+    finally:
+        publishers.close()
+        enrolment.remove([name])
+    found = auditing.audit(deployment, [ledger], wait_seconds=PATIENCE_SECONDS)
+    assert (found.acknowledged_archived, found.missing_count) == (90, 0)
