@@ -20,7 +20,7 @@ from simulator import scenario as scenarios
 from simulator.connection import Endpoint
 from simulator.fleet import CHATTY_STATIONS, Fleet
 from simulator.ledger import Ledger, LedgerError
-from simulator.options import FleetError, FleetOptions, FleetSummary
+from simulator.options import TOPIC_ROOT, FleetError, FleetOptions, FleetSummary
 from simulator.progress import reporter
 
 log = logging.getLogger("simulator")
@@ -46,6 +46,9 @@ def simulate(
         typer.Option(help="Where the stations' time begins (ISO 8601), for the same messages every time."),
     ] = None,
     prefix: Annotated[str, typer.Option(help="What station ids start with.")] = "station-",
+    topic_root: Annotated[
+        str, typer.Option(help="What stands before the station's id in its topics.")
+    ] = TOPIC_ROOT,
     shard: Annotated[str, typer.Option(help="3/16: the third of sixteen parts of the fleet.")] = "1/1",
     speed: Annotated[float, typer.Option(help="How much faster than real time the stations live.")] = 1,
     scenario: Annotated[str, typer.Option(help="What the network goes through.")] = scenarios.NORMAL_DAY,
@@ -87,7 +90,8 @@ def simulate(
         options = FleetOptions(
             num_stations=num_stations, endpoint=where, interval=interval,
             duration=duration, messages=messages, seed=seed, run_id=run_id, start=_start(start),
-            prefix=prefix, shard=_shard(shard), speed=speed, scenario=scenarios.load(scenario, scenario_file),
+            prefix=prefix, topic_root=topic_root, shard=_shard(shard), speed=speed,
+            scenario=scenarios.load(scenario, scenario_file),
             qos=qos, ramp_per_second=ramp, replay_window=replay_window, basic_ingest=basic_ingest, ledger=ledger,
             storm_every=storm_every, storm_share=storm_share, payload_bytes=payload_bytes,
             chatty=verbose or (num_stations <= CHATTY_STATIONS and interval > 0),

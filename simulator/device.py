@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from simulator.connection import Connection
-from simulator.messages import TOPIC, Message, Messages
+from simulator.messages import Message, Messages
 from simulator.packets import Topic
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class Device:
         options = fleet.options
         # Apart from the model's, so that the network's fortunes change nothing in what a station tells.
         self._random = random.Random(f"{options.seed}/{station_id}/network")
-        topic = TOPIC.format(station_id=station_id)
+        topic = f"{options.topic_root}/{station_id}/telemetry"
         rule = options.basic_ingest
         self._topic = Topic(f"$aws/rules/{rule}/{topic}" if rule else topic)
         self._connection: Connection | None = None

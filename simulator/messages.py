@@ -7,9 +7,9 @@ from typing import Protocol
 import msgspec
 
 from simulator.model import Station
-from simulator.options import FleetOptions
+from simulator.options import TOPIC_ROOT, FleetOptions
 
-TOPIC = "ev-swap/stations/{station_id}/telemetry"
+TOPIC = f"{TOPIC_ROOT}/{{station_id}}/telemetry"
 
 _encode = msgspec.json.Encoder().encode
 

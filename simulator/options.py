@@ -9,6 +9,9 @@ from simulator.connection import Endpoint
 from simulator.latency import Latencies
 from simulator.scenario import NORMAL, Scenario
 
+# What stands before a station's name in its topics, unless a deployment has one of its own.
+TOPIC_ROOT = "ev-swap/stations"
+
 
 class FleetError(Exception):
     """The fleet cannot run as it was asked to."""
@@ -39,6 +42,7 @@ class FleetOptions:
     run_id: str = ""
     start: datetime | None = None
     prefix: str = "station-"
+    topic_root: str = TOPIC_ROOT
     shard: tuple[int, int] = (1, 1)
     speed: float = 1.0
     scenario: Scenario = NORMAL

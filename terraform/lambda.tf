@@ -41,6 +41,7 @@ resource "aws_lambda_function" "telemetry_handler" {
       HISTORY_HOURS                = tostring(var.history_hours)
       TELEMETRY_BUCKET             = aws_s3_bucket.telemetry.id
       DEAD_LETTER_QUEUE_URL        = aws_sqs_queue.dead_letters.id
+      TOPIC_ROOT                   = local.topic_root
       LOG_LEVEL                    = var.log_level
       POWERTOOLS_SERVICE_NAME      = local.telemetry_function_name
       POWERTOOLS_METRICS_NAMESPACE = local.metrics_namespace

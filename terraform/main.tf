@@ -30,8 +30,8 @@ locals {
 
   account_id = data.aws_caller_identity.current.account_id
 
-  # The topic contract: one topic a station, the station's name in the third place.
-  topic_root             = "ev-swap/stations"
+  # The topic contract: one topic a station, the station's name right after the root.
+  topic_root             = var.topic_root
   telemetry_topic_filter = "${local.topic_root}/+/telemetry"
 
   tags = merge({

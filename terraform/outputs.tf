@@ -29,6 +29,11 @@ output "iot_policy_name" {
   value       = aws_iot_policy.station.name
 }
 
+output "topic_root" {
+  description = "What stands before a station's name in its topics."
+  value       = local.topic_root
+}
+
 output "telemetry_rule_name" {
   description = "Topic rule that carries telemetry to the queue; also the name for Basic Ingest."
   value       = aws_iot_topic_rule.telemetry.name

@@ -35,6 +35,18 @@ variable "aws_region" {
   }
 }
 
+variable "topic_root" {
+  description = "What stands before a station's name in its topics. A second deployment in an account and region needs one of its own, or each hears the other's stations."
+  type        = string
+  default     = "ev-swap/stations"
+
+  validation {
+    # AWS IoT takes seven slashes in a topic, and Basic Ingest's prefix does not count.
+    condition     = can(regex("^[A-Za-z0-9_:-]{1,64}(/[A-Za-z0-9_:-]{1,64}){0,5}$", var.topic_root))
+    error_message = "topic_root must be one to six levels of letters, digits, underscores, colons or hyphens: without wildcards, and without a slash at its ends."
+  }
+}
+
 variable "tags" {
   description = "Tags added to those that every resource carries."
   type        = map(string)

@@ -96,6 +96,11 @@ class Deployment(msgspec.Struct, kw_only=True, dict=True):
         self.api_key_file.write_text(value)
 
     @property
+    def topic_root(self) -> str:
+        """What stands before a station's name in its topics."""
+        return str(self.outputs["topic_root"])
+
+    @property
     def place(self) -> Place:
         """Its place, for a local engine."""
         assert self.ports is not None  # noqa: S101  # asked of local deployments alone

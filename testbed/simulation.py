@@ -65,6 +65,7 @@ def command(deployment: Deployment, num_stations: int, interval: float, extra: S
     return [
         sys.executable, "-m", "simulator", "--endpoint", deployment.mqtt_host, "--port", str(deployment.mqtt_port),
         "--ca", str(deployment.server_ca), "--certs", str(deployment.certificates),
+        "--topic-root", deployment.topic_root,
         "--num-stations", str(num_stations), "--interval", str(interval), *ledger, *extra,
     ]  # fmt: skip
 

@@ -7,6 +7,7 @@ and field, and msgspec gives those only as an English sentence.
 import hashlib
 import json
 import math
+import os
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -25,8 +26,10 @@ MAX_SLOTS = 10_000
 
 # What a thing's name may be: https://docs.aws.amazon.com/iot/latest/apireference/API_CreateThing.html
 STATION_ID = re.compile(r"[A-Za-z0-9:_-]{1,128}", re.ASCII)
+# What stands before a station's name in its topic: Terraform's topic_root.
+TOPIC_ROOT = os.environ.get("TOPIC_ROOT", "ev-swap/stations")
 # AWS hands a Basic Ingest message on under its topic without the prefix; other brokers may not.
-_TOPIC = re.compile(r"(?:\$aws/rules/[^/]+/)?ev-swap/stations/([^/]+)/telemetry")
+_TOPIC = re.compile(rf"(?:\$aws/rules/[^/]+/)?{re.escape(TOPIC_ROOT)}/([^/]+)/telemetry")
 
 _REQUIRED = ("station_id", "battery_available", "timestamp")
 # name, whether a fraction is allowed, least, greatest. Sanity bounds: what lies beyond is a broken sensor.
@@ -122,10 +125,10 @@ def _station_id(value: Any, topic: str | None) -> str:
     if not STATION_ID.fullmatch(value):
         detail = "station_id must be 1 to 128 letters, digits, colons, underscores or hyphens"
         raise Refused("bad_station_id", detail, "station_id")
-    if topic is not None and topic != f"ev-swap/stations/{value}/telemetry":
+    if topic is not None and topic != f"{TOPIC_ROOT}/{value}/telemetry":
         named = _TOPIC.fullmatch(topic)
         if named is None:
-            raise Refused("bad_envelope", "the topic is not ev-swap/stations/<station_id>/telemetry", "topic")
+            raise Refused("bad_envelope", f"the topic is not {TOPIC_ROOT}/<station_id>/telemetry", "topic")
         if named[1] != value:
             raise Refused("station_mismatch", "station_id is not the topic's", "station_id")
     return value

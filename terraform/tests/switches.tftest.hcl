@@ -15,6 +15,7 @@ run "with_every_switch_on" {
   variables {
     project     = "battery-net"
     environment = "staging"
+    topic_root  = "battery-net/staging"
 
     enable_waf                    = true
     waf_requests_per_five_minutes = 500
@@ -65,6 +66,21 @@ run "with_every_switch_on" {
   assert {
     condition     = aws_iot_topic_rule.telemetry.name == "battery_net_staging_telemetry_rule" && aws_iot_topic_rule.presence.name == "battery_net_staging_presence_rule"
     error_message = "rule names are project and environment with underscores"
+  }
+
+  assert {
+    condition     = endswith(aws_iot_topic_rule.telemetry.sql, " FROM 'battery-net/staging/+/telemetry'")
+    error_message = "the rule does not listen below topic_root: two deployments in a region would hear each other's stations"
+  }
+
+  assert {
+    condition     = strcontains(aws_iot_policy.station.policy, ":topic/battery-net/staging/$${iot:Connection.Thing.ThingName}/telemetry") && !strcontains(aws_iot_policy.station.policy, "ev-swap/stations")
+    error_message = "a station may publish elsewhere than below topic_root"
+  }
+
+  assert {
+    condition     = aws_lambda_function.telemetry_handler.environment[0].variables["TOPIC_ROOT"] == "battery-net/staging"
+    error_message = "the handler would refuse what the rule hands it"
   }
 
   assert {

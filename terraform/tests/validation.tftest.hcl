@@ -14,6 +14,7 @@ run "each_rule_refuses" {
     project                          = "X"
     environment                      = "Dev_1"
     aws_region                       = "frankfurt"
+    topic_root                       = "stations/+"
     lambda_runtime                   = "python3.8"
     lambda_architecture              = "riscv"
     lambda_reserved_concurrency      = -2
@@ -45,6 +46,7 @@ run "each_rule_refuses" {
     var.project,
     var.environment,
     var.aws_region,
+    var.topic_root,
     var.lambda_runtime,
     var.lambda_architecture,
     var.lambda_reserved_concurrency,
