@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from testbed import locks
 from testbed.errors import TestbedError
 from testbed.paths import state_root
 
@@ -21,14 +22,15 @@ def environment(name: str, requirements: Path, *, python: str = sys.executable) 
     folder = state_root() / "venvs" / name
     stamp = folder / "installed"
     key = hashlib.sha256(requirements.read_bytes() + python.encode()).hexdigest()
-    if stamp.is_file() and stamp.read_text() == key:
-        return folder
-    uv("venv", "--quiet", "--clear", "--python", python, str(folder))
-    uv(
-        "pip", "install", "--quiet", "--require-hashes", "--no-deps",
-        "--python", str(folder / "bin" / "python"), "-r", str(requirements),
-    )  # fmt: skip
-    stamp.write_text(key)
+    with locks.exclusive(f"venv-{name}"):
+        if stamp.is_file() and stamp.read_text() == key:
+            return folder
+        uv("venv", "--quiet", "--clear", "--python", python, str(folder))
+        uv(
+            "pip", "install", "--quiet", "--require-hashes", "--no-deps",
+            "--python", str(folder / "bin" / "python"), "-r", str(requirements),
+        )  # fmt: skip
+        stamp.write_text(key)
     return folder
 
 

@@ -9,6 +9,7 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from testbed import locks
 from testbed.environments import uv
 from testbed.paths import FUNCTIONS
 
@@ -51,6 +52,7 @@ class Runtime:
         return cls(python, architecture, f"{processor}-manylinux_2_28")
 
 
+@locks.exclusive("packages")
 def build(runtime: Runtime, folder: Path) -> list[str]:
     """Build the zips for ``runtime`` in ``folder``: of each function that is not there as its sources are now.
 

