@@ -1,8 +1,13 @@
 """Loopback ports: is one free, and which one is."""
 
+import random
 import socket
 
 from testbed.errors import TestbedError
+
+# Below what systems give to outgoing connections (Linux from 32768, others from 49152): a server that is started
+# again must find its port free, and one of those may be some client's by then.
+_OURS = range(20_000, 32_768)
 
 
 def is_free(port: int) -> bool:
@@ -23,9 +28,8 @@ def choose(wanted: int | None, *, variable: str, what: str) -> int:
         TestbedError: the wanted port is taken.
     """
     if wanted is None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            return int(probe.getsockname()[1])
+        # At random, so that two programs that choose at once choose differently.
+        return next(port for port in random.SystemRandom().sample(_OURS, len(_OURS)) if is_free(port))
     if not is_free(wanted):
         raise TestbedError(
             f"Port {wanted}, wanted for {what}, is taken by another program.",

@@ -60,6 +60,16 @@ def test_a_taken_port_is_said_with_the_way_out() -> None:
         assert "make up AWS_PORT=" in error.value.remedy
 
 
+def test_a_chosen_port_is_none_that_the_system_gives_to_clients() -> None:
+    """A server that is killed must find it free again, whoever connected to somewhere meanwhile."""
+    given = Path("/proc/sys/net/ipv4/ip_local_port_range")
+    if not given.is_file():
+        pytest.skip("only Linux says which these are")
+    least, most = map(int, given.read_text().split())
+    chosen = [ports.choose(None, variable="", what="a test") for _ in range(20)]
+    assert not [port for port in chosen if least <= port <= most]
+
+
 def test_half_a_start_leaves_nothing_behind(tmp_path: Path) -> None:
     """What started before something failed is stopped; where nothing fails, it stays."""
     started: list[Process] = []
