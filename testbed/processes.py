@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import psutil
 
@@ -20,7 +21,7 @@ STOP_SECONDS = 15.0
 
 @dataclass(frozen=True)
 class Process:
-    """A process of ours: its id alone could by now be somebody else's, so its start time goes with it."""
+    """A process of ours: its id alone could by now be somebody else's, so its start time goes with it (see `_born`)."""
 
     name: str
     pid: int
@@ -28,6 +29,11 @@ class Process:
     log: str
     # The name of the container that it is, if it is one: then the rest but the name means nothing.
     container: str = ""
+
+    @classmethod
+    def of(cls, name: str, pid: int, log: Path) -> Self:
+        """The running process with this id."""
+        return cls(name, pid, _born(psutil.Process(pid)), str(log))
 
     def alive(self) -> bool:
         """Whether this very process still runs."""
@@ -67,11 +73,19 @@ class Process:
     def _find(self) -> psutil.Process | None:
         try:
             found = psutil.Process(self.pid)
-            if abs(found.create_time() - self.started_at) > 1 or found.status() == psutil.STATUS_ZOMBIE:
+            if abs(_born(found) - self.started_at) > 1 or found.status() == psutil.STATUS_ZOMBIE:
                 return None
         except psutil.NoSuchProcess:
             return None
         return found
+
+
+def _born(process: psutil.Process) -> float:
+    """When it started, in seconds; the same for as long as it lives, though somebody may set the clock.
+
+    Linux counts from the machine's start, and psutil adds the time of that by today's clock: take it off again.
+    """
+    return process.create_time() - psutil.boot_time() if psutil.LINUX else process.create_time()
 
 
 _collecting: list[list[Process]] = []
@@ -116,7 +130,7 @@ def start(
             raise TestbedError(f"Cannot start {name}: {error}.", f"See {log}.") from error
     # It outlives us: nobody here waits for it, and Popen need not warn of that.
     child.returncode = 0
-    process = Process(name, child.pid, psutil.Process(child.pid).create_time(), str(log))
+    process = Process.of(name, child.pid, log)
     for started in _collecting:
         started.append(process)
     return process

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import boto3
-import psutil
 import pytest
 from botocore.config import Config
 
@@ -67,9 +66,7 @@ def aws_emulator() -> Iterator[AwsEmulator]:
                 _program(), stdout=output, stderr=subprocess.STDOUT, env=environment, cwd=folder
             ) as child,
         ):
-            process = processes.Process(
-                "ministack", child.pid, psutil.Process(child.pid).create_time(), str(log)
-            )
+            process = processes.Process.of("ministack", child.pid, log)
             emulator = AwsEmulator(f"http://127.0.0.1:{port}", child.pid)
             try:
                 processes.wait_until(emulator.answers, what="the emulator", seconds=60, process=process)

@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from testbed import ports, processes
@@ -46,6 +47,19 @@ def test_another_process_with_the_same_id_is_left_alone(tmp_path: Path) -> None:
         assert child.alive()
     finally:
         child.stop(kill=True)
+
+
+@pytest.mark.skipif(not psutil.LINUX, reason="elsewhere a process's start is told by the clock of then")
+def test_a_process_is_ours_though_the_clock_was_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    child = start(tmp_path, "import time; time.sleep(600)")
+    try:
+        then = psutil.boot_time()
+        # The kernel tells the machine's start by today's clock.
+        monkeypatch.setattr("psutil._pslinux.boot_time", lambda: then + 7200)
+        assert child.alive()
+    finally:
+        child.stop(kill=True)
+        assert not child.alive()
 
 
 def test_a_taken_port_is_said_with_the_way_out() -> None:
