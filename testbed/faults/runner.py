@@ -26,6 +26,7 @@ from testbed.paths import REPOSITORY
 
 _PAUSE_SECONDS = (2.0, 6.0)
 _MISBEHAVING = 3
+_SILENT = 2
 # After the last fault, for what waits for its visibility timeout.
 _QUIET_SECONDS = 300
 
@@ -105,8 +106,9 @@ def run(
     ledgers[0].parent.mkdir(parents=True, exist_ok=True)
     names = station_ids(stations, prefix)
     odd = [f"{prefix}odd-{number}" for number in range(1, _MISBEHAVING + 1)]
+    silent = [f"{prefix}silent-{number}" for number in range(1, _SILENT + 1)]
     enrolment = lifecycle.enrolment(deployment)
-    enrolment.enrol([*names, *odd])
+    enrolment.enrol([*names, *odd, *silent])
     say(f"Seed {seed}: {stations} stations, a message every {interval:g} s, {seconds:g} s")
     with ExitStack() as stack:
         proxy = proxying.start(
@@ -117,7 +119,7 @@ def run(
         function = proxying.telemetry_function(deployment)
         stack.enter_context(proxying.functions_through(deployment, proxy.url, [function]))
         stack.enter_context(parts.bridge_through_proxy())
-        misbehaving = Misbehaving(deployment, odd, ledgers[1], rng)
+        misbehaving = Misbehaving(deployment, odd, silent, ledgers[1], rng)
         faults = catalogue(parts, proxy, misbehaving, rng, restarts_cloud=deployment.engine == "embedded")
         faults = [fault for fault in faults if not only or any(part in fault.name for part in only)]
         if not faults:
@@ -141,6 +143,11 @@ def run(
         )  # fmt: skip
         # While the proxy is there: the bridge and the functions still call through it.
         wait_until_quiet(deployment)
+        for fault in (each for each in faults if each.at_the_end):
+            say(f"  {fault.name}")
+            fault.inject()
+            injected[fault.name] += 1
+            wait_until_quiet(deployment)
         hits = proxy.counts()["hits"]
     report = auditing.audit(deployment, ledgers, wait_seconds=_QUIET_SECONDS)
     result = FaultReport(
@@ -149,7 +156,7 @@ def run(
          for each in faults],
         report, misbehaving.poison_sent, misbehaving.lost_poison(), misbehaving.stored_poison(),
     )  # fmt: skip
-    enrolment.remove([*names, *odd])
+    enrolment.remove([*names, *odd, *silent])
     return result
 
 

@@ -176,7 +176,7 @@ PROTECTIONS = [
     _deployed(
         "deployed: the table moves forward only", _HANDLER + "stations.py",
         '_NEWER = (\n    "attribute_not_exists(#timestamp)', '_NEWER = (\n    "attribute_exists(station_id) OR '
-        'attribute_not_exists(#timestamp)', "SQS reorders",
+        'attribute_not_exists(#timestamp)', "past last",
     ),
 ]  # fmt: skip
 
