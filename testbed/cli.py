@@ -513,9 +513,16 @@ def _show_audit(report: AuditReport, title: str) -> None:
         table.add_row(f"dead-lettered: {reason}", str(count))
     table.add_row("stations in the archive", str(report.stations))
     table.add_row("wrong latest state", _judged(report.wrong_state_count))
+    table.add_row("history points due", str(report.points_due))
+    table.add_row("history points missing", _judged(report.points_missing_count))
+    table.add_row("history points not of the first message", _judged(report.points_wrong_count))
     table.add_row("still in the queue", str(report.still_queued))
     out.print(table)
-    for line in (*(f"missing: {message}" for message in report.missing), *report.wrong_state):
+    for line in (
+        *(f"missing: {message}" for message in report.missing),
+        *report.wrong_state,
+        *report.wrong_points,
+    ):
         _say(line)
 
 

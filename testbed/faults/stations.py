@@ -18,7 +18,7 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
 from testbed import archive, dead_letters
-from testbed.audit import LedgerLine
+from testbed.books import LedgerLine
 from testbed.deployment import Deployment
 
 _TOPIC = "ev-swap/stations/{}/telemetry"

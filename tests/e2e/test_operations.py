@@ -5,6 +5,7 @@ import json
 import uuid
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from testbed import audit as auditing
 from testbed import redrive as redriving
@@ -15,7 +16,10 @@ from tests.e2e.conftest import Connect, archived, now, wait_for
 
 
 def test_a_fleet_is_audited_clean_and_a_lost_message_is_found(deployment: Deployment, tmp_path: Path) -> None:
-    """Ten stations over MQTT: each acknowledged message is archived; one that never was is reported."""
+    """Ten stations over MQTT: each acknowledged message is archived; one that never was is reported.
+
+    So are a history point that somebody took away, and one that is not its minute's first message.
+    """
     ledger = tmp_path / "ledger.ndjson"
     prefix = f"audit-{uuid.uuid4().hex[:6]}-"
     extra = ["--prefix", prefix, "--messages", "5", "--ledger", str(ledger)]
@@ -25,6 +29,8 @@ def test_a_fleet_is_audited_clean_and_a_lost_message_is_found(deployment: Deploy
     assert report.acknowledged == 50
     assert report.acknowledged_archived == 50
     assert report.clean
+    assert report.points_due >= 10
+    _spoil_history(deployment, f"{prefix}02", f"{prefix}03")
     with ledger.open("a") as lines:
         lost = {
             "message_id": "lost",
@@ -34,7 +40,27 @@ def test_a_fleet_is_audited_clean_and_a_lost_message_is_found(deployment: Deploy
             "acked_at": now(),
         }
         lines.write(json.dumps(lost) + "\n")
-    assert auditing.audit(deployment, [ledger]).missing == ["lost"]
+    report = auditing.audit(deployment, [ledger])
+    assert report.missing == ["lost"]
+    assert (report.points_missing_count, report.points_wrong_count) == (1, 1)
+    assert [text.split()[0] for text in report.wrong_points] == [f"{prefix}02", f"{prefix}03"]
+
+
+def _spoil_history(deployment: Deployment, gone: str, wrong: str) -> None:
+    """Take the first point of ``gone`` away, and let the first of ``wrong`` be another message."""
+    dynamodb, table = deployment.client("dynamodb"), deployment.outputs["history_table_name"]
+
+    def first(station: str) -> dict[str, Any]:
+        found: dict[str, Any] = dynamodb.query(
+            TableName=table, Limit=1, KeyConditionExpression="station_id = :station",
+            ExpressionAttributeValues={":station": {"S": station}},
+        )["Items"][0]  # fmt: skip
+        return found
+
+    dynamodb.delete_item(
+        TableName=table, Key={name: first(gone)[name] for name in ("station_id", "interval")}
+    )
+    dynamodb.put_item(TableName=table, Item=first(wrong) | {"message_id": {"S": "another"}})
 
 
 def test_a_message_can_be_followed(deployment: Deployment, connect: Connect, name: str) -> None:
