@@ -16,6 +16,7 @@ from testbed import audit as auditing
 from testbed import lifecycle, simulation
 from testbed.audit import AuditReport
 from testbed.bridge_idle import until_bridge_is_idle
+from testbed.cost import Counted
 from testbed.deployment import Deployment
 from testbed.errors import TestbedError
 from testbed.faults import proxy as proxying
@@ -42,7 +43,11 @@ class Injected:
 
 @dataclass(frozen=True)
 class FaultReport:
-    """What was injected, and the audit afterwards. ``lost_poison``: refused payloads that are in no DLQ."""
+    """What was injected, and the audit afterwards.
+
+    ``calls``: what functions and bridge called, broken calls and repetitions too. ``lost_poison``: refused payloads
+    that are in no DLQ.
+    """
 
     seed: int
     engine: str
@@ -51,6 +56,7 @@ class FaultReport:
     interval: float
     injected: list[Injected]
     audit: AuditReport
+    calls: Counted
     poison_sent: int
     lost_poison: list[str]
     stored_poison: list[str]
@@ -148,13 +154,15 @@ def run(
             fault.inject()
             injected[fault.name] += 1
             wait_until_quiet(deployment)
-        hits = proxy.counts()["hits"]
+        counts = proxy.counts()
+    hits = counts["hits"]
     report = auditing.audit(deployment, ledgers, wait_seconds=_QUIET_SECONDS)
     result = FaultReport(
         seed, deployment.engine or "", seconds, stations, interval,
         [Injected(each.name, injected[each.name], hits.get(each.name, 0) if each.by_proxy else injected[each.name])
          for each in faults],
-        report, misbehaving.poison_sent, misbehaving.lost_poison(), misbehaving.stored_poison(),
+        report, Counted.from_proxy(max(1, report.acknowledged), 0, counts["calls"]),
+        misbehaving.poison_sent, misbehaving.lost_poison(), misbehaving.stored_poison(),
     )  # fmt: skip
     enrolment.remove([*names, *odd, *silent])
     return result

@@ -64,14 +64,48 @@ def _spoil_history(deployment: Deployment, gone: str, wrong: str) -> None:
 
 
 def test_a_message_can_be_followed(deployment: Deployment, connect: Connect, name: str) -> None:
-    message_id = f"{name}-run-1"
-    payload = {"station_id": name, "battery_available": 4, "timestamp": now(), "message_id": message_id}
-    connect(name).publish(json.dumps(payload).encode())
-    assert wait_for(lambda: archived(deployment, name))
+    """One that is stored, one that is refused, one that is no JSON, one that waits, and one that is lost."""
+    ids = {
+        kind: f"{name}-run-{number}" for number, kind in enumerate(("stored", "refused", "broken", "lost"), 1)
+    }
+    ledger = deployment.path / "ledgers" / f"{name}.ndjson"
+    ledger.parent.mkdir(exist_ok=True)
+    with ledger.open("w") as lines:
+        for number, message_id in enumerate(ids.values(), 1):
+            entry = {"message_id": message_id, "station_id": name, "sequence": number, "timestamp": now()}
+            lines.write(json.dumps(entry | {"acked_at": now()}) + "\n")
+    try:
+        good = {"station_id": name, "battery_available": 4, "timestamp": now(), "message_id": ids["stored"]}
+        station = connect(name)
+        # The good one last: its neighbours' places are known when it has its own.
+        station.publish(json.dumps(good | {"slots": 3, "message_id": ids["refused"]}).encode())
+        station.publish(json.dumps(good | {"message_id": ids["broken"]}).encode()[:-1])
+        station.publish(json.dumps(good).encode())
 
-    seen = wait_for(lambda: {s.where for s in tracing.trace(deployment, message_id)} >= {"latest state"})
-    assert seen
-    assert [s.where for s in tracing.trace(deployment, message_id) if s.where in ("queued", "archived")]
+        def seen(kind: str, last: str) -> list[str]:
+            """The places, once it is at the last one."""
+
+            def places() -> list[str]:
+                found = [sighting.where for sighting in tracing.trace(deployment, ids[kind])]
+                return found if last in found else []
+
+            found: list[str] = wait_for(places)
+            return found
+
+        known = ["measured", "acknowledged", "queued"]
+        assert wait_for(lambda: archived(deployment, name))
+        assert seen("stored", "latest state") == [*known, "batched", "archived", "latest state"]
+        assert seen("refused", "refused")[:4] == [*known, "refused"]
+        assert seen("broken", "refused")[:4] == [*known, "refused"]
+        assert "out_of_range: " in str(tracing.trace(deployment, ids["refused"]))
+        queue = deployment.outputs["telemetry_queue_url"]
+        auditing.wait_for_empty_queue(deployment.client("sqs"), queue, 60)
+        assert seen("lost", "missing")
+        # Out of the handler's reach for a while, as what it has failed to store is.
+        deployment.client("sqs").send_message(QueueUrl=queue, MessageBody="{}", DelaySeconds=10)
+        assert seen("lost", "waiting")
+    finally:
+        ledger.unlink()
 
 
 def test_a_redrive_stores_what_an_outage_kept_out_and_only_that(deployment: Deployment, name: str) -> None:
