@@ -79,7 +79,8 @@ class Books:
         """``path`` of a SQLite file that is made."""
         self._db = sqlite3.connect(path)
         self._window = window
-        self.newest: dict[str, tuple[Order, Any]] = {}
+        # What the newest message of each station says; more than one where a station used its id for two.
+        self.newest: dict[str, tuple[Order, set[Any]]] = {}
         self._db.executescript(
             """
             PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA temp_store = FILE; PRAGMA cache_size = -65536;
@@ -128,8 +129,10 @@ class Books:
                 station, moment = record["station_id"], _moment(record["timestamp"])
                 order = Order(_text(moment), record.get("sequence") or 0, record["message_id"])
                 known = self.newest.get(station)
-                if known is None or order >= known[0]:
-                    self.newest[station] = order, record["battery_available"]
+                if known is None or order > known[0]:
+                    self.newest[station] = order, {record["battery_available"]}
+                elif order == known[0]:
+                    known[1].add(record["battery_available"])
                 interval = self._window.interval(moment)
                 seen = last.get(station)
                 if interval >= self._window.begin and (

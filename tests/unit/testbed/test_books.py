@@ -72,7 +72,13 @@ def test_what_is_not_owed_is_not_missed(books: Books) -> None:
 def test_a_tie_of_times_is_settled_as_the_handler_does(books: Books) -> None:
     """Two messages of one millisecond, without a sequence: the id decides, in whatever order they are read."""
     books.archived([record(line(1, 0, "b"), ready=7), record(line(1, 0, "a"), ready=3)])
-    assert books.newest["a"] == (Order(line(1, 0, "b").timestamp, 0, "b"), 7)
+    assert books.newest["a"] == (Order(line(1, 0, "b").timestamp, 0, "b"), {7})
+
+
+def test_an_id_that_was_used_twice_leaves_the_table_a_choice(books: Books) -> None:
+    """The table keeps the one that came first, and nobody knows which that was."""
+    books.archived([record(line(1, 0, "a"), ready=7), record(line(1, 0, "a"), ready=3)])
+    assert books.newest["a"][1] == {7, 3}
 
 
 def test_memory_does_not_grow_with_the_ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
