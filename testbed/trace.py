@@ -31,7 +31,7 @@ def trace(deployment: Deployment, message_id: str) -> list[Sighting]:
     """Every trace of a message, in the pipeline's order; of one that is acknowledged and nowhere, that it waits."""
     acknowledged = list(_in_ledgers(deployment, message_id))
     stored = [*_in_archive(deployment, message_id), *_in_dead_letters(deployment, message_id)]
-    found = [*acknowledged, *stored, *_in_tables(deployment, message_id)]
+    found = [*acknowledged, *stored, *_in_table(deployment, message_id)]
     # Not by time alone: S3 tells whole seconds.
     ordered = sorted(found, key=lambda sighting: (_PLACES.index(sighting.where), sighting.when))
     return [*ordered, _waiting(deployment)] if acknowledged and not stored else ordered
@@ -87,7 +87,7 @@ def _in_dead_letters(deployment: Deployment, message_id: str) -> Iterator[Sighti
             yield Sighting("", "dead-lettered", f"{letter.reason} (see make redrive)")
 
 
-def _in_tables(deployment: Deployment, message_id: str) -> Iterator[Sighting]:
+def _in_table(deployment: Deployment, message_id: str) -> Iterator[Sighting]:
     resource = deployment.session.resource("dynamodb", endpoint_url=deployment.aws_url)
     # A station's id may hold hyphens; the run and the sequence after it do not.
     station = message_id.rsplit("-", 2)[0]
@@ -96,12 +96,12 @@ def _in_tables(deployment: Deployment, message_id: str) -> Iterator[Sighting]:
         .get_item(Key={"station_id": station})
         .get("Item")
     )
-    if item is None:
+    if item is None or "message_id" not in item:  # no telemetry yet, or presence alone
         return
-    if item.get("message_id") == message_id:
+    if item["message_id"] == message_id:
         yield Sighting(str(item.get("updated_at", "")), "latest state", f"of {station}")
     else:
-        yield Sighting("", "not the latest state", f"of {station}, which is {item.get('message_id')!s}")
+        yield Sighting("", "not the latest state", f"of {station}, which is {item['message_id']}")
 
 
 def _waiting(deployment: Deployment) -> Sighting:
