@@ -101,7 +101,7 @@ def _in_table(deployment: Deployment, message_id: str) -> Iterator[Sighting]:
     if item["message_id"] == message_id:
         yield Sighting(str(item.get("updated_at", "")), "latest state", f"of {station}")
     else:
-        yield Sighting("", "not the latest state", f"of {station}, which is {item['message_id']}")
+        yield Sighting("", "not the latest state", f"of {station}, which is {item['message_id']!s}")
 
 
 def _waiting(deployment: Deployment) -> Sighting:
