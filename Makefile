@@ -163,6 +163,10 @@ bench-fleet: $(INSTALLED) ## the simulator beside other load generators, on one 
 lint: $(INSTALLED) ## ruff, mypy, actionlint, terraform fmt
 	@scripts/check
 
+.PHONY: bench-audit
+bench-audit: $(INSTALLED) ## time and memory of the audit for ten million messages (ARGS="--lines 1000000")
+	@.venv/bin/python -m tests.load.audit_memory $(ARGS)
+
 .PHONY: policy
 policy: $(INSTALLED) ## checkov over terraform/, workflows and for secrets (waivers: .checkov.yaml)
 	@scripts/policy $(ARGS)

@@ -1,13 +1,10 @@
-"""The audit: what the broker acknowledged, held against archive, stations table and dead-letter queue.
+"""The audit: what the broker acknowledged, held against archive, stations table, history and dead-letter queue."""
 
-Everything streams through a SQLite file, so the size of a ledger is a matter of disk, not of memory.
-"""
-
-import sqlite3
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,15 +13,23 @@ from typing import Any
 import msgspec
 
 from testbed import archive, dead_letters
+from testbed.books import Books, HistoryWindow, LedgerLine, Order, Point
+from testbed.dead_letters import DeadLetter
 from testbed.deployment import Deployment
 from testbed.errors import TestbedError
 
-_BATCH = 10_000
+# Of what is wrong, so many are named.
+_SHOWN = 10
 
 
 @dataclass(frozen=True)
 class AuditReport:
-    """Counts of messages. ``missing`` and ``wrong_state`` list some of those, for a person to follow up."""
+    """Counts of messages, and of points of the history.
+
+    ``points_due``: intervals (minutes) of the ledger that should have a point; not those whose first message is
+    in the dead-letter queue, which owes it until a redrive. ``missing``, ``wrong_state`` and ``wrong_points`` (missing
+    or not the first message) list some, for a person to follow up.
+    """
 
     acknowledged: int
     archived_unique: int
@@ -36,22 +41,22 @@ class AuditReport:
     stations: int
     wrong_state_count: int
     still_queued: int
+    points_due: int
+    points_missing_count: int
+    points_wrong_count: int
     missing: list[str] = field(default_factory=list)
     wrong_state: list[str] = field(default_factory=list)
+    wrong_points: list[str] = field(default_factory=list)
 
     @property
     def clean(self) -> bool:
         """Whether every guarantee held."""
-        return self.missing_count == 0 and self.wrong_state_count == 0
-
-
-class LedgerLine(msgspec.Struct):
-    """One acknowledged message, as the simulator writes it."""
-
-    message_id: str
-    station_id: str
-    sequence: int
-    timestamp: str
+        return not (
+            self.missing_count
+            or self.wrong_state_count
+            or self.points_missing_count
+            or self.points_wrong_count
+        )
 
 
 def audit(deployment: Deployment, ledgers: Iterable[Path], *, wait_seconds: float = 120) -> AuditReport:
@@ -70,70 +75,40 @@ def audit(deployment: Deployment, ledgers: Iterable[Path], *, wait_seconds: floa
     queued = wait_for_empty_queue(sqs, outputs["telemetry_queue_url"], wait_seconds)
     with (
         tempfile.TemporaryDirectory(dir=deployment.path) as folder,
-        sqlite3.connect(Path(folder) / "audit.db") as db,
+        closing(Books(Path(folder) / "audit.db", _history_window(deployment))) as books,
     ):
-        db.executescript(
-            """
-            PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;
-            CREATE TABLE ledger (id TEXT PRIMARY KEY) WITHOUT ROWID;
-            CREATE TABLE archive (id TEXT PRIMARY KEY, copies INTEGER) WITHOUT ROWID;
-            CREATE TABLE letters (id TEXT PRIMARY KEY) WITHOUT ROWID;
-            """
-        )
         for path in ledgers:
-            _insert(
-                db,
-                "INSERT OR IGNORE INTO ledger VALUES (?)",
-                ((line.message_id,) for line in read_ledger(path)),
-            )
-
-        newest: dict[str, tuple[str, int, Any]] = {}
-
-        def archived() -> Iterator[tuple[str]]:
-            for record in archive.records(deployment.client("s3"), outputs["telemetry_bucket_name"]):
-                state = (
-                    normalise(record["timestamp"]),
-                    record.get("sequence") or 0,
-                    record["battery_available"],
-                )
-                if state[:2] >= newest.get(record["station_id"], ("", -1, None))[:2]:
-                    newest[record["station_id"]] = state
-                yield (record["message_id"],)
-
-        _insert(
-            db,
-            "INSERT INTO archive VALUES (?, 1) ON CONFLICT (id) DO UPDATE SET copies = copies + 1",
-            archived(),
-        )
+            books.acknowledged(read_ledger(path))
+        books.archived(archive.records(deployment.client("s3"), outputs["telemetry_bucket_name"]))
         letters = dead_letters.read(sqs, outputs["dead_letter_queue_url"])
-        _insert(
-            db, "INSERT OR IGNORE INTO letters VALUES (?)",
-            ((letter.message_id,) for letter in letters if letter.message_id),
-        )  # fmt: skip
+        books.dead_lettered(letter.message_id for letter in letters if letter.message_id)
+        books.kept(_points(deployment, books.stations_due()))
+        return _report(books, letters, sorted(_wrong_states(deployment, books.newest)), queued)
 
-        def count(query: str) -> int:
-            return int(db.execute(query).fetchone()[0] or 0)
 
-        nowhere = (
-            "FROM ledger WHERE id NOT IN (SELECT id FROM archive) AND id NOT IN (SELECT id FROM letters)"
-        )
-        wrong = sorted(_wrong_states(deployment, newest))
-        return AuditReport(
-            acknowledged=count("SELECT count(*) FROM ledger"),
-            archived_unique=count("SELECT count(*) FROM archive"),
-            archived_duplicates=count("SELECT sum(copies - 1) FROM archive"),
-            dead_lettered=dict(Counter(letter.reason for letter in letters)),
-            acknowledged_archived=count("SELECT count(*) FROM ledger WHERE id IN (SELECT id FROM archive)"),
-            acknowledged_dead_lettered=count(
-                "SELECT count(*) FROM ledger WHERE id IN (SELECT id FROM letters)"
-            ),
-            missing_count=count(f"SELECT count(*) {nowhere}"),
-            stations=len(newest),
-            wrong_state_count=len(wrong),
-            still_queued=queued,
-            missing=[row[0] for row in db.execute(f"SELECT id {nowhere} ORDER BY id LIMIT 10")],
-            wrong_state=wrong[:10],
-        )
+def _report(books: Books, letters: list[DeadLetter], wrong: list[str], queued: int) -> AuditReport:
+    archived_unique, archived_duplicates = books.archived_count()
+    missing_count, missing = books.missing(_SHOWN)
+    points_missing_count, points_missing = books.points_missing(_SHOWN)
+    points_wrong_count, points_wrong = books.points_wrong(_SHOWN)
+    return AuditReport(
+        acknowledged=books.acknowledged_count(),
+        archived_unique=archived_unique,
+        archived_duplicates=archived_duplicates,
+        dead_lettered=dict(Counter(letter.reason for letter in letters)),
+        acknowledged_archived=books.acknowledged_and_archived(),
+        acknowledged_dead_lettered=books.acknowledged_and_dead_lettered(),
+        missing_count=missing_count,
+        stations=len(books.newest),
+        wrong_state_count=len(wrong),
+        still_queued=queued,
+        points_due=books.points_due(),
+        points_missing_count=points_missing_count,
+        points_wrong_count=points_wrong_count,
+        missing=missing,
+        wrong_state=wrong[:_SHOWN],
+        wrong_points=[*points_missing, *points_wrong][:_SHOWN],
+    )
 
 
 def wait_for_empty_queue(
@@ -151,7 +126,8 @@ def wait_for_empty_queue(
 
 def queue_depth(sqs: Any, queue_url: str) -> int:
     """Messages that wait or are in work."""
-    names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+    states = ("", "NotVisible", "Delayed")
+    names = [f"ApproximateNumberOfMessages{state}" for state in states]
     attributes = sqs.get_queue_attributes(QueueUrl=queue_url, AttributeNames=names)["Attributes"]
     return sum(int(attributes[name]) for name in names)
 
@@ -175,14 +151,7 @@ def read_ledger(path: Path) -> Iterator[LedgerLine]:
                 ) from error
 
 
-def normalise(timestamp: str) -> str:
-    """An ISO 8601 time as the stations table has it: UTC, microseconds, so that text order is time order."""
-    # As the handler reads it: "2026-02-03 00:00:16z" is RFC 3339, too.
-    moment = msgspec.convert(timestamp, datetime)
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-
-def _wrong_states(deployment: Deployment, newest: dict[str, tuple[str, int, Any]]) -> Iterator[str]:
+def _wrong_states(deployment: Deployment, newest: dict[str, tuple[Order, set[Any]]]) -> Iterator[str]:
     """Stations whose table item is not their newest archived message."""
     table = deployment.session.resource("dynamodb", endpoint_url=deployment.aws_url).Table(
         deployment.outputs["stations_table_name"]
@@ -196,21 +165,37 @@ def _wrong_states(deployment: Deployment, newest: dict[str, tuple[str, int, Any]
             expected = left.pop(station, None)
             if expected is None:
                 continue
-            found = (item.get("timestamp"), int(item.get("sequence", 0)), item.get("battery_available"))  # type: ignore[arg-type]
-            if found != expected:
-                yield f"{station}: the table has {found[:2]}, its newest message is {expected[:2]}"
+            sequence: Any = item.get("sequence", 0)
+            found = (item.get("timestamp"), int(sequence), item.get("message_id"))
+            if found != expected[0] or item.get("battery_available") not in expected[1]:
+                yield f"{station}: the table has {found}, its newest message is {tuple(expected[0])}"
         if "LastEvaluatedKey" not in page:
             break
         options = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
     yield from (f"{station}: not in the table" for station in left)
 
 
-def _insert(db: sqlite3.Connection, statement: str, rows: Iterable[tuple[Any, ...]]) -> None:
-    batch: list[tuple[Any, ...]] = []
-    for row in rows:
-        batch.append(row)
-        if len(batch) >= _BATCH:
-            db.executemany(statement, batch)
-            batch.clear()
-    db.executemany(statement, batch)
-    db.commit()
+def _history_window(deployment: Deployment) -> HistoryWindow:
+    """As the handler has it."""
+    function = deployment.outputs["telemetry_function_name"]
+    configuration = deployment.client("lambda").get_function_configuration(FunctionName=function)
+    variables = configuration["Environment"]["Variables"]
+    return HistoryWindow(
+        int(variables["HISTORY_RESOLUTION_SECONDS"]), int(variables["HISTORY_HOURS"]), datetime.now(UTC)
+    )
+
+
+def _points(deployment: Deployment, stations: Iterable[tuple[str, int]]) -> Iterator[Point]:
+    """The points of these stations, each from an interval on: the table's other stations cost nothing."""
+    pages = deployment.client("dynamodb").get_paginator("query")
+    for station, begin in stations:
+        for page in pages.paginate(
+            TableName=deployment.outputs["history_table_name"],
+            ConsistentRead=True,
+            KeyConditionExpression="station_id = :station AND #interval >= :begin",
+            ExpressionAttributeNames={"#interval": "interval"},
+            ExpressionAttributeValues={":station": {"S": station}, ":begin": {"N": str(begin)}},
+        ):
+            for item in page["Items"]:
+                order = Order(item["timestamp"]["S"], int(item["sequence"]["N"]), item["message_id"]["S"])
+                yield Point(station, int(item["interval"]["N"]), order)

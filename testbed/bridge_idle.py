@@ -17,18 +17,22 @@ def until_bridge_is_idle(deployment: Deployment, seconds: float) -> None:
     """
     if deployment.ports is None:
         return
-    url = f"http://127.0.0.1:{deployment.ports.metrics}/metrics"
     asked = time.time()
 
     def idle() -> bool:
-        with urllib.request.urlopen(url, timeout=5) as page:
-            families = {
-                family.name: family for family in text_string_to_metric_families(page.read().decode())
-            }
-        in_flight, caught_up = (
-            families[name].samples[0].value
-            for name in ("bridge_in_flight", "bridge_caught_up_timestamp_seconds")
-        )
-        return in_flight == 0 and caught_up > asked
+        holds, caught_up = _gauges(deployment, "bridge_in_flight", "bridge_caught_up_timestamp_seconds")
+        return holds == 0 and caught_up > asked
 
     processes.wait_until(idle, what="The bridge", seconds=seconds)
+
+
+def in_flight(deployment: Deployment) -> int:
+    """Messages that the bridge has and no queue has taken yet; 0 on AWS."""
+    return int(_gauges(deployment, "bridge_in_flight")[0]) if deployment.ports else 0
+
+
+def _gauges(deployment: Deployment, *names: str) -> list[float]:
+    url = f"http://127.0.0.1:{deployment.place.ports.metrics}/metrics"
+    with urllib.request.urlopen(url, timeout=5) as page:
+        families = {family.name: family for family in text_string_to_metric_families(page.read().decode())}
+    return [families[name].samples[0].value for name in names]

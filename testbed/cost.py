@@ -6,8 +6,9 @@ beside it. The seed's design (one Lambda call and one S3 PUT for every message) 
 """
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any, Self
 
 _PRICES = Path(__file__).parent / "prices.json"
 COUNTED = Path(__file__).parent / "counted.json"
@@ -59,12 +60,40 @@ class Workload:
 
 @dataclass(frozen=True)
 class Counted:
-    """What the handler really called for so many messages: calls and bytes of bodies by ``service:Operation``."""
+    """What a part really called for so many messages: calls and bytes of bodies by ``service:Operation``.
+
+    ``bytes_received`` are of the answers. ``invocations``: of the handler; 0 where it is not the handler.
+    """
 
     messages: int
     invocations: int
     calls: dict[str, int]
     bytes_sent: dict[str, int]
+    bytes_received: dict[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def from_proxy(cls, messages: int, invocations: int, calls: dict[str, Any]) -> Self:
+        """Of what `testbed.faults.proxy.FaultProxy.counts` has as ``calls``."""
+        return cls(
+            messages,
+            invocations,
+            {name: found["count"] for name, found in calls.items()},
+            {name: found["bytes_in"] for name, found in calls.items()},
+            {name: found["bytes_out"] for name, found in calls.items()},
+        )
+
+    def a_million(self) -> list[tuple[str, str, float, float, float]]:
+        """Service, operation, and for a million messages: calls, MB sent, MB received."""
+        scale = 1e6 / self.messages
+        return [
+            (
+                *name.split(":", 1),  # type: ignore[misc]  # two, by the colon
+                calls * scale,
+                self.bytes_sent.get(name, 0) * scale / 1e6,
+                self.bytes_received.get(name, 0) * scale / 1e6,
+            )
+            for name, calls in sorted(self.calls.items())
+        ]
 
     def each(self, operation: str) -> float:
         """Calls a message."""
@@ -102,18 +131,27 @@ def batch_of(workload: Workload) -> float:
     return max(1.0, min(workload.batch_size, rate * max(workload.window, 0.2) / _POLLERS))
 
 
-def counted() -> tuple[Workload, Counted, Counted]:
-    """The workload that was counted, what this design called, and what the seed's did."""
+@dataclass(frozen=True)
+class Counts:
+    """Of one count: this design's handler and bridge, and the seed's handler."""
+
+    ours: Counted
+    seeds: Counted
+    bridge: Counted
+
+
+def counted() -> tuple[Workload, Counts]:
+    """The workload that was counted, and what was."""
     document = json.loads(COUNTED.read_text())
-    return Workload(**document["workload"]), Counted(**document["ours"]), Counted(**document["seeds"])
+    counts = Counts(*(Counted(**document[name]) for name in ("ours", "seeds", "bridge")))
+    return Workload(**document["workload"]), counts
 
 
-def keep_counted(workload: Workload, ours: Counted, seeds: Counted) -> None:
+def keep_counted(workload: Workload, counts: Counts) -> None:
     """Write counted.json."""
     document = {
         "workload": {"stations": workload.stations, "interval": workload.interval, "window": workload.window},
-        "ours": asdict(ours),
-        "seeds": asdict(seeds),
+        **asdict(counts),
     }
     COUNTED.write_text(json.dumps(document, indent=1) + "\n")
 

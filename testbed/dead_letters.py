@@ -74,10 +74,14 @@ def parse(message: dict[str, Any]) -> DeadLetter:
         reason, encoded = str(document["reason"].get("code")), document.get("payload_base64", "")
     else:
         reason, encoded = "max_receives_exceeded", document.get("payload_base64", "")
-    try:
-        payload = base64.b64decode(encoded or "", validate=True)
-    except (ValueError, TypeError):  # not base64, or no text at all
-        payload = b""
+    if "payload_base64" in document or "base64OriginalPayload" in document:
+        try:
+            payload = base64.b64decode(encoded or "", validate=True)
+        except (ValueError, TypeError):  # not base64, or no text at all
+            payload = b""
+    else:
+        # The handler takes bare telemetry, too.
+        payload = body.encode("utf-8", "replace")
     return DeadLetter(
         reason, _message_id(payload), payload, body, message["ReceiptHandle"], message["MessageId"]
     )

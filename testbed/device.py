@@ -19,19 +19,21 @@ from testbed.observers import TOPIC_FILTER, TOPIC_ROOT
 _PATIENCE_SECONDS = 20.0
 
 
-def publish(deployment: Deployment, station: str, payload: bytes) -> None:
-    """Publish ``payload`` as ``station`` says it, with its certificate and at QoS 1, whatever it is.
+def publish(deployment: Deployment, station: str, *payloads: bytes) -> None:
+    """Publish ``payloads`` as ``station`` says it, with its certificate and at QoS 1, whatever they are.
 
     Raises:
-        TestbedError: the broker did not acknowledge it.
+        TestbedError: the broker did not acknowledge one.
     """
     lifecycle.enrolment(deployment).enrol([station])
     with _connected(deployment, deployment.certificates, station) as client:
-        sent = client.publish(f"{TOPIC_ROOT}/{station}/telemetry", payload, qos=1)
+        topic = f"{TOPIC_ROOT}/{station}/telemetry"
+        sent = [client.publish(topic, payload, qos=1) for payload in payloads]
         # It is raised when the connection has gone; whether the message has gone out is the question.
         with suppress(RuntimeError):
-            sent.wait_for_publish(_PATIENCE_SECONDS)
-        if not sent.is_published():
+            for message in sent:
+                message.wait_for_publish(_PATIENCE_SECONDS)
+        if not all(message.is_published() for message in sent):
             raise TestbedError("The broker did not acknowledge the message.", "See make logs.")
 
 

@@ -16,11 +16,15 @@ _QUEUE = ("sqs:SendMessageBatch",)
 
 @dataclass(frozen=True)
 class Fault:
-    """``inject`` does it once, or orders it for the next calls. ``by_proxy``: the proxy counts the calls it hit."""
+    """``inject`` does it once, or orders it for the next calls. ``by_proxy``: the proxy counts the calls it hit.
+
+    ``at_the_end``: once more when all is quiet, so that every run has it, and nothing that comes later hides it.
+    """
 
     name: str
     inject: Callable[[], object]
     by_proxy: bool = False
+    at_the_end: bool = False
 
 
 def catalogue(
@@ -44,6 +48,7 @@ def catalogue(
         Fault("poison records", stations.send_poison),
         Fault("station clock skewed", stations.send_with_wrong_clock),
         Fault("station reconnects and replays", stations.replay),
+        Fault("station sends its past last", stations.send_past_last, at_the_end=True),
         # Up to 40: more than the SDK's three attempts, so that whole batches fail.
         calls("DynamoDB throttles", "error", _TABLE, 40, code=throttled, status=400),
         calls("DynamoDB answers 500", "error", _TABLE, 40, code=unavailable, status=500),

@@ -16,6 +16,7 @@ from testbed import audit as auditing
 from testbed import lifecycle, simulation
 from testbed.audit import AuditReport
 from testbed.bridge_idle import until_bridge_is_idle
+from testbed.cost import Counted
 from testbed.deployment import Deployment
 from testbed.errors import TestbedError
 from testbed.faults import proxy as proxying
@@ -26,6 +27,7 @@ from testbed.paths import REPOSITORY
 
 _PAUSE_SECONDS = (2.0, 6.0)
 _MISBEHAVING = 3
+_SILENT = 2
 # After the last fault, for what waits for its visibility timeout.
 _QUIET_SECONDS = 300
 
@@ -41,7 +43,11 @@ class Injected:
 
 @dataclass(frozen=True)
 class FaultReport:
-    """What was injected, and the audit afterwards. ``lost_poison``: refused payloads that are in no DLQ."""
+    """What was injected, and the audit afterwards.
+
+    ``calls``: what functions and bridge called, broken calls and repetitions too. ``lost_poison``: refused payloads
+    that are in no DLQ.
+    """
 
     seed: int
     engine: str
@@ -50,6 +56,7 @@ class FaultReport:
     interval: float
     injected: list[Injected]
     audit: AuditReport
+    calls: Counted
     poison_sent: int
     lost_poison: list[str]
     stored_poison: list[str]
@@ -105,8 +112,9 @@ def run(
     ledgers[0].parent.mkdir(parents=True, exist_ok=True)
     names = station_ids(stations, prefix)
     odd = [f"{prefix}odd-{number}" for number in range(1, _MISBEHAVING + 1)]
+    silent = [f"{prefix}silent-{number}" for number in range(1, _SILENT + 1)]
     enrolment = lifecycle.enrolment(deployment)
-    enrolment.enrol([*names, *odd])
+    enrolment.enrol([*names, *odd, *silent])
     say(f"Seed {seed}: {stations} stations, a message every {interval:g} s, {seconds:g} s")
     with ExitStack() as stack:
         proxy = proxying.start(
@@ -117,7 +125,7 @@ def run(
         function = proxying.telemetry_function(deployment)
         stack.enter_context(proxying.functions_through(deployment, proxy.url, [function]))
         stack.enter_context(parts.bridge_through_proxy())
-        misbehaving = Misbehaving(deployment, odd, ledgers[1], rng)
+        misbehaving = Misbehaving(deployment, odd, silent, ledgers[1], rng)
         faults = catalogue(parts, proxy, misbehaving, rng, restarts_cloud=deployment.engine == "embedded")
         faults = [fault for fault in faults if not only or any(part in fault.name for part in only)]
         if not faults:
@@ -141,15 +149,22 @@ def run(
         )  # fmt: skip
         # While the proxy is there: the bridge and the functions still call through it.
         wait_until_quiet(deployment)
-        hits = proxy.counts()["hits"]
+        for fault in (each for each in faults if each.at_the_end):
+            say(f"  {fault.name}")
+            fault.inject()
+            injected[fault.name] += 1
+            wait_until_quiet(deployment)
+        counts = proxy.counts()
+    hits = counts["hits"]
     report = auditing.audit(deployment, ledgers, wait_seconds=_QUIET_SECONDS)
     result = FaultReport(
         seed, deployment.engine or "", seconds, stations, interval,
         [Injected(each.name, injected[each.name], hits.get(each.name, 0) if each.by_proxy else injected[each.name])
          for each in faults],
-        report, misbehaving.poison_sent, misbehaving.lost_poison(), misbehaving.stored_poison(),
+        report, Counted.from_proxy(max(1, report.acknowledged), 0, counts["calls"]),
+        misbehaving.poison_sent, misbehaving.lost_poison(), misbehaving.stored_poison(),
     )  # fmt: skip
-    enrolment.remove([*names, *odd])
+    enrolment.remove([*names, *odd, *silent])
     return result
 
 

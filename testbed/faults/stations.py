@@ -18,12 +18,14 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
 from testbed import archive, dead_letters
-from testbed.audit import LedgerLine
+from testbed.books import LedgerLine
 from testbed.deployment import Deployment
 
 _TOPIC = "ev-swap/stations/{}/telemetry"
 _PATIENCE_SECONDS = 30.0
 _MESSAGES = 5
+# Seconds that the messages of a station are old which sends its newest first: points of three minutes or four.
+_BACKLOG_SECONDS = (150, 100, 50, 25)
 # Clocks: minutes off. More than a day ahead is refused; everything else is good data.
 _SKEWS_MINUTES = (-90, -5, 5, 90)
 
@@ -32,10 +34,18 @@ class Misbehaving:
     """A few stations that publish only when told to."""
 
     def __init__(
-        self, deployment: Deployment, names: Sequence[str], ledger: Path, rng: random.Random
+        self,
+        deployment: Deployment,
+        names: Sequence[str],
+        silent: Sequence[str],
+        ledger: Path,
+        rng: random.Random,
     ) -> None:
-        """``names`` are enrolled; ``rng`` chooses among them and what they send."""
-        self._deployment, self._names, self._rng = deployment, names, rng
+        """``names`` and ``silent`` are enrolled; ``rng`` chooses among them and what they send.
+
+        ``silent`` are those that `send_past_last` alone uses: nothing that they say later sets right what it did.
+        """
+        self._deployment, self._names, self._silent, self._rng = deployment, names, silent, rng
         self._ledger = ledger
         self._sequence = 0
         self._run_id = f"{time.time_ns():x}"
@@ -71,6 +81,20 @@ class Misbehaving:
         self._send(name, documents)
         self._send(name, documents[::-1])
 
+    def send_past_last(self) -> None:
+        """The newest message; when the table shows it, those from before it; and then nothing more.
+
+        So does a station that was cut off, says how it is, and then empties its memory; and a queue without an order
+        may deliver what was said in order the same way. A table that moves back stays there.
+        """
+        name = self._rng.choice(list(self._silent))
+        now = datetime.now(UTC)
+        past = [self._good(name, now - timedelta(seconds=each)) for each in _BACKLOG_SECONDS]
+        newest = self._good(name, now)
+        self._send(name, [newest])
+        self._wait_until_shown(newest)
+        self._send(name, past)
+
     @property
     def poison_sent(self) -> int:
         """Acknowledged payloads that cannot be stored."""
@@ -95,6 +119,17 @@ class Misbehaving:
     def _send(self, name: str, documents: Sequence[dict[str, Any]]) -> None:
         acknowledged = self._publish(name, [json.dumps(document).encode() for document in documents])
         self._note([each for each, taken in zip(documents, acknowledged, strict=True) if taken])
+
+    def _wait_until_shown(self, document: dict[str, Any]) -> None:
+        """Wait until the table has it; in one batch with older ones, it would protect itself."""
+        table, key = self._deployment.outputs["stations_table_name"], {"S": document["station_id"]}
+        client = self._deployment.client("dynamodb")
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while time.monotonic() < deadline:
+            answer = client.get_item(TableName=table, Key={"station_id": key}, ConsistentRead=True)
+            if answer.get("Item", {}).get("message_id", {}).get("S") == document["message_id"]:
+                return
+            time.sleep(0.1)
 
     def _good(self, name: str, moment: datetime) -> dict[str, Any]:
         number = self._next()

@@ -5,17 +5,22 @@ import json
 import uuid
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from testbed import audit as auditing
 from testbed import redrive as redriving
 from testbed import simulation
 from testbed import trace as tracing
 from testbed.deployment import Deployment
-from tests.e2e.conftest import Connect, archived, now, wait_for
+from testbed.faults.runner import wait_until_quiet
+from tests.e2e.conftest import Connect, archived, now, station_in_api, wait_for
 
 
 def test_a_fleet_is_audited_clean_and_a_lost_message_is_found(deployment: Deployment, tmp_path: Path) -> None:
-    """Ten stations over MQTT: each acknowledged message is archived; one that never was is reported."""
+    """Ten stations over MQTT: each acknowledged message is archived; one that never was is reported.
+
+    So are a history point that somebody took away, and one that is not its minute's first message.
+    """
     ledger = tmp_path / "ledger.ndjson"
     prefix = f"audit-{uuid.uuid4().hex[:6]}-"
     extra = ["--prefix", prefix, "--messages", "5", "--ledger", str(ledger)]
@@ -25,6 +30,8 @@ def test_a_fleet_is_audited_clean_and_a_lost_message_is_found(deployment: Deploy
     assert report.acknowledged == 50
     assert report.acknowledged_archived == 50
     assert report.clean
+    assert report.points_due >= 10
+    _spoil_history(deployment, f"{prefix}02", f"{prefix}03")
     with ledger.open("a") as lines:
         lost = {
             "message_id": "lost",
@@ -34,18 +41,73 @@ def test_a_fleet_is_audited_clean_and_a_lost_message_is_found(deployment: Deploy
             "acked_at": now(),
         }
         lines.write(json.dumps(lost) + "\n")
-    assert auditing.audit(deployment, [ledger]).missing == ["lost"]
+    report = auditing.audit(deployment, [ledger])
+    assert report.missing == ["lost"]
+    assert (report.points_missing_count, report.points_wrong_count) == (1, 1)
+    assert [text.split()[0] for text in report.wrong_points] == [f"{prefix}02", f"{prefix}03"]
+
+
+def _spoil_history(deployment: Deployment, gone: str, wrong: str) -> None:
+    """Take the first point of ``gone`` away, and let the first of ``wrong`` be another message."""
+    dynamodb, table = deployment.client("dynamodb"), deployment.outputs["history_table_name"]
+
+    def first(station: str) -> dict[str, Any]:
+        found: dict[str, Any] = dynamodb.query(
+            TableName=table, Limit=1, KeyConditionExpression="station_id = :station",
+            ExpressionAttributeValues={":station": {"S": station}},
+        )["Items"][0]  # fmt: skip
+        return found
+
+    dynamodb.delete_item(
+        TableName=table, Key={name: first(gone)[name] for name in ("station_id", "interval")}
+    )
+    dynamodb.put_item(TableName=table, Item=first(wrong) | {"message_id": {"S": "another"}})
 
 
 def test_a_message_can_be_followed(deployment: Deployment, connect: Connect, name: str) -> None:
-    message_id = f"{name}-run-1"
-    payload = {"station_id": name, "battery_available": 4, "timestamp": now(), "message_id": message_id}
-    connect(name).publish(json.dumps(payload).encode())
-    assert wait_for(lambda: archived(deployment, name))
+    """One that is stored, one that is refused, one that is no JSON, one that waits, and one that is lost."""
+    ids = {
+        kind: f"{name}-run-{number}" for number, kind in enumerate(("stored", "refused", "broken", "lost"), 1)
+    }
+    ledger = deployment.path / "ledgers" / f"{name}.ndjson"
+    ledger.parent.mkdir(exist_ok=True)
+    with ledger.open("w") as lines:
+        for number, message_id in enumerate(ids.values(), 1):
+            entry = {"message_id": message_id, "station_id": name, "sequence": number, "timestamp": now()}
+            lines.write(json.dumps(entry | {"acked_at": now()}) + "\n")
+    try:
+        good = {"station_id": name, "battery_available": 4, "timestamp": now(), "message_id": ids["stored"]}
+        station = connect(name)
+        # The good one last: its neighbours' places are known when it has its own.
+        station.publish(json.dumps(good | {"slots": 3, "message_id": ids["refused"]}).encode())
+        station.publish(json.dumps(good | {"message_id": ids["broken"]}).encode()[:-1])
+        station.publish(json.dumps(good).encode())
 
-    seen = wait_for(lambda: {s.where for s in tracing.trace(deployment, message_id)} >= {"latest state"})
-    assert seen
-    assert [s.where for s in tracing.trace(deployment, message_id) if s.where in ("queued", "archived")]
+        def seen(kind: str, last: str) -> list[str]:
+            """The places, once it is at the last one."""
+
+            def places() -> list[str]:
+                found = [sighting.where for sighting in tracing.trace(deployment, ids[kind])]
+                return found if last in found else []
+
+            found: list[str] = wait_for(places)
+            return found
+
+        # Each trace reads the archive: ask when all is where it will be.
+        assert wait_for(lambda: (station_in_api(deployment, name) or {}).get("message_id") == ids["stored"])
+        wait_until_quiet(deployment)
+        known = ["measured", "acknowledged", "queued"]
+        assert seen("stored", "latest state") == [*known, "batched", "archived", "latest state"]
+        assert seen("refused", "refused")[:4] == [*known, "refused"]
+        assert seen("broken", "refused")[:4] == [*known, "refused"]
+        assert seen("lost", "missing")
+        # Out of the handler's reach for a while, as what it has failed to store is.
+        deployment.client("sqs").send_message(
+            QueueUrl=deployment.outputs["telemetry_queue_url"], MessageBody="{}", DelaySeconds=10
+        )
+        assert seen("lost", "waiting")
+    finally:
+        ledger.unlink()
 
 
 def test_a_redrive_stores_what_an_outage_kept_out_and_only_that(deployment: Deployment, name: str) -> None:

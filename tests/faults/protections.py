@@ -112,6 +112,12 @@ PROTECTIONS = [
         seconds=180,
     ),
     Protection(
+        "a history that fails is tried again", _HANDLER + "batch.py",
+        '_Job("history", station.record_ids, stores.history.put, point)',
+        '_Job("history", [], stores.history.put, point)',
+        "tests/integration/functions/test_history.py::test_a_history_that_fails_is_tried_again",
+    ),
+    Protection(
         "the bridge acknowledges after the action", "bridge/runtime/dispatcher.py",
         "delivery = _Delivery(acknowledge, time.monotonic())",
         "acknowledge(); delivery = _Delivery(lambda: None, time.monotonic())",
@@ -176,7 +182,12 @@ PROTECTIONS = [
     _deployed(
         "deployed: the table moves forward only", _HANDLER + "stations.py",
         '_NEWER = (\n    "attribute_not_exists(#timestamp)', '_NEWER = (\n    "attribute_exists(station_id) OR '
-        'attribute_not_exists(#timestamp)', "SQS reorders",
+        'attribute_not_exists(#timestamp)', "past last",
+    ),
+    _deployed(
+        "deployed: late messages have their history points", _HANDLER + "history.py",
+        "        if shown is None:\n            return firsts\n", "        if shown is None:\n            return {}\n",
+        "past last",
     ),
 ]  # fmt: skip
 

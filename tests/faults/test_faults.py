@@ -19,5 +19,6 @@ def test_nothing_is_lost_while_parts_die(deployment: Deployment) -> None:
     assert report.audit.acknowledged > 20 * seconds
     assert report.audit.missing == []
     assert report.audit.wrong_state == []
+    assert report.audit.wrong_points == []
     assert report.audit.still_queued == 0
     assert (report.lost_poison, report.stored_poison) == ([], [])

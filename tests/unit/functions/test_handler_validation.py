@@ -232,6 +232,14 @@ def test_a_bad_envelope_is_refused(body: str) -> None:
     assert caught.value.code == "bad_envelope"
 
 
+def test_a_dead_letter_has_no_character_that_sqs_refuses() -> None:
+    """SQS takes what XML may hold; one letter with U+FFFF would keep the others of its call out, too."""
+    original = envelope.Message(b"x", "ev-swap/stations/\uffff/telemetry", "caf\u00e9", 1, "id")
+    letter = dead_letters.letter(original, Refused("not_json", "no"), "2025-11-23T12:13:20Z")
+    assert letter.body.isascii()
+    assert envelope.read(envelope.Record("id", letter.body.encode(), 1)) == original
+
+
 @pytest.mark.parametrize("body", ["", "hello", "[1]", "NaN", "{}", '{"station_id": 1}', "[" * 100_000])
 def test_whatever_else_is_bare_telemetry(body: str) -> None:
     """It reaches validation as it is, with the queue's time."""

@@ -36,10 +36,28 @@ def test_without_batches_the_archive_is_most_of_the_bill() -> None:
 
 def test_what_was_counted_keeps_to_the_goal_and_to_the_design() -> None:
     """counted.json is of the goal's workload; the design's figures and the counted ones are the same."""
-    workload, ours, seeds = cost.counted()
+    workload, counts = cost.counted()
+    ours, seeds = counts.ours, counts.seeds
     assert workload == GOAL
     assert cost.total(cost.bill(GOAL, ours)) <= 1.60
     assert cost.total(cost.seed_bill(GOAL, seeds)) / cost.total(cost.bill(GOAL, ours)) > 4
     design = cost.from_design(GOAL)
     for operation in design.calls:
         assert round(ours.each(operation), 6) == round(design.each(operation), 6)
+
+
+def test_calls_and_bytes_are_scaled_to_a_million() -> None:
+    """By service and operation."""
+    found = cost.Counted.from_proxy(
+        1000, 1, {"s3:PutObject": {"count": 2, "bytes_in": 5000, "bytes_out": 100, "statuses": {"200": 2}}}
+    )
+    assert found.a_million() == [("s3", "PutObject", 2000, 5, 0.1)]
+
+
+def test_both_directions_of_every_call_were_counted() -> None:
+    """What is kept has bytes for each operation of functions and bridge; only S3 answers nothing."""
+    _, counts = cost.counted()
+    for part in (counts.ours, counts.seeds, counts.bridge):
+        assert set(part.calls) == set(part.bytes_sent) == set(part.bytes_received)
+        assert all(part.bytes_sent.values())
+    assert counts.bridge.bytes_received["sqs:SendMessageBatch"] > 0

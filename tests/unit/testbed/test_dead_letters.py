@@ -29,6 +29,12 @@ def test_a_message_tried_too_often_and_a_failed_rule_action_have_reasons_of_thei
     )
 
 
+def test_bare_telemetry_that_was_tried_too_often_has_its_message_id() -> None:
+    """Sent to the queue by hand, without the rule's envelope."""
+    letter = parse('{"station_id": "a", "message_id": "a-2"}')
+    assert (letter.reason, letter.message_id) == ("max_receives_exceeded", "a-2")
+
+
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.text(),
     lambda inner: st.dictionaries(
