@@ -10,7 +10,7 @@ import time
 import urllib.parse
 from collections.abc import Callable
 from contextlib import ExitStack, nullcontext
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
@@ -34,6 +34,7 @@ from testbed.analytics import compaction, saved
 from testbed.analytics import query as asking
 from testbed.audit import AuditReport
 from testbed.aws import target
+from testbed.bench import growth
 from testbed.bench import run as benchmark
 from testbed.deployment import Deployment, current
 from testbed.errors import TestbedError
@@ -43,6 +44,7 @@ from testbed.fleetbench.runner import Scale
 from testbed.parity import compare, scenario
 from testbed.paths import REPOSITORY
 from testbed.processes import last_line
+from testbed.results.document import MEASURED, Run, write
 from testbed.settings import Settings
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
@@ -440,17 +442,53 @@ def cost(
 
 @app.command()
 def bench(
-    messages: Annotated[int, typer.Option(help="Messages of a burst.", min=100)] = 5000,
+    messages: Annotated[
+        int | None, typer.Option(help="Messages of a burst; 5,000, on LocalStack 500.", min=100)
+    ] = None,
     seconds: Annotated[int, typer.Option(help="How long a steady rate is offered.", min=2)] = 10,
     hold: Annotated[int, typer.Option(help="How long the last rate that kept up is held.", min=2)] = 60,
+    first_rate: Annotated[
+        int | None, typer.Option(help="Messages a second of the first rate; 200, on LocalStack 20.", min=5)
+    ] = None,
     report: Annotated[Path | None, typer.Option(help="File for the figures as JSON.")] = None,
 ) -> None:
     """Latency and throughput, beside the emulator's own path in the same run; and what the handler costs."""
     deployment = lifecycle.up(Settings.from_environment(), _say, _confirm)
+    slow = deployment.engine == "localstack"
     benchmark.run(
-        deployment, benchmark.Scale(messages, seconds, hold), _say,
-        report=report or deployment.path / "bench" / "figures.json",
-    )  # fmt: skip
+        deployment,
+        benchmark.Scale(messages or (500 if slow else 5000), seconds, hold, first_rate or (20 if slow else 200)),
+        _say,
+        report=report or MEASURED / f"pipeline-{deployment.engine}.json",
+    )
+
+
+@app.command(name="bench-growth")
+def bench_growth(
+    sizes: Annotated[str, typer.Option(help="Fleet sizes.")] = "10,100,1000,10000",
+    interval: Annotated[float, typer.Option(help="Seconds between two messages of a station.", min=0.01)] = 60,
+    rate: Annotated[
+        float, typer.Option(help="Instead: messages a second of every fleet, whatever its size.", min=0)
+    ] = 0,
+    seconds: Annotated[float, typer.Option(help="Steady time of each size, after connecting.", min=1)] = 75,
+    ramp: Annotated[float, typer.Option(help="Connections a second.", min=1)] = 200,
+    report: Annotated[Path | None, typer.Option(help="File for the figures as JSON.")] = None,
+) -> None:
+    """How everything grows with the fleet: connects, latency, memory and CPU of each part, and the queue."""
+    begun = Run("growth", "make bench-growth" + (f' ARGS="--rate {rate:g}"' if rate else ""))
+    deployment = lifecycle.up(Settings.from_environment(), _say, _confirm)
+    scale = growth.GrowthScale(_sizes(sizes), interval, rate, seconds, ramp)
+    found = growth.run(deployment, scale, _say)
+    report = report or MEASURED / ("growth-rate.json" if rate else "growth.json")
+    write(begun.document(found.as_dict(), asdict(scale), {}), report)
+    _say(f"Figures: {report}")
+
+
+def _sizes(text: str) -> tuple[int, ...]:
+    words = text.replace(" ", "").split(",")
+    if not all(word.isdecimal() and int(word) for word in words):
+        raise TestbedError(f"--sizes {text} is no list of fleet sizes.", "Such as: --sizes 10,100,1000")
+    return tuple(sorted({int(word) for word in words}))
 
 
 @app.command(name="bench-bridge")
