@@ -41,8 +41,8 @@ _OWN = ("broker", "bridge")
 class GrowthScale:
     """Fleet sizes; ``seconds`` of steady time each, after connecting at ``ramp`` a second.
 
-    Each station publishes every ``interval`` seconds; or, where ``rate`` is not 0, as often as makes ``rate`` messages a
-    second of every fleet.
+    Each station publishes every ``interval`` seconds; or, where ``rate`` is not 0, as often as makes ``rate``
+    messages a second of every fleet.
     """
 
     sizes: tuple[int, ...] = (10, 100, 1_000, 10_000)
@@ -71,7 +71,8 @@ class Parts:
 class Step:
     """A fleet's figures in its steady time.
 
-    Rates are a second: ``connect_rate`` of the ramp, ``offered`` as asked for, ``acknowledged`` and ``stored`` as counted.
+    Rates are a second: ``connect_rate`` of the ramp, ``offered`` as asked for, ``acknowledged`` and ``stored`` as
+    counted.
     ``latency_p50`` and ``latency_p99`` are seconds from a message's own timestamp until it was in the archive,
     ``ack_p50_ms`` and ``ack_p99_ms`` until its PUBACK. ``cpu`` is in cores, ``memory`` in MiB at the end.
     ``waiting_first`` and ``waiting_last`` are messages in the queue, mean of the first and of the last third.
@@ -147,9 +148,7 @@ def run(deployment: Deployment, scale: GrowthScale, say: Say, *, prefix: str = "
     return Growth(idle_cpu, idle_memory, steps, audit)
 
 
-def _step(
-    deployment: Deployment, scale: GrowthScale, size: int, prefix: str, ledger: Path, say: Say
-) -> Step:
+def _step(deployment: Deployment, scale: GrowthScale, size: int, prefix: str, ledger: Path, say: Say) -> Step:
     begun = time.monotonic()
     lifecycle.enrolment(deployment).enrol(station_ids(size, prefix))
     enrol_seconds = time.monotonic() - begun
@@ -189,9 +188,10 @@ def _step(
 def _said(step: Step) -> str:
     cores = ", ".join(f"{name} {100 * share:.0f} %" for name, share in asdict(step.cpu).items())
     return (
-        f"{step.connected} of {step.stations} stations at {step.connect_rate:.0f} connects/s; every {step.interval:g} s "
-        f"for {step.seconds:.0f} s: offered {step.offered:.1f}/s, acknowledged {step.acknowledged:.1f}/s, stored "
-        f"{step.stored:.1f}/s; publish to stored p50 {1000 * step.latency_p50:.0f} ms, p99 "
+        f"{step.connected} of {step.stations} stations at {step.connect_rate:.0f} connects/s; every "
+        f"{step.interval:g} s for {step.seconds:.0f} s: offered {step.offered:.1f}/s, "
+        f"acknowledged {step.acknowledged:.1f}/s, stored {step.stored:.1f}/s; "
+        f"publish to stored p50 {1000 * step.latency_p50:.0f} ms, p99 "
         f"{1000 * step.latency_p99:.0f} ms; of a core: {cores}; simulator {step.memory.simulator:.0f} MiB, broker "
         f"{step.memory.broker:.0f} MiB; the queue {'grows' if step.queue_grows else 'does not grow'}; "
         f"{step.disconnects} disconnects"
@@ -333,5 +333,7 @@ class _Usage:
     def since(self, before: "_Usage") -> tuple[Parts, Parts]:
         """Cores since then, and memory now."""
         seconds = self.at - before.at
-        cpu = {part: max(0.0, (spent - before.cpu.get(part, 0.0)) / seconds) for part, spent in self.cpu.items()}
+        cpu = {
+            part: max(0.0, (spent - before.cpu.get(part, 0.0)) / seconds) for part, spent in self.cpu.items()
+        }
         return Parts(**cpu), Parts(**self.memory)

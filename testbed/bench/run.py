@@ -55,7 +55,7 @@ class Latency:
 
 def run(deployment: Deployment, scale: Scale, say: Say, *, report: Path) -> None:
     """Measure, print, and write the figures as JSON to ``report``."""
-    begun = document.Run("pipeline", f"make bench ENGINE={deployment.engine}")
+    begun = document.Run("pipeline", "bench")
     # Run by this very Python, as the embedded engine does.
     _, packages = lifecycle.build_packages(choice.engine("embedded"))
     cost = handler.measure(packages / "telemetry_handler.zip")

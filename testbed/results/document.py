@@ -11,6 +11,7 @@ import os
 import platform
 import shutil
 import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -31,10 +32,13 @@ _HEAD = ("schema", "what", "command", "measured_at", "machine", "versions", "sca
 
 @dataclass(frozen=True)
 class Run:
-    """A measurement that has begun: made before it, so that the load of others is seen without its own."""
+    """A measurement that has begun: made before it, so that the load of others is seen without its own.
+
+    ``target`` is the Makefile's.
+    """
 
     what: str
-    command: str
+    target: str
     load_before: float = field(default_factory=lambda: os.getloadavg()[0])
     begun: datetime = field(default_factory=lambda: datetime.now(UTC))
 
@@ -45,7 +49,7 @@ class Run:
         return {
             "schema": SCHEMA,
             "what": self.what,
-            "command": self.command,
+            "command": made_by(self.target),
             "measured_at": self.begun.isoformat(timespec="seconds"),
             "machine": {
                 "cores": os.cpu_count() or 1,
@@ -58,6 +62,22 @@ class Run:
             "scale": dict(scale),
             "figures": rounded(figures),
         }
+
+
+def made_by(target: str) -> str:
+    """The command that is running, as a person types it; where its files go is left out."""
+    words, skip = [], False
+    for word in sys.argv[2:]:
+        if skip or word in ("--report", "--out"):
+            skip = not skip
+        elif not word.startswith(("--report=", "--out=")):
+            words.append(word)
+    engine = os.environ.get("ENGINE")
+    return (
+        f"make {target}"
+        + (f" ENGINE={engine}" if engine else "")
+        + (f' ARGS="{" ".join(words)}"' if words else "")
+    )
 
 
 def rounded(value: Any) -> Any:
