@@ -132,7 +132,7 @@ def run(deployment: Deployment, scale: GrowthScale, say: Say, *, prefix: str = "
     if deployment.ports is None:
         raise TestbedError("What AWS's parts cost cannot be seen.", "TARGET=local")
     idle = _Usage.of(deployment, None)
-    time.sleep(_IDLE_SECONDS)
+    time.sleep(min(_IDLE_SECONDS, scale.seconds))
     idle_cpu, idle_memory = _Usage.of(deployment, None).since(idle)
     steps, ledgers = [], []
     for size in sorted(scale.sizes):
@@ -229,9 +229,16 @@ class _Fleet:
             raise TestbedError(f"The simulator failed: {last_line(self.log)}", f"See {self.log}.")
 
     def end(self) -> dict[str, Any]:
-        """Stop it; its summary."""
+        """Stop it; its summary.
+
+        Raises:
+            TestbedError: it had ended before, or failed.
+        """
+        early = self.process.poll()
         self.process.send_signal(signal.SIGINT)
-        self.process.wait(timeout=_PATIENCE_SECONDS)
+        code = self.process.wait(timeout=_PATIENCE_SECONDS)
+        if early is not None or code or not self.summary.is_file():
+            raise TestbedError(f"The simulator ended with {code}: {last_line(self.log)}", f"See {self.log}.")
         summary: dict[str, Any] = json.loads(self.summary.read_text())
         return summary
 

@@ -67,7 +67,7 @@ def day_availability(day: dict[str, Any]) -> Figure:
     axes.set_ylabel("packs ready, % of slots")
     axes.set_ylim(top=100.5)
     axes.legend(loc="lower left")
-    _hours(axes)
+    _hours(axes, "end of the hour")
     return figure
 
 
@@ -94,7 +94,7 @@ def day_distribution(day: dict[str, Any]) -> Figure:
         _beside(axes, value, 0.99 * top, text, colour, side)
     for name, most in published["most"].items():
         axes.axvline(most, color=GREY, linestyle=":", linewidth=1.4)
-        axes.text(most, 0.02 * top, f" generation {name}: {most} at most", color="#555555", rotation=90,
+        axes.text(most / 1.015, 0.02 * top, f" generation {name}: {most} at most", color="#555555", rotation=90,
                   ha="right", va="bottom", fontsize=8)  # fmt: skip
     axes.set_xticks([5, 10, 20, 50, 100, 200, 500])
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
@@ -120,7 +120,7 @@ def day_scenarios(day: dict[str, Any]) -> Figure:
     axes.set_ylabel("packs ready, % of slots")
     axes.set_ylim(top=100.5)
     axes.legend(loc="lower left", fontsize=9)
-    _hours(axes)
+    _hours(axes, "end of the hour")
     return figure
 
 
@@ -196,8 +196,8 @@ def pipeline(result: dict[str, Any]) -> Figure:
                       markerfacecolor=colour if step["kept_up"] else "white")  # fmt: skip
     held = found["held"]
     axes.axvline(held["offered"], color=BLUE, linewidth=1, linestyle="--")
-    axes.text(held["offered"], most * 0.04, f"held {held['seconds']:.0f} s: {held['offered']:,}/s, "
-              f"{found['ratio']:.2f} times ", color=BLUE, ha="right", fontsize=9)  # fmt: skip
+    axes.text(held["offered"], most * 0.04, f"held {held['offered']:,}/s for {held['seconds']:.0f} s: "
+              f"{found['ratio']:.2f} times the other's best ", color=BLUE, ha="right", fontsize=9)  # fmt: skip
     axes.set_xlim(0, most * 1.05)
     axes.set_ylim(0, most * 1.08)
     axes.set_xlabel("offered, messages/s   (hollow: did not keep up)")
@@ -244,10 +244,11 @@ def growth(result: dict[str, Any]) -> Figure:
     return figure
 
 
-def _hours(axes: Axes) -> None:
-    axes.set_xticks(range(0, 24, 3), [f"{hour:02}" for hour in range(0, 24, 3)])
+def _hours(axes: Axes, label: str = "hour of the day") -> None:
+    first = 0 if label == "hour of the day" else 1
+    axes.set_xticks(range(2, 24, 3), [f"{hour + first:02}" for hour in range(2, 24, 3)])
     axes.set_xlim(-0.6, 23.6)
-    axes.set_xlabel("hour of the day")
+    axes.set_xlabel(label)
     axes.grid(axis="y", color="#e4e4e4", linewidth=0.7)
 
 

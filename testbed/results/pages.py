@@ -12,7 +12,7 @@ from pathlib import Path
 
 from testbed.environments import environment
 from testbed.errors import TestbedError
-from testbed.paths import REPOSITORY
+from testbed.paths import REPOSITORY, state_root
 from testbed.results import document
 from testbed.results.tables import BLOCKS
 
@@ -39,9 +39,8 @@ def rendered(page: str, results: Path = document.KEPT) -> str:
         begin, name, _, end = found.groups()
         if name not in BLOCKS:
             raise TestbedError(f"There is no block of results {name}.", f"Known: {', '.join(BLOCKS)}")
-        result, make = BLOCKS[name]
-        path = results / f"{result}.json"
-        text = make(document.read(path)) if path.is_file() else NOT_YET
+        path = results / f"{BLOCKS[name].result}.json"
+        text = BLOCKS[name].text(document.read(path)) if path.is_file() else NOT_YET
         return f"{begin}{text}\n{end}"
 
     return _BLOCK.sub(block, page)
@@ -80,6 +79,11 @@ def run(say: Callable[[str], None]) -> None:
             page.write_text(new)
             say(f"{page.relative_to(REPOSITORY)}: {', '.join(blocks(new))}")
     draw(IMAGES, say)
+
+
+def drawable() -> bool:
+    """Whether what draws the plots is installed."""
+    return (state_root() / "venvs" / "plots" / "installed").is_file()
 
 
 def draw(images: Path, say: Callable[[str], None], results: Path = document.KEPT) -> None:

@@ -1,6 +1,7 @@
 """The Markdown that the documentation shows of the results, a block for each name. Ratios first."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from simulator import day as simulated
@@ -200,17 +201,32 @@ def day(result: Result) -> str:
     return simulated.markdown(dict(result)).strip()
 
 
-# What a block shows, and of which result.
-BLOCKS: dict[str, tuple[str, Callable[[Result], str]]] = {
-    "fleet": ("fleet", fleet),
-    "connections": ("open-mqtt", connections),
-    "fan-in": ("open-mqtt", fan_in),
-    "pipeline-embedded": ("pipeline-embedded", pipeline),
-    "pipeline-localstack": ("pipeline-localstack", pipeline),
-    "growth": ("growth", growth),
-    "growth-rate": ("growth-rate", growth),
-    "summary": ("pipeline-embedded", summary),
-    "day": ("day", day),
+@dataclass(frozen=True)
+class Block:
+    """Of which result a block is, what makes its text, and what the plot below it shows, if there is one."""
+
+    result: str
+    make: Callable[[Result], str]
+    shows: str = ""
+
+    def text(self, result: Result) -> str:
+        """In Markdown; plots are named as their results are, and those of Open MQTT after what they show."""
+        if not self.shows:
+            return self.make(result)
+        image = "connections" if self.make is connections else self.result
+        return _blocks(self.make(result), f"![{self.shows}](images/{image}.svg)")
+
+
+BLOCKS = {
+    "fleet": Block("fleet", fleet, "Publishes a CPU second of each generator as a share of the simulator's"),
+    "connections": Block("open-mqtt", connections, "CPU and memory a connection"),
+    "fan-in": Block("open-mqtt", fan_in),
+    "pipeline-embedded": Block("pipeline-embedded", pipeline, "Carried against offered messages a second"),
+    "pipeline-localstack": Block("pipeline-localstack", pipeline),
+    "growth": Block("growth", growth, "CPU, memory, latency and connects by the fleet's size"),
+    "growth-rate": Block("growth-rate", growth, "The same by the fleet's size at a rate that stays"),
+    "summary": Block("pipeline-embedded", summary),
+    "day": Block("day", day),
 }
 
 

@@ -9,6 +9,7 @@ from testbed.errors import TestbedError
 from testbed.fleetbench import runner
 from testbed.fleetbench.command import ratios
 from testbed.fleetbench.generators import MosquittoPub, Ours
+from testbed.fleetbench.load import Cost, Load, run
 from testbed.fleetbench.runner import Publishing, Scale
 
 needs_mosquitto = pytest.mark.skipif(
@@ -60,3 +61,26 @@ def test_ratios_are_with_the_best_peer() -> None:
         Publishing("slow", "Python", 1, 40, 1), Publishing("better", "Python", 1, 25, 1), Publishing("c", "C", 1, 5, 1),
     ]  # fmt: skip
     assert ratios(published) == "2.50 times better's, the best in Python; 0.50 times c's, the best of all"
+
+
+@needs_mosquitto
+def test_a_generator_that_does_not_get_there_is_ended_and_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Asked for 25 connections it makes one and stays: the broker has seen one, and the run goes on."""
+    monkeypatch.setattr(runner, "_START_SECONDS", 1.0)
+
+    class OneConnection(MosquittoPub):
+        name, connections = "one connection", True
+
+        def run(self, load: Load) -> Cost:
+            command = ["mosquitto_sub", "-h", load.host, "-p", str(load.port), "-t", "nothing"]
+            if len(load.names) < 25:
+                command += ["-W", "1", "-E"]
+            return run(command, log=self.log, load=load)
+
+    scale = Scale(messages=0, connections=25, mtls_connections=0, ramp=100, hold=1, fan_in=0)
+    report = runner.run([OneConnection(tmp_path)], scale, tmp_path, lambda _: None)
+    [found] = report.connect_tcp
+    assert (found.asked, found.connected) == (25, 1)
+    assert "was ended" in found.failed
