@@ -97,8 +97,10 @@ def run(command: Sequence[str], *, log: Path, load: Load, stdin: Path | None = N
     if watcher.too_long:
         raise RunError(f"{name} was not done after {load.limit:.0f} s and was ended", f"See {log}.", cost)
     if status:
+        code = os.waitstatus_to_exitcode(status)
         lines = log.read_text(errors="replace").strip().splitlines() or ["it said nothing"]
-        raise RunError(f"{name} failed: {lines[-1][-200:]}", f"See {log}.", cost)
+        why = f"was killed by signal {-code}" if code < 0 else f"failed: {lines[-1][-200:]}"
+        raise RunError(f"{name} {why}", f"See {log}.", cost)
     return cost
 
 
