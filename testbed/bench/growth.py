@@ -25,13 +25,14 @@ from testbed import audit as auditing
 from testbed.audit import AuditReport
 from testbed.deployment import Deployment
 from testbed.errors import TestbedError
-from testbed.processes import last_line, wait_until
+from testbed.processes import last_line
 
 Say = Callable[[str], None]
 
 _IDLE_SECONDS = 5.0
 _SAMPLE_SECONDS = 2.0
 _PATIENCE_SECONDS = 120.0
+_SLOWER = 8  # than the ramp, until what is connected is measured
 _CONNECTED = re.compile(r"connected (\d+)/\d+")
 # Other than these, what a deployment runs plays AWS.
 _OWN = ("broker", "bridge")
@@ -106,11 +107,15 @@ class Step:
 
 @dataclass(frozen=True)
 class Growth:
-    """Everything: the parts with no station connected, then a step for each size, and the audit of all of it."""
+    """Everything: the parts with no station connected, a step for each size, and the audit of all of it.
+
+    ``failed`` says why a size has no step.
+    """
 
     idle_cpu: Parts
     idle_memory: Parts
     steps: list[Step]
+    failed: dict[str, str]
     audit: AuditReport
 
     def as_dict(self) -> dict[str, Any]:
@@ -119,33 +124,42 @@ class Growth:
             "idle_cpu": asdict(self.idle_cpu),
             "idle_memory": asdict(self.idle_memory),
             "steps": [asdict(step) | {"queue_grows": step.queue_grows} for step in self.steps],
+            "failed": self.failed,
             "audit": asdict(self.audit) | {"clean": self.audit.clean},
         }
 
 
 def run(deployment: Deployment, scale: GrowthScale, say: Say, *, prefix: str = "growth-") -> Growth:
-    """Measure every size, the smallest first, and audit.
+    """Measure every size, the smallest first, and audit. A size that fails is said, and the others go on.
 
     Raises:
-        TestbedError: the deployment is on AWS, or the simulator failed.
+        TestbedError: the deployment is on AWS, or every size failed.
     """
     if deployment.ports is None:
         raise TestbedError("What AWS's parts cost cannot be seen.", "TARGET=local")
     idle = _Usage.of(deployment, None)
     time.sleep(min(_IDLE_SECONDS, scale.seconds))
     idle_cpu, idle_memory = _Usage.of(deployment, None).since(idle)
-    steps, ledgers = [], []
+    steps, ledgers, failed = [], [], {}
     for size in sorted(scale.sizes):
         ledger = deployment.path / "bench" / f"growth-{size}-{time.time_ns()}.ndjson"
-        steps.append(_step(deployment, scale, size, prefix, ledger, say))
-        ledgers.append(ledger)
-        say(_said(steps[-1]))
+        try:
+            steps.append(_step(deployment, scale, size, prefix, ledger, say))
+        except TestbedError as error:
+            failed[str(size)] = error.problem
+            say(f"{size} stations: {error}")
+        else:
+            say(_said(steps[-1]))
+        if ledger.is_file():
+            ledgers.append(ledger)
+    if not steps:
+        raise TestbedError("No size could be measured.", "The lines above say why.")
     audit = auditing.audit(deployment, ledgers, wait_seconds=_PATIENCE_SECONDS)
     say(
         f"Audit: {audit.acknowledged} acknowledged, {audit.acknowledged_archived} archived, "
         f"{audit.missing_count} missing, {audit.wrong_state_count} wrong latest states"
     )
-    return Growth(idle_cpu, idle_memory, steps, audit)
+    return Growth(idle_cpu, idle_memory, steps, failed, audit)
 
 
 def _step(deployment: Deployment, scale: GrowthScale, size: int, prefix: str, ledger: Path, say: Say) -> Step:
@@ -155,7 +169,8 @@ def _step(deployment: Deployment, scale: GrowthScale, size: int, prefix: str, le
     interval = scale.interval_of(size)
     say(f"{size} stations enrolled in {enrol_seconds:.0f} s; connecting at {scale.ramp:g} a second")
     with _fleet(deployment, size, interval, scale.ramp, prefix, ledger) as fleet:
-        fleet.wait_connected(_PATIENCE_SECONDS + 3 * size / scale.ramp)
+        if not fleet.connected(_PATIENCE_SECONDS + _SLOWER * size / scale.ramp):
+            say(f"Not all of {size} stations are connected yet; measured is what is")
         before, since = _Usage.of(deployment, fleet.pid), datetime.now(UTC)
         waiting = list(_depths(deployment, scale.seconds))
         until = datetime.now(UTC)
@@ -211,22 +226,21 @@ class _Fleet:
     def pid(self) -> int:
         return self.process.pid
 
-    def wait_connected(self, seconds: float) -> None:
-        """Until it says that all are; what it has connected by then, it has.
+    def connected(self, seconds: float) -> bool:
+        """Wait until it says that all stations are connected; whether they are in time.
 
         Raises:
-            TestbedError: it ended, or has not connected all in time.
+            TestbedError: it ended.
         """
-
-        def connected() -> bool:
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
             if self.process.poll() is not None:
-                return True
+                raise TestbedError(f"The simulator failed: {last_line(self.log)}", f"See {self.log}.")
             said = _CONNECTED.findall(self.log.read_text(errors="replace"))
-            return bool(said) and int(said[-1]) >= self.size
-
-        wait_until(connected, what=f"A fleet of {self.size} stations", seconds=seconds)
-        if self.process.poll() is not None:
-            raise TestbedError(f"The simulator failed: {last_line(self.log)}", f"See {self.log}.")
+            if said and int(said[-1]) >= self.size:
+                return True
+            time.sleep(0.2)
+        return False
 
     def end(self) -> dict[str, Any]:
         """Stop it; its summary.

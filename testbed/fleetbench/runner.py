@@ -181,9 +181,11 @@ class _Bench:
         short = min((generator.run(load.with_messages(_FEW)) for _ in range(self._scale.rounds)), key=_cpu)
         long = min((generator.run(load.with_messages(each)) for _ in range(self._scale.rounds)), key=_cpu)
         count = (each - _FEW) * _PUBLISHERS
+        if long.cpu <= short.cpu:
+            raise TestbedError(f"{count} publishes are too few to tell from its start", "More --messages.")
         found = Publishing(
             generator.name, generator.language, count,
-            1e6 * max(1e-6, long.cpu - short.cpu) / count, count / max(1e-6, long.seconds - short.seconds),
+            1e6 * (long.cpu - short.cpu) / count, count / max(1e-6, long.seconds - short.seconds),
         )  # fmt: skip
         how = "mTLS" if secured else "TCP"
         self._say(

@@ -137,19 +137,20 @@ def growth(result: Result) -> str:
         f"{audit['missing_count']} missing, {audit['wrong_state_count']} wrong latest states.",
         _table(
             (
-                "stations", "connects/s", "offered/s", "stored/s", "publish to stored, p50", "p99", "PUBACK p99",
-                "queue grows", "disconnects",
+                "stations", "connected", "connects/s", "offered/s", "stored/s", "publish to stored, p50", "p99",
+                "PUBACK p99", "queue grows", "disconnects",
             ),
             (
                 [
-                    f"{step['stations']:,}", f"{step['connect_rate']:.0f}", f"{step['offered']:.1f}",
-                    f"{step['stored']:.1f}", f"{1000 * step['latency_p50']:.0f} ms",
+                    f"{step['stations']:,}", f"{step['connected']:,}", f"{step['connect_rate']:.0f}",
+                    f"{step['offered']:.1f}", f"{step['stored']:.1f}", f"{1000 * step['latency_p50']:.0f} ms",
                     f"{1000 * step['latency_p99']:.0f} ms", f"{step['ack_p99_ms']:.0f} ms",
                     "yes" if step["queue_grows"] else "no", f"{step['disconnects']:,}",
                 ]
                 for step in steps
             ),
         ),
+        "".join(f"{size} stations: {why} " for size, why in found["failed"].items()),
         "CPU in percent of a core, and memory in MiB:",
         _table(
             ("stations", *(f"{part}: CPU" for part in _PARTS), *(f"{part}: MiB" for part in _PARTS)),

@@ -22,7 +22,7 @@ needs_mosquitto = pytest.mark.skipif(
 def test_all_scenarios_give_figures(tmp_path: Path) -> None:
     """Publishing over TCP and mutual TLS, connections and the fan-in, where all that was published arrives."""
     scale = Scale(
-        messages=1600, rounds=1, connections=25, mtls_connections=25, ramp=100, hold=0.5, fan_in=20,
+        messages=20_000, rounds=1, connections=25, mtls_connections=25, ramp=100, hold=0.5, fan_in=20,
         fan_in_seconds=2,
     )  # fmt: skip
     report = runner.run([Ours(tmp_path), MosquittoPub(tmp_path)], scale, tmp_path, lambda _: None)
@@ -47,7 +47,7 @@ def test_a_generator_that_fails_is_said_and_the_others_go_on(tmp_path: Path) -> 
             raise TestbedError("It cannot be had.")
 
     said: list[str] = []
-    scale = Scale(messages=1000, rounds=1, connections=0, mtls_connections=0, fan_in=0)
+    scale = Scale(messages=20_000, rounds=1, connections=0, mtls_connections=0, fan_in=0)
     report = runner.run([Broken(tmp_path), MosquittoPub(tmp_path)], scale, tmp_path, said.append)
     assert set(report.left_out) == {"broken"}
     assert [one.name for one in report.publish_tcp] == ["mosquitto_pub"]
