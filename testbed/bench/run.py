@@ -97,6 +97,12 @@ def run(deployment: Deployment, scale: Scale, say: Say, *, report: Path) -> None
         "audit": asdict(audit) | {"clean": audit.clean},
     }
     versions = {"ministack": locked_version(REQUIREMENTS, "ministack")}
+    if deployment.engine == "localstack":
+        lock = REQUIREMENTS.with_name("localstack.txt")
+        versions |= {
+            "localstack": locked_version(lock, "localstack-core"),
+            "mosquitto": document.mosquitto_version(),
+        }
     document.write(begun.document(figures, asdict(scale), versions), report)
     say(f"Figures: {report}")
 

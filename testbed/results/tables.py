@@ -65,6 +65,7 @@ def connections(result: Result) -> str:
             _ours(row), f"{row['connected']:,}", f"{row['a_second']:.0f}/s", f"{row['cpu_milliseconds']:.2f} ms",
             f"{max(0.0, row['kib']):.0f} KiB", "yes" if row["connected"] >= row["asked"] else f"no: {row['failed']}",
         ] for row in found[how]]  # fmt: skip
+        blocks.append(_cheaper(found[how], "CPU a connection", "cpu_milliseconds"))
         heads = ("", "connected", "reached", "CPU a connection", "memory a connection", "held all")
         blocks.append(_table(heads, rows))
     return _blocks(*blocks, _left_out(found))
@@ -81,6 +82,7 @@ def fan_in(result: Result) -> str:
     ] for row in found["fan_in"]]  # fmt: skip
     return _blocks(
         f"{scale['fan_in']:,} publishers for {scale['fan_in_seconds']} s, in the same run:",
+        _cheaper(found["fan_in"], "CPU", "core_share"),
         _table(("", "published", "received by five subscribers", "of a core", "memory"), rows),
     )
 
@@ -243,6 +245,25 @@ def _best(rows: Sequence[Mapping[str, Any]], language: str | None) -> Mapping[st
 def _ratio(rows: Sequence[Mapping[str, Any]], language: str | None) -> float:
     ours = next((row["a_core"] for row in rows if row["name"] == "simulator"), 0)
     return float(ours / best) if (best := _best(rows, language)["a_core"]) else 0.0
+
+
+def _cheaper(rows: Sequence[Mapping[str, Any]], what: str, key: str) -> str:
+    """The ratio of what the cheapest peers need to what the simulator does; of those that held all."""
+    held = [row for row in rows if row.get("connected", 0) >= row.get("asked", 0) and row[key] > 0]
+    ours = next((row for row in held if row["name"] == "simulator"), None)
+    lines = []
+    for among, language in (("in Python", "Python"), ("in any language", None)):
+        peers = [
+            row
+            for row in held
+            if not row["name"].startswith("simulator") and (language is None or row["language"] == language)
+        ]
+        if ours and peers:
+            best = min(peers, key=lambda row: row[key])
+            lines.append([
+                f"{what}, the best peer {among} ({best['name']}) to the simulator", f"**{best[key] / ours[key]:.2f}**",
+            ])  # fmt: skip
+    return _table(("ratio", ""), lines) if lines else ""
 
 
 def _ours(row: Mapping[str, Any]) -> str:
