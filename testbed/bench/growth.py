@@ -32,6 +32,7 @@ Say = Callable[[str], None]
 _IDLE_SECONDS = 5.0
 _SAMPLE_SECONDS = 2.0
 _PATIENCE_SECONDS = 120.0
+_SETTLE_SECONDS = 30.0
 _SLOWER = 8  # than the ramp, until what is connected is measured
 _CONNECTED = re.compile(r"connected (\d+)/\d+")
 # Other than these, what a deployment runs plays AWS.
@@ -171,6 +172,7 @@ def _step(deployment: Deployment, scale: GrowthScale, size: int, prefix: str, le
     with _fleet(deployment, size, interval, scale.ramp, prefix, ledger) as fleet:
         if not fleet.connected(_PATIENCE_SECONDS + _SLOWER * size / scale.ramp):
             say(f"Not all of {size} stations are connected yet; measured is what is")
+        _settle(deployment, size / interval)
         before, since = _Usage.of(deployment, fleet.pid), datetime.now(UTC)
         waiting = list(_depths(deployment, scale.seconds))
         until = datetime.now(UTC)
@@ -276,6 +278,14 @@ def _fleet(
         if process.poll() is None:
             process.kill()
         process.wait()
+
+
+def _settle(deployment: Deployment, offered: float) -> None:
+    """Wait until the queue has no more than two seconds' messages, half a minute at most: what the ramp left is gone."""
+    sqs, queue = deployment.client("sqs"), deployment.outputs["telemetry_queue_url"]
+    deadline = time.monotonic() + _SETTLE_SECONDS
+    while time.monotonic() < deadline and auditing.queue_depth(sqs, queue) > max(10.0, 2 * offered):
+        time.sleep(0.5)
 
 
 def _depths(deployment: Deployment, seconds: float) -> Iterator[int]:

@@ -137,7 +137,7 @@ def run(generators: Sequence[Generator], scale: Scale, folder: Path, say: Callab
             ready.append(generator)
             report.versions[generator.name] = generator.version
         except TestbedError as error:
-            report.left_out[generator.name] = str(error)
+            report.left_out[generator.name] = error.problem
             say(f"{generator.name} is left out: {error}")
     secure = {
         *station_ids(_PUBLISHERS),
@@ -171,7 +171,7 @@ class _Bench:
         try:
             figures.append(measure())
         except TestbedError as error:
-            self._report.left_out[generator.name] = str(error)
+            self._report.left_out[generator.name] = error.problem
             self._say(f"{generator.name} failed: {error}")
 
     def publish(self, generator: Generator, *, secured: bool) -> Publishing:
