@@ -281,7 +281,7 @@ def _fleet(
 
 
 def _settle(deployment: Deployment, offered: float) -> None:
-    """Wait until the queue has no more than two seconds' messages, half a minute at most: what the ramp left is gone."""
+    """Wait until the queue has two seconds' messages at most, for half a minute: what the ramp left is gone then."""
     sqs, queue = deployment.client("sqs"), deployment.outputs["telemetry_queue_url"]
     deadline = time.monotonic() + _SETTLE_SECONDS
     while time.monotonic() < deadline and auditing.queue_depth(sqs, queue) > max(10.0, 2 * offered):
