@@ -156,8 +156,20 @@ bridge-faults: $(INSTALLED) ## kill bridge and broker, freeze the emulator for 3
 	  -k "loses or waited" $(ARGS)
 
 .PHONY: bench-fleet
-bench-fleet: $(INSTALLED) ## the simulator beside other load generators, on one Mosquitto (needs mosquitto)
+bench-fleet: $(INSTALLED) ## what a publish costs the simulator, beside other load generators (needs mosquitto)
 	@$(TESTBED) bench-fleet $(ARGS)
+
+.PHONY: bench-open-mqtt
+bench-open-mqtt: $(INSTALLED) ## Open MQTT Benchmark Suite: 10,000 connections, fan-in, beside others (ARGS="--only gmqtt")
+	@$(TESTBED) bench-open-mqtt $(ARGS)
+
+.PHONY: bench-growth
+bench-growth: $(INSTALLED) ## 10 to 10,000 stations: latency, CPU and memory of each part (ARGS="--sizes 10,100")
+	@$(TESTBED) bench-growth $(ARGS)
+
+.PHONY: plots
+plots: $(INSTALLED) ## docs' plots and tables from docs/results (ARGS=--keep: first take what results/ has)
+	@$(TESTBED) plots $(ARGS)
 
 .PHONY: lint
 lint: $(INSTALLED) ## ruff, mypy, actionlint, terraform fmt

@@ -80,6 +80,9 @@ def simulate(
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="A line for each publish, whatever the fleet's size.")
     ] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="No line for each publish, whatever the fleet's size.")
+    ] = False,
 ) -> None:
     """Run a fleet of EV battery-swap stations over MQTT. Ctrl-C ends it cleanly."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s - %(message)s", stream=sys.stdout)
@@ -94,7 +97,7 @@ def simulate(
             scenario=scenarios.load(scenario, scenario_file),
             qos=qos, ramp_per_second=ramp, replay_window=replay_window, basic_ingest=basic_ingest, ledger=ledger,
             storm_every=storm_every, storm_share=storm_share, payload_bytes=payload_bytes,
-            chatty=verbose or (num_stations <= CHATTY_STATIONS and interval > 0),
+            chatty=verbose or (num_stations <= CHATTY_STATIONS and interval > 0 and not quiet),
         )  # fmt: skip
         result = run_fleet(options) if processes == 1 else spread.run(options, processes, run_fleet)
     except (LedgerError, FleetError, scenarios.ScenarioError, OSError) as error:

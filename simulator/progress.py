@@ -50,7 +50,7 @@ def reporter(*, chatty: bool) -> Iterator[Callable[[Fleet], None]]:
         with Live(console=console, transient=True, auto_refresh=False) as live:
             yield lambda fleet: live.update(Text(progress.line(fleet)), refresh=True)
     else:
-        next_at = time.monotonic() + _LOG_EVERY_SECONDS
+        next_at = time.monotonic()
 
         def tell(fleet: Fleet) -> None:
             nonlocal next_at

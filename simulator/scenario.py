@@ -61,10 +61,23 @@ def load(name: str = NORMAL_DAY, file: Path = DEFAULT_FILE) -> Scenario:
     Raises:
         ScenarioError: there is none of that name, or the file is wrong; with what is there, or where.
     """
-    try:
-        scenarios = msgspec.convert(tomllib.loads(file.read_text()), dict[str, Scenario])
-    except (OSError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
-        raise ScenarioError(f"{file} is no file of scenarios: {error}") from error
+    scenarios = _read(file)
     if name not in scenarios:
         raise ScenarioError(f"There is no scenario {name} in {file}.\n  Known: {', '.join(scenarios)}")
     return scenarios[name]
+
+
+def names(file: Path = DEFAULT_FILE) -> list[str]:
+    """The scenarios' names, as the file has them.
+
+    Raises:
+        ScenarioError: the file is wrong.
+    """
+    return list(_read(file))
+
+
+def _read(file: Path) -> dict[str, Scenario]:
+    try:
+        return msgspec.convert(tomllib.loads(file.read_text()), dict[str, Scenario])
+    except (OSError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+        raise ScenarioError(f"{file} is no file of scenarios: {error}") from error

@@ -10,7 +10,7 @@ import time
 import urllib.parse
 from collections.abc import Callable
 from contextlib import ExitStack, nullcontext
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
@@ -34,16 +34,20 @@ from testbed.analytics import compaction, saved
 from testbed.analytics import query as asking
 from testbed.audit import AuditReport
 from testbed.aws import target
+from testbed.bench import growth
 from testbed.bench import run as benchmark
 from testbed.cost import Counted
 from testbed.deployment import Deployment, current
 from testbed.errors import TestbedError
 from testbed.faults import runner as breaking
 from testbed.fleetbench import command as fleet_benchmark
+from testbed.fleetbench.command import OPEN_MQTT
 from testbed.fleetbench.runner import Scale
 from testbed.parity import compare, scenario
 from testbed.paths import REPOSITORY
 from testbed.processes import last_line
+from testbed.results import pages
+from testbed.results.document import MEASURED, Run, write
 from testbed.settings import Settings
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
@@ -464,17 +468,57 @@ def _show_calls(parts: dict[str, Counted]) -> None:
 
 @app.command()
 def bench(
-    messages: Annotated[int, typer.Option(help="Messages of a burst.", min=100)] = 5000,
+    messages: Annotated[
+        int | None, typer.Option(help="Messages of a burst; 5,000, on LocalStack 500.", min=100)
+    ] = None,
     seconds: Annotated[int, typer.Option(help="How long a steady rate is offered.", min=2)] = 10,
     hold: Annotated[int, typer.Option(help="How long the last rate that kept up is held.", min=2)] = 60,
+    first_rate: Annotated[
+        int | None, typer.Option(help="Messages a second of the first rate; 200, on LocalStack 20.", min=5)
+    ] = None,
     report: Annotated[Path | None, typer.Option(help="File for the figures as JSON.")] = None,
 ) -> None:
     """Latency and throughput, beside the emulator's own path in the same run; and what the handler costs."""
     deployment = lifecycle.up(Settings.from_environment(), _say, _confirm)
+    slow = deployment.engine == "localstack"
     benchmark.run(
-        deployment, benchmark.Scale(messages, seconds, hold), _say,
-        report=report or deployment.path / "bench" / "figures.json",
-    )  # fmt: skip
+        deployment,
+        benchmark.Scale(
+            messages or (500 if slow else 5000), seconds, hold, first_rate or (20 if slow else 200)
+        ),
+        _say,
+        report=report or MEASURED / f"pipeline-{deployment.engine}.json",
+    )
+
+
+@app.command(name="bench-growth")
+def bench_growth(
+    sizes: Annotated[str, typer.Option(help="Fleet sizes.")] = "10,100,1000,10000",
+    interval: Annotated[
+        float, typer.Option(help="Seconds between two messages of a station.", min=0.01)
+    ] = 60,
+    rate: Annotated[
+        float, typer.Option(help="Instead: messages a second of every fleet, whatever its size.", min=0)
+    ] = 0,
+    seconds: Annotated[float, typer.Option(help="Steady time of each size, after connecting.", min=1)] = 75,
+    ramp: Annotated[float, typer.Option(help="Connections a second.", min=1)] = 200,
+    report: Annotated[Path | None, typer.Option(help="File for the figures as JSON.")] = None,
+) -> None:
+    """How everything grows with the fleet: connects, latency, memory and CPU of each part, and the queue."""
+    begun = Run("growth", "bench-growth")
+    deployment = lifecycle.up(Settings.from_environment(), _say, _confirm)
+    scale = growth.GrowthScale(_sizes(sizes), interval, rate, seconds, ramp)
+    found = growth.run(deployment, scale, _say)
+    report = report or MEASURED / ("growth-rate.json" if rate else "growth.json")
+    write(begun.document(found.as_dict(), asdict(scale), {}), report)
+    _say(f"Figures: {report}")
+
+
+def _sizes(text: str) -> tuple[int, ...]:
+    words = text.replace(" ", "").split(",")
+    if not all(word.isdecimal() and int(word) for word in words):
+        raise TestbedError(f"--sizes {text} is no list of fleet sizes.", "Such as: --sizes 10,100,1000")
+    return tuple(sorted({int(word) for word in words}))
 
 
 @app.command(name="bench-bridge")
@@ -492,20 +536,56 @@ def bench_bridge(
     )  # fmt: skip
 
 
+Only = Annotated[
+    list[str] | None,
+    typer.Option(help="Generators by name; all if none is named. Ours take part unless one is named."),
+]
+Out = Annotated[Path | None, typer.Option(help="Folder for the figures as JSON.")]
+
+
 @app.command(name="bench-fleet")
 def bench_fleet(
     messages: Annotated[int, typer.Option(help="Messages of a publishing run.", min=1000)] = 200_000,
     rounds: Annotated[int, typer.Option(help="Runs of which the cheapest counts.", min=1)] = 2,
-    connections: Annotated[int, typer.Option(help="Connections of the connection scenario; 0: none.")] = 1000,
-    fan_in: Annotated[int, typer.Option(help="Publishers of the fan-in scenario; 0: none.")] = 1000,
-    only: Annotated[list[str] | None, typer.Option(help="Generators by name; all if none is named.")] = None,
-    report: Annotated[Path | None, typer.Option(help="File for the figures as JSON.")] = None,
+    only: Only = None,
+    out: Out = None,
 ) -> None:
-    """The simulator beside other load generators, on the same Mosquitto in the same run."""
+    """What a publish costs the simulator, beside other load generators on the same Mosquitto in the same run."""
+    scale = Scale(messages=messages, rounds=rounds, connections=0, mtls_connections=0, fan_in=0)
+    fleet_benchmark.run(scale, only, out, _say)
+
+
+@app.command(name="bench-open-mqtt")
+def bench_open_mqtt(
+    connections: Annotated[int, typer.Option(help="Of conn-tcp-10k-100; 0: none.", min=0)] = 10_000,
+    mtls_connections: Annotated[int, typer.Option(help="The same over mutual TLS; 0: none.", min=0)] = 1000,
+    ramp: Annotated[float, typer.Option(help="Connections a second.", min=1)] = 100,
+    hold: Annotated[float, typer.Option(help="Seconds that all are held.", min=0.5)] = 5,
+    fan_in: Annotated[int, typer.Option(help="Publishers of fan-in 1K-5-1K-1K; 0: none.", min=0)] = 1000,
+    fan_in_seconds: Annotated[int, typer.Option(help="Messages of each.", min=1)] = 15,
+    only: Only = None,
+    out: Out = None,
+) -> None:
+    """The Open MQTT Benchmark Suite's connections and fan-in, by the simulator and by others on one Mosquitto."""
     fleet_benchmark.run(
-        Scale(messages=messages, rounds=rounds, connections=connections, fan_in=fan_in),
-        only, report, _say,
+        Scale(
+            messages=0, connections=connections, mtls_connections=mtls_connections, ramp=ramp, hold=hold,
+            fan_in=fan_in, fan_in_seconds=fan_in_seconds,
+        ),
+        only or list(OPEN_MQTT), out, _say,
     )  # fmt: skip
+
+
+@app.command()
+def plots(
+    keep: Annotated[
+        bool, typer.Option("--keep", help="First take what the benchmarks wrote to results/.")
+    ] = False,
+) -> None:
+    """Draw the documentation's plots and write its tables, from the results in docs/results."""
+    for path in pages.keep() if keep else ():
+        _say(f"Kept: {_short(str(path))}")
+    pages.run(lambda line: _say(_short(line) if line.startswith("/") else line))
 
 
 @app.command()

@@ -1,6 +1,7 @@
 """Python environments beside our own, each from a lock: an engine's packages may clash with ours."""
 
 import hashlib
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -32,6 +33,12 @@ def environment(name: str, requirements: Path, *, python: str = sys.executable) 
         )  # fmt: skip
         stamp.write_text(key)
     return folder
+
+
+def locked_version(requirements: Path, package: str) -> str:
+    """The version of a package in a lock; empty if it is not in there."""
+    found = re.search(rf"^{re.escape(package)}==([^ ;\\\n]+)", requirements.read_text(), re.MULTILINE)
+    return found[1] if found else ""
 
 
 def uv(*arguments: str) -> None:

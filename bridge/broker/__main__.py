@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import resource
 import signal
 import ssl
 import sys
@@ -40,6 +41,9 @@ def main(
     # Tickets would let a deactivated certificate resume; and each costs a signature.
     context.num_tickets = 0
     state_dir.mkdir(parents=True, exist_ok=True)
+    # Each connection is an open file; the soft limit is often 1,024.
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     trusted = (
         x509.load_pem_x509_certificate(trusted_certificate.read_bytes()).fingerprint(hashes.SHA256()).hex()
     )

@@ -1,13 +1,10 @@
 """Runs the measurements. Single figures depend on the machine, so each is shown beside another of the same run."""
 
-import json
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,24 +16,32 @@ from testbed.bench.paths import PATIENCE_SECONDS, TOPIC, Burst, MessagePath, Pip
 from testbed.bench.publishers import Payload, Publishers, telemetry
 from testbed.deployment import Deployment
 from testbed.engines import choice
+from testbed.engines.embedded import REQUIREMENTS
+from testbed.environments import locked_version
 from testbed.errors import TestbedError
+from testbed.results import document
 
 Say = Callable[[str], None]
 
 _CLIENTS = 20
 _LATENCY_ROUNDS = 5
-# Each rate is this much more than the one before.
+# Each rate is this much more than the one before; where the first is too much, this much less.
 _STEP = 1.25
-_FIRST_RATE = 200
+_SLOWEST = 5
+_NATIVE_FIRST_RATE = 200
 
 
 @dataclass(frozen=True)
 class Scale:
-    """``messages`` of a burst; ``seconds`` of each steady rate, and ``hold`` of the last that kept up."""
+    """``messages`` of a burst; ``seconds`` of each steady rate, and ``hold`` of the last that kept up.
+
+    ``first_rate`` is where the steady rates begin, in messages a second.
+    """
 
     messages: int
     seconds: int
     hold: int
+    first_rate: int = 200
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,7 @@ class Latency:
 
 def run(deployment: Deployment, scale: Scale, say: Say, *, report: Path) -> None:
     """Measure, print, and write the figures as JSON to ``report``."""
+    begun = document.Run("pipeline", "bench")
     # Run by this very Python, as the embedded engine does.
     _, packages = lifecycle.build_packages(choice.engine("embedded"))
     cost = handler.measure(packages / "telemetry_handler.zip")
@@ -68,8 +74,8 @@ def run(deployment: Deployment, scale: Scale, say: Say, *, report: Path) -> None
         )
         with native.running(deployment.path / "bench", names) as emulator:
             bursts = [_burst(path, scale.messages, say) for path in (ours, emulator)]
-            theirs = list(_rising(emulator, scale.seconds, say))
-        mine = list(_rising(ours, scale.seconds, say))
+            theirs = list(_rates(emulator, _NATIVE_FIRST_RATE, scale.seconds, say))
+        mine = list(_rates(ours, scale.first_rate, scale.seconds, say))
         held = _held(ours, mine, scale.hold, say)
         audit = auditing.audit(deployment, [ledger], wait_seconds=PATIENCE_SECONDS)
         say(_audited(audit))
@@ -80,20 +86,24 @@ def run(deployment: Deployment, scale: Scale, say: Say, *, report: Path) -> None
         f"{held.offered / ceiling:.2f} times the {ceiling:.0f} of {bursts[1].path}"
     )
     figures = {
-        "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "engine": deployment.engine or "aws",
-        "cores": os.cpu_count(),
-        "load_average": os.getloadavg()[0],
         "handler": asdict(cost),
         "latency": asdict(latency),
         "bursts": [asdict(each) | {"rate": each.rate} for each in bursts],
-        "steady": [asdict(each) | {"kept_up": each.kept_up} for each in (*theirs, *mine, held)],
+        "steady": [asdict(each) | {"kept_up": each.kept_up} for each in (*theirs, *mine)],
+        "held": asdict(held) | {"kept_up": held.kept_up},
         "ceiling": ceiling,
         "ratio": held.offered / ceiling,
         "audit": asdict(audit) | {"clean": audit.clean},
     }
-    report.parent.mkdir(parents=True, exist_ok=True)
-    report.write_text(json.dumps(figures, indent=1) + "\n")
+    versions = {"ministack": locked_version(REQUIREMENTS, "ministack")}
+    if deployment.engine == "localstack":
+        lock = REQUIREMENTS.with_name("localstack.txt")
+        versions |= {
+            "localstack": locked_version(lock, "localstack-core"),
+            "mosquitto": document.mosquitto_version(),
+        }
+    document.write(begun.document(figures, asdict(scale), versions), report)
     say(f"Figures: {report}")
 
 
@@ -164,19 +174,20 @@ def _burst(path: MessagePath, messages: int, say: Say) -> Burst:
     return found
 
 
-def _rising(path: MessagePath, seconds: int, say: Say) -> Iterator[Steady]:
-    """Steady rates, rising until the path keeps up no more."""
-    rate = float(_FIRST_RATE)
-    while True:
+def _rates(path: MessagePath, first: int, seconds: int, say: Say) -> Iterator[Steady]:
+    """Steady rates, rising until the path keeps up no more; or falling until it does, where the first is too much."""
+    rate, factor = float(first), 0.0
+    while rate >= _SLOWEST:
         step = steady(path, int(rate), seconds)
         say(
             f"{path.name}: offered {step.offered} messages/s for {seconds} s (published {step.published:.0f}/s), "
             f"{step.waiting} waited at the end, {'kept up' if step.kept_up else 'did not keep up'}"
         )
         yield step
-        if not step.kept_up:
+        if factor and step.kept_up != (factor > 1):
             return
-        rate *= _STEP
+        factor = factor or (_STEP if step.kept_up else 1 / _STEP)
+        rate *= factor
 
 
 def _held(path: MessagePath, steps: list[Steady], seconds: int, say: Say) -> Steady:

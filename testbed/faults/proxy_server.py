@@ -208,14 +208,20 @@ class Proxy:
 
     @staticmethod
     async def _signal_caller(request: web.Request, number: signal.Signals) -> None:
-        peer = request.transport.get_extra_info("peername") if request.transport else None
-        if not peer:
+        if not request.transport:
+            return
+        caller, here = (request.transport.get_extra_info(name) for name in ("peername", "sockname"))
+        if not caller or not here:
             return
         connections = await asyncio.to_thread(psutil.net_connections, "tcp")
         for connection in connections:
-            if connection.pid and connection.laddr and connection.laddr[1] == peer[1] and (
-                connection.pid != os.getpid()
-            ):  # fmt: skip
+            # Both ends: a client of another server may have the same port on its own.
+            if (
+                connection.pid
+                and connection.laddr
+                and connection.raddr
+                and (connection.laddr[1], connection.raddr[1]) == (caller[1], here[1])
+            ):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(connection.pid, number)
 

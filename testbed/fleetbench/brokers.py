@@ -60,7 +60,8 @@ def mosquitto(folder: Path, names: list[str]) -> Iterator[Broker]:
     plain, tls = (ports.choose(None, variable="", what="the benchmark") for _ in range(2))
     configuration = folder / "mosquitto.conf"
     configuration.write_text(
-        f"user root\nlog_type error\nset_tcp_nodelay true\nmax_queued_messages 0\nallow_anonymous true\n"
+        f"user root\nlog_type error\nset_tcp_nodelay true\nmax_queued_messages 0\n"
+        f"sys_interval 1\nallow_anonymous true\n"
         f"listener {plain} {HOST}\n"
         f"listener {tls} {HOST}\nrequire_certificate true\ncafile {folder / 'ca.crt'}\n"
         f"certfile {folder / 'server.crt'}\nkeyfile {folder / 'server.key'}\n"

@@ -1,7 +1,7 @@
 """What `make bench-fleet` does: run, print ratios, write JSON."""
 
-import json
 from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from testbed.errors import TestbedError
@@ -9,23 +9,40 @@ from testbed.fleetbench import runner
 from testbed.fleetbench.generators import Generator, Ours, generators
 from testbed.fleetbench.runner import Publishing, Report, Scale
 from testbed.paths import state_root
+from testbed.results import document
+
+# Those that hold many connections; the simulator's model costs nothing while nothing is published. paho's thread for
+# each client would bring a machine to a load of thousands, and amqtt is slower than the ramp: both by name only.
+OPEN_MQTT = ("simulator", "gmqtt", "aiomqtt", "paho.mqtt.golang", "MQTT.js")
 
 
-def run(scale: Scale, only: Sequence[str] | None, path: Path | None, say: Callable[[str], None]) -> Report:
-    """Measure, print, and write the figures as JSON.
+def run(scale: Scale, only: Sequence[str] | None, out: Path | None, say: Callable[[str], None]) -> Report:
+    """Measure, print, and write the figures as JSON: ``fleet.json`` of publishing, ``open-mqtt.json`` of the rest.
+
+    Args:
+        scale: how much.
+        only: generators by name; all if none is named. Ours are in it, unless one of them is named.
+        out: folder of the JSON files.
+        say: prints a line.
 
     Raises:
         TestbedError: Mosquitto is not installed, or no generator has that name.
     """
+    begun = document.Run("fleet", "bench-fleet")
     folder = state_root() / "fleetbench"
     folder.mkdir(parents=True, exist_ok=True)
     report = runner.run(_chosen(generators(folder), only), scale, folder, say)
-    for how, published in (("TCP", report.publish_tcp), ("mutual TLS", report.publish_mtls)):
-        say(f"Publishes/s a core, {how}: {ratios(published)}")
-    path = path or folder / "figures.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(report.as_dict(), indent=1) + "\n")
-    say(f"Figures: {path}")
+    out = out or document.MEASURED
+    versions = {"mosquitto": document.mosquitto_version()} | report.versions
+    if scale.messages:
+        for how, published in (("TCP", report.publish_tcp), ("mutual TLS", report.publish_mtls)):
+            say(f"Publishes/s a core, {how}: {ratios(published)}")
+        document.write(begun.document(report.publishing, asdict(scale), versions), out / "fleet.json")
+        say(f"Figures: {out / 'fleet.json'}")
+    if scale.connections or scale.mtls_connections or scale.fan_in:
+        begun = replace(begun, what="open-mqtt", target="bench-open-mqtt")
+        document.write(begun.document(report.open_mqtt, asdict(scale), versions), out / "open-mqtt.json")
+        say(f"Figures: {out / 'open-mqtt.json'}")
     return report
 
 
@@ -51,4 +68,9 @@ def _chosen(known: list[Generator], only: Sequence[str] | None) -> list[Generato
         raise TestbedError(
             f"There is no generator {', '.join(sorted(unknown))}.", f"Known: {', '.join(sorted(names))}"
         )
-    return [generator for generator in known if generator.name in only or isinstance(generator, Ours)]
+    exact = any(isinstance(generator, Ours) and generator.name in only for generator in known)
+    return [
+        generator
+        for generator in known
+        if generator.name in only or (isinstance(generator, Ours) and not exact)
+    ]

@@ -1,17 +1,21 @@
 """The load generators and clients that are compared, each with the way to install it and its command line."""
 
+import json
 import shutil
 import subprocess
 import sys
 from abc import ABC, abstractmethod
 from pathlib import Path
 
-from testbed.environments import environment
+from testbed.environments import environment, locked_version
 from testbed.errors import TestbedError
 from testbed.fleetbench.load import Cost, Load, run
 from testbed.paths import REPOSITORY
+from testbed.results.document import mosquitto_version
 
 _DRIVERS = Path(__file__).parent / "drivers"
+_PEERS = _DRIVERS / "peers.txt"
+_PACKAGES = {"paho": "paho-mqtt"}
 _RUST_VERSION = "0.2.4"
 
 
@@ -48,6 +52,11 @@ class Generator(ABC):
         """
 
     @property
+    def version(self) -> str:
+        """Of what is measured; empty for our own, which is this very repository's."""
+        return ""
+
+    @property
     def log(self) -> Path:
         """What it printed last."""
         return self.folder / f"{self.name.split()[0].lower()}.log"
@@ -79,7 +88,7 @@ class Ours(Generator):
                 "--num-stations", str(len(load.names)), "--interval", str(interval), "--ramp", str(load.ramp),
                 "--messages", str(messages), *payload,
             ],
-            log=self.log,
+            log=self.log, load=load,
         )  # fmt: skip
 
 
@@ -93,6 +102,11 @@ class PythonPeer(Generator):
         super().__init__(folder)
         self.name, self.share, self.tls = library, share, tls
 
+    @property
+    def version(self) -> str:
+        """See `Generator.version`."""
+        return locked_version(_PEERS, _PACKAGES.get(self.name, self.name))
+
     def prepare(self) -> None:
         """See `Generator.prepare`."""
         _python_peers()
@@ -100,8 +114,14 @@ class PythonPeer(Generator):
     def run(self, load: Load) -> Cost:
         """See `Generator.run`."""
         return run(
-            [str(_python_peers() / "bin" / "python"), str(_DRIVERS / "peers.py"), self.name, load.json],
+            [
+                str(_python_peers() / "bin" / "python"),
+                str(_DRIVERS / "peers.py"),
+                self.name,
+                load.written(self.folder),
+            ],
             log=self.log,
+            load=load,
         )
 
 
@@ -109,6 +129,11 @@ class Locust(Generator):
     """Locust, with the MQTT user that it brings."""
 
     name, language, share, connections = "locust", "Python", 0.05, False
+
+    @property
+    def version(self) -> str:
+        """See `Generator.version`."""
+        return locked_version(_PEERS, "locust")
 
     def prepare(self) -> None:
         """See `Generator.prepare`."""
@@ -122,7 +147,7 @@ class Locust(Generator):
                 str(_python_peers() / "bin" / "locust"), "--headless", "--only-summary", "-f",
                 str(_DRIVERS / "locustfile.py"), "-u", count, "-r", str(min(100, load.ramp)),
             ],
-            log=self.log, load=load,
+            log=self.log, load=load, tell=load.written(self.folder),
         )  # fmt: skip
 
 
@@ -130,6 +155,11 @@ class MqttJs(Generator):
     """MQTT.js on Node."""
 
     name, language, share = "MQTT.js", "JavaScript", 0.5
+
+    @property
+    def version(self) -> str:
+        """See `Generator.version`."""
+        return str(json.loads((_DRIVERS / "node" / "package.json").read_text())["dependencies"]["mqtt"])
 
     def prepare(self) -> None:
         """See `Generator.prepare`."""
@@ -141,7 +171,11 @@ class MqttJs(Generator):
 
     def run(self, load: Load) -> Cost:
         """See `Generator.run`."""
-        return run(["node", str(self.folder / "node" / "peer.mjs"), load.json], log=self.log)
+        return run(
+            ["node", str(self.folder / "node" / "peer.mjs"), load.written(self.folder)],
+            log=self.log,
+            load=load,
+        )
 
 
 class PahoGo(Generator):
@@ -149,13 +183,19 @@ class PahoGo(Generator):
 
     name, language = "paho.mqtt.golang", "Go"
 
+    @property
+    def version(self) -> str:
+        """See `Generator.version`."""
+        wanted = (_DRIVERS / "go" / "go.mod").read_text().split("paho.mqtt.golang v", 1)[1]
+        return wanted.split()[0]
+
     def prepare(self) -> None:
         """See `Generator.prepare`."""
         _install("go", "build", "-o", str(self._program), ".", folder=_DRIVERS / "go")
 
     def run(self, load: Load) -> Cost:
         """See `Generator.run`."""
-        return run([str(self._program), load.json], log=self.log)
+        return run([str(self._program), load.written(self.folder)], log=self.log, load=load)
 
     @property
     def _program(self) -> Path:
@@ -166,6 +206,11 @@ class MqttBenchmark(Generator):
     """crates.io's mqtt-benchmark, a load generator over rumqttc; no TLS, no interval."""
 
     name, language, tls, connections = "mqtt-benchmark", "Rust", False, False
+
+    @property
+    def version(self) -> str:
+        """See `Generator.version`."""
+        return _RUST_VERSION
 
     def prepare(self) -> None:
         """See `Generator.prepare`."""
@@ -182,7 +227,7 @@ class MqttBenchmark(Generator):
                 str(self._program), "--broker", f"{load.host}:{load.port}", "--client-num", str(len(load.names)),
                 "--size", str(load.messages), "--payload", "x" * load.payload_bytes,
             ],
-            log=self.log,
+            log=self.log, load=load,
         )  # fmt: skip
 
     @property
@@ -194,6 +239,11 @@ class MosquittoPub(Generator):
     """mosquitto_pub: all lines of a file over one connection."""
 
     name, language, connections = "mosquitto_pub", "C", False
+
+    @property
+    def version(self) -> str:
+        """See `Generator.version`."""
+        return mosquitto_version()
 
     def prepare(self) -> None:
         """See `Generator.prepare`."""
@@ -212,7 +262,7 @@ class MosquittoPub(Generator):
                 "mosquitto_pub", "-h", load.host, "-p", str(load.port), "-i", name, "-q", "1", "-l",
                 "-t", load.topic.format(station_id=name), *(secured if load.certificates else []),
             ],
-            log=self.log, stdin=lines,
+            log=self.log, load=load, stdin=lines,
         )  # fmt: skip
 
 
@@ -226,7 +276,7 @@ def generators(folder: Path) -> list[Generator]:
 
 
 def _python_peers() -> Path:
-    return environment("fleetbench", _DRIVERS / "peers.txt")
+    return environment("fleetbench", _PEERS)
 
 
 def _install(*command: str, folder: Path) -> None:

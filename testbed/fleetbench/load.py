@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import subprocess
 import time
 from collections.abc import Sequence
@@ -14,8 +15,6 @@ import psutil
 
 from testbed.errors import TestbedError
 
-_PATIENCE_SECONDS = 300.0
-
 
 @dataclass(frozen=True)
 class Load:
@@ -24,7 +23,7 @@ class Load:
     ``names`` are the clients' ids, connected at ``ramp`` a second; then each publishes ``messages`` of
     ``payload_bytes`` at QoS 1, one every ``interval`` seconds (0: as fast as they are acknowledged), to
     ``topic``, and stays connected for ``hold`` seconds more. ``certificates`` is a folder with ``<name>.crt``
-    and ``.key``, or empty for plain TCP.
+    and ``.key``, or empty for plain TCP. ``limit`` is the seconds after which the program is ended.
     """
 
     host: str
@@ -39,11 +38,13 @@ class Load:
     ramp: float = 1000.0
     hold: float = 0.0
     report: str = ""
+    limit: float = 300.0
 
-    @property
-    def json(self) -> str:
-        """For the drivers."""
-        return json.dumps(asdict(self))
+    def written(self, folder: Path) -> str:
+        """The path of a file with all of it, for the drivers: ten thousand names are too long for an argument."""
+        path = folder / "load.json"
+        path.write_text(json.dumps(asdict(self)))
+        return str(path)
 
     def with_messages(self, messages: int) -> "Load":
         """The same, shorter or longer."""
@@ -63,38 +64,71 @@ class Cost:
     said: dict[str, Any]
 
 
-def run(command: Sequence[str], *, log: Path, stdin: Path | None = None, load: Load | None = None) -> Cost:
-    """Run a program to its end.
+class RunError(TestbedError):
+    """A program failed or was ended because it took too long; ``cost`` is what it had cost until then."""
+
+    def __init__(self, message: str, remedy: str, cost: Cost) -> None:
+        """See `TestbedError`."""
+        super().__init__(message, remedy)
+        self.cost = cost
+
+
+def run(command: Sequence[str], *, log: Path, load: Load, stdin: Path | None = None, tell: str = "") -> Cost:
+    """Run a program to its end; ``tell`` is the file of the load, for one that takes no arguments.
 
     Raises:
-        TestbedError: it failed, or takes too long.
+        RunError: it failed, or took too long.
     """
     begun = time.monotonic()
-    variables = dict(os.environ) | ({"LOAD": load.json} if load else {})
+    variables = dict(os.environ) | ({"LOAD": tell} if tell else {})
     with log.open("wb") as output, (stdin or Path(os.devnull)).open("rb") as source:
         process = subprocess.Popen(
             command, stdin=source, stdout=output, stderr=subprocess.STDOUT, env=variables
         )
-        watcher = _Memory(process.pid)
+        watcher = _Watcher(process.pid, load.limit)
         try:
             _, status, usage = os.wait4(process.pid, 0)
         finally:
             most = watcher.stop()
             # Told, because wait4 has taken the status that Popen would look for.
             process.returncode = 0
+    cost = Cost(time.monotonic() - begun, usage.ru_utime + usage.ru_stime, most, _last_json(log))
+    name = Path(command[0]).name
+    if watcher.too_long:
+        raise RunError(f"{name} was not done after {load.limit:.0f} s and was ended", f"See {log}.", cost)
     if status:
+        code = os.waitstatus_to_exitcode(status)
         lines = log.read_text(errors="replace").strip().splitlines() or ["it said nothing"]
-        raise TestbedError(f"{Path(command[0]).name} failed: {lines[-1]}", f"See {log}.")
-    return Cost(time.monotonic() - begun, usage.ru_utime + usage.ru_stime, most, _last_json(log))
+        why = f"was killed by signal {-code}" if code < 0 else f"failed: {lines[-1][-200:]}"
+        raise RunError(f"{name} {why}", f"See {log}.", cost)
+    return cost
 
 
-class _Memory(Thread):
+def raise_file_limit(files: int) -> None:
+    """Let this process, and what it starts, open so many files: each connection is one.
+
+    Raises:
+        TestbedError: the system allows fewer.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= files:
+        return
+    if hard != resource.RLIM_INFINITY and hard < files:
+        raise TestbedError(
+            f"{files} open files are needed, and this shell allows {hard}.",
+            "Raise it (ulimit -Hn), or ask for less.",
+        )
+    resource.setrlimit(resource.RLIMIT_NOFILE, (files, hard))
+
+
+class _Watcher(Thread):
     """Looks at a process's memory until it ends; its children's count, too. Ends what runs for too long."""
 
-    def __init__(self, pid: int) -> None:
+    def __init__(self, pid: int, limit: float) -> None:
         super().__init__(daemon=True)
         self._process, self._most, self._ended = psutil.Process(pid), 0, Event()
-        self._deadline = time.monotonic() + _PATIENCE_SECONDS
+        self._deadline = time.monotonic() + limit
+        self.too_long = False
         self.start()
 
     def run(self) -> None:
@@ -104,7 +138,9 @@ class _Memory(Thread):
                 family = [self._process, *self._process.children(recursive=True)]
                 self._most = max(self._most, sum(member.memory_info().rss for member in family))
                 if time.monotonic() > self._deadline:
-                    self._process.kill()
+                    self.too_long = True
+                    for member in family:
+                        member.kill()
             except psutil.Error:
                 continue
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from testbed import audit as auditing
-from testbed.bench import native
+from testbed.bench import growth, native
 from testbed.bench.paths import Pipeline, burst, steady
 from testbed.bench.publishers import Publishers
 from testbed.deployment import Deployment
@@ -34,3 +34,18 @@ def test_both_paths_store_what_is_sent(
         enrolment.remove([name])
     found = auditing.audit(deployment, [ledger], wait_seconds=PATIENCE_SECONDS)
     assert (found.acknowledged_archived, found.missing_count) == (90, 0)
+
+
+@pytest.mark.skipif(os.environ.get("TARGET") == "aws", reason="what AWS's parts cost cannot be seen")
+def test_growth_counts_what_a_fleet_sent(deployment: Deployment, name: str) -> None:
+    """The short form of `make bench-growth`: a fleet's messages are stored, timed and audited; parts have a cost."""
+    scale = growth.GrowthScale(sizes=(3,), interval=0.5, seconds=2, ramp=50)
+    found = growth.run(deployment, scale, print, prefix=f"{name[:30]}-")
+    [step] = found.steps
+    assert (step.connected, step.disconnects) == (3, 0)
+    assert step.acknowledged == pytest.approx(6, abs=3)
+    assert 0 < step.latency_p50 <= step.latency_p99 < PATIENCE_SECONDS
+    assert step.cpu.bridge + step.cpu.emulator > 0
+    assert min(step.memory.simulator, step.memory.broker, step.memory.functions) > 10
+    assert found.audit.clean
+    assert found.audit.acknowledged_archived == found.audit.acknowledged > 0

@@ -1,4 +1,4 @@
-"""What `testbed.fleetbench.load.Load` says, with locust's own MQTT user; the load is in ``LOAD``.
+"""What `testbed.fleetbench.load.Load` says, with locust's own MQTT user; the load is in the file that ``LOAD`` names.
 
 Runs in an environment of its own: ``locust --headless -f locustfile.py``.
 """
@@ -6,6 +6,7 @@ Runs in an environment of its own: ``locust --headless -f locustfile.py``.
 import json
 import os
 import ssl
+from pathlib import Path
 
 import gevent
 from locust import events, task
@@ -13,7 +14,7 @@ from locust.contrib.mqtt import MqttUser
 from locust.user.wait_time import constant
 
 WINDOW = 20
-LOAD = json.loads(os.environ["LOAD"])
+LOAD = json.loads(Path(os.environ["LOAD"]).read_text())
 PAYLOAD = b"x" * LOAD["payload_bytes"]
 DONE = {"connected": 0, "published": 0, "connect_seconds": 0.0}
 names = iter(LOAD["names"])

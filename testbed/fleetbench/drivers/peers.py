@@ -1,4 +1,4 @@
-"""``python peers.py LIBRARY LOAD``: what `testbed.fleetbench.load.Load` says, with a Python MQTT library.
+"""``python peers.py LIBRARY LOAD``, a file: what `testbed.fleetbench.load.Load` says, with a Python MQTT library.
 
 Runs in an environment of its own. Each client has a window of 20 unacknowledged messages, as the simulator's
 stations do; each library is used as its documentation shows.
@@ -12,10 +12,11 @@ import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 WINDOW = 20
-LOAD: dict[str, Any] = json.loads(sys.argv[2])
+LOAD: dict[str, Any] = json.loads(Path(sys.argv[2]).read_text())
 PAYLOAD = b"x" * LOAD["payload_bytes"]
 DONE = {"connected": 0, "published": 0, "connect_seconds": 0.0}
 

@@ -9,6 +9,7 @@ from testbed.errors import TestbedError
 from testbed.fleetbench import runner
 from testbed.fleetbench.command import ratios
 from testbed.fleetbench.generators import MosquittoPub, Ours
+from testbed.fleetbench.load import Cost, Load, run
 from testbed.fleetbench.runner import Publishing, Scale
 
 needs_mosquitto = pytest.mark.skipif(
@@ -20,7 +21,10 @@ needs_mosquitto = pytest.mark.skipif(
 @needs_mosquitto
 def test_all_scenarios_give_figures(tmp_path: Path) -> None:
     """Publishing over TCP and mutual TLS, connections and the fan-in, where all that was published arrives."""
-    scale = Scale(messages=1600, rounds=1, connections=25, ramp=100, hold=0.5, fan_in=20, fan_in_seconds=2)
+    scale = Scale(
+        messages=20_000, rounds=1, connections=25, mtls_connections=25, ramp=100, hold=0.5, fan_in=20,
+        fan_in_seconds=2,
+    )  # fmt: skip
     report = runner.run([Ours(tmp_path), MosquittoPub(tmp_path)], scale, tmp_path, lambda _: None)
     assert report.left_out == {}
     for published in (report.publish_tcp, report.publish_mtls):
@@ -43,7 +47,7 @@ def test_a_generator_that_fails_is_said_and_the_others_go_on(tmp_path: Path) -> 
             raise TestbedError("It cannot be had.")
 
     said: list[str] = []
-    scale = Scale(messages=1000, rounds=1, connections=0, fan_in=0)
+    scale = Scale(messages=20_000, rounds=1, connections=0, mtls_connections=0, fan_in=0)
     report = runner.run([Broken(tmp_path), MosquittoPub(tmp_path)], scale, tmp_path, said.append)
     assert set(report.left_out) == {"broken"}
     assert [one.name for one in report.publish_tcp] == ["mosquitto_pub"]
@@ -57,3 +61,26 @@ def test_ratios_are_with_the_best_peer() -> None:
         Publishing("slow", "Python", 1, 40, 1), Publishing("better", "Python", 1, 25, 1), Publishing("c", "C", 1, 5, 1),
     ]  # fmt: skip
     assert ratios(published) == "2.50 times better's, the best in Python; 0.50 times c's, the best of all"
+
+
+@needs_mosquitto
+def test_a_generator_that_does_not_get_there_is_ended_and_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Asked for 25 connections it makes one and stays: the broker has seen one, and the run goes on."""
+    monkeypatch.setattr(runner, "_START_SECONDS", 1.0)
+
+    class OneConnection(MosquittoPub):
+        name, connections = "one connection", True
+
+        def run(self, load: Load) -> Cost:
+            command = ["mosquitto_sub", "-h", load.host, "-p", str(load.port), "-t", "nothing"]
+            if len(load.names) < 25:
+                command += ["-W", "1", "-E"]
+            return run(command, log=self.log, load=load)
+
+    scale = Scale(messages=0, connections=25, mtls_connections=0, ramp=100, hold=1, fan_in=0)
+    report = runner.run([OneConnection(tmp_path)], scale, tmp_path, lambda _: None)
+    [found] = report.connect_tcp
+    assert (found.asked, found.connected) == (25, 1)
+    assert "was ended" in found.failed

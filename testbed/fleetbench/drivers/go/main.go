@@ -1,4 +1,4 @@
-// main LOAD: what `testbed.fleetbench.load.Load` says, with paho.mqtt.golang.
+// main LOAD, a file: what `testbed.fleetbench.load.Load` says, with paho.mqtt.golang.
 package main
 
 import (
@@ -63,7 +63,9 @@ func connect(l load, name string) mqtt.Client {
 
 func main() {
 	var l load
-	must(json.Unmarshal([]byte(os.Args[1]), &l))
+	text, err := os.ReadFile(os.Args[1])
+	must(err)
+	must(json.Unmarshal(text, &l))
 	payload := []byte(strings.Repeat("x", l.PayloadBytes))
 	clients := make([]mqtt.Client, len(l.Names))
 	var published atomic.Int64

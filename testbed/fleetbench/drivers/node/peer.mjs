@@ -1,9 +1,9 @@
-// node peer.mjs LOAD: what `testbed.fleetbench.load.Load` says, with MQTT.js.
+// node peer.mjs LOAD, a file: what `testbed.fleetbench.load.Load` says, with MQTT.js.
 import { readFileSync } from "node:fs";
 import mqtt from "mqtt";
 
 const WINDOW = 20;
-const load = JSON.parse(process.argv[2]);
+const load = JSON.parse(readFileSync(process.argv[2]));
 const payload = Buffer.alloc(load.payload_bytes, "x");
 const done = { connected: 0, published: 0, connect_seconds: 0 };
 const sleep = (seconds) => new Promise((resolve) => setTimeout(resolve, 1000 * seconds));
