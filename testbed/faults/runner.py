@@ -28,6 +28,9 @@ from testbed.paths import REPOSITORY
 _PAUSE_SECONDS = (2.0, 6.0)
 _MISBEHAVING = 3
 _SILENT = 2
+# For a simulator whose time is over: it waits for what is not acknowledged; and for one that is told to end.
+_LATE_SECONDS = 120
+_ENDING_SECONDS = 60
 # After the last fault, for what waits for its visibility timeout.
 _QUIET_SECONDS = 300
 
@@ -175,14 +178,25 @@ def _run_fleet(
         fleet = subprocess.Popen(command, cwd=REPOSITORY, stdout=output, stderr=subprocess.STDOUT)
     try:
         injected = meanwhile(fleet)
-        fleet.wait(timeout=120)
+        fleet.wait(_LATE_SECONDS)
+    except subprocess.TimeoutExpired as error:
+        raise TestbedError(f"The simulator did not end in {_LATE_SECONDS} s more.", f"See {log}.") from error
     finally:
-        if fleet.poll() is None:
-            fleet.send_signal(signal.SIGINT)
-            fleet.wait(timeout=60)
+        _end(fleet)
     if fleet.returncode:
         raise TestbedError(f"The simulator ended with {fleet.returncode}.", f"See {log}.")
     return injected
+
+
+def _end(fleet: "subprocess.Popen[bytes]") -> None:
+    """End a fleet that still runs: it is asked first, so that its ledger is whole."""
+    if fleet.poll() is None:
+        fleet.send_signal(signal.SIGINT)
+        try:
+            fleet.wait(_ENDING_SECONDS)
+        except subprocess.TimeoutExpired:
+            fleet.kill()
+            fleet.wait()
 
 
 def _break_until_done(
