@@ -3,7 +3,8 @@
 ``schema`` is 1; ``what`` names the kind of figures, ``command`` what made them, ``measured_at`` is ISO 8601 in UTC.
 ``machine`` has ``cores``, ``memory_gib``, ``architecture``, and the load average of one minute at the begin and at the
 end (``load_before``, ``load_after``). ``versions`` are those of the programs measured. ``scale`` is what was asked for,
-``figures`` what was found; their fields are those of the dataclasses that the benchmark's module has.
+``figures`` what was found; their fields are those of the dataclasses that the benchmark's module has. ``note`` is a
+sentence more, where there is one.
 """
 
 import json

@@ -162,7 +162,7 @@ def connections(result: dict[str, Any]) -> Figure:
             for row in rows
         ][::-1]
         bars = axes.barh(names, values, color=colours)
-        axes.bar_label(bars, [f"{value:.2f}" if value < 10 else f"{value:.0f}" for value in values], padding=3,
+        axes.bar_label(bars, [f"{value:.0f}" if key == "kib" else f"{value:.2f}" for value in values], padding=3,
                        fontsize=9)  # fmt: skip
         axes.set_xlabel(label)
         axes.margins(x=0.16)

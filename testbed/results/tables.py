@@ -14,11 +14,16 @@ _PARTS = ("simulator", "broker", "bridge", "emulator", "functions")
 def provenance(result: Result) -> str:
     """Which command, when and on what; the first line of every block."""
     machine = result["machine"]
+    load = (
+        f"load average {machine['load_before']:g} before and {machine['load_after']:g} after"
+        if machine["load_before"] is not None
+        else "load average not kept"
+    )
+    note = f" {result['note']}" if result.get("note") else ""
     versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items() if version)
     return (
         f"`{result['command']}`, {result['measured_at'][:10]}: {machine['cores']} cores, {machine['memory_gib']} GiB, "
-        f"{machine['architecture']}, load average {machine['load_before']:g} before and {machine['load_after']:g} "
-        f"after; {versions}."
+        f"{machine['architecture']}, {load}; {versions}.{note}"
     )
 
 
