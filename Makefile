@@ -146,6 +146,10 @@ iam: $(INSTALLED) ## take each action from each policy: something must stop work
 bench: $(INSTALLED) ## latency and throughput, beside the emulator's own ceiling
 	@$(TESTBED) bench $(ARGS)
 
+.PHONY: bench-enrolment
+bench-enrolment: $(INSTALLED) ## enrol a fleet at an emulator of its own, and remove it (STATIONS=10000)
+	@$(TESTBED) bench-enrolment --stations $(STATIONS) $(ARGS)
+
 .PHONY: bench-bridge
 bench-bridge: $(INSTALLED) ## broker + bridge beside plain SendMessageBatch (ARGS="--minutes 10" watches memory)
 	@$(TESTBED) bench-bridge $(ARGS)

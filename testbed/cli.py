@@ -28,6 +28,7 @@ from testbed import audit as auditing
 from testbed import bridge_bench as bridge_benchmark
 from testbed import cost as costing
 from testbed import dashboard as watching
+from testbed import enrolment_bench as enrolment_benchmark
 from testbed import redrive as redriving
 from testbed import trace as tracing
 from testbed.analytics import compaction, saved
@@ -451,6 +452,15 @@ def bench(
         deployment, benchmark.Scale(messages, seconds, hold), _say,
         report=report or deployment.path / "bench" / "figures.json",
     )  # fmt: skip
+
+
+@app.command(name="bench-enrolment")
+def bench_enrolment(
+    stations: Annotated[int, typer.Option(help="How many.", min=1)] = 10_000,
+    report: Annotated[Path | None, typer.Option(help="File for the figures as JSON.")] = None,
+) -> None:
+    """Enrol a fleet at an emulator of its own, enrol it again, and remove it: seconds and CPU."""
+    enrolment_benchmark.run(stations, _say, report=report)
 
 
 @app.command(name="bench-bridge")

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives import hashes
 
 from bridge.broker.guard import RegistryGuard
 from bridge.broker.server import Broker
+from bridge.programs import most_connections
 from bridge.registry import Registry
 
 
@@ -59,7 +60,9 @@ async def _serve(
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    logging.getLogger(__name__).info("listening on %s:%d", host, port)
+    logging.getLogger(__name__).info(
+        "listening on %s:%d, for %d connections (ulimit -Hn)", host, port, most_connections()
+    )
     await stopped.wait()
     watcher.cancel()
     server.close()
