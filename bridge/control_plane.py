@@ -9,8 +9,8 @@ machine or beside it; on AWS the service's rates are the limit, and boto3's adap
 import http.client
 import json
 import random
-import threading
 import time
+import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -53,7 +53,7 @@ class _TlsConnection(_InOnePiece, http.client.HTTPSConnection):
 
 
 class ControlPlane:
-    """Calls at one endpoint, from any number of threads: each has a connection of its own."""
+    """Calls at one endpoint, from any number of threads; as many connections as calls were made at once."""
 
     def __init__(
         self,
@@ -78,7 +78,8 @@ class ControlPlane:
             parts.hostname or "", parts.port, timeout=seconds
         )
         self._signer = SigV4Auth(credentials, "iot", region)
-        self._local = threading.local()
+        self._idle: list[http.client.HTTPConnection] = []
+        weakref.finalize(self, _close_all, self._idle)
 
     def call(self, operation: str, **parameters: Any) -> Any:
         """Make a call; where the connection or the service fails it is made again, so it must bear that.
@@ -114,17 +115,26 @@ class ControlPlane:
     ) -> tuple[int, http.client.HTTPMessage, bytes]:
         request = AWSRequest(method, self._url + target, data=data, headers=headers)
         self._signer.add_auth(request)
-        connection: http.client.HTTPConnection | None = getattr(self._local, "connection", None)
-        if connection is None:
-            connection = self._local.connection = self._connect()
+        try:
+            connection = self._idle.pop()
+        except IndexError:
+            connection = self._connect()
         try:
             connection.request(method, target, data, dict(request.headers))
             answer = connection.getresponse()
-            return answer.status, answer.headers, answer.read()
+            found = answer.status, answer.headers, answer.read()
         except BaseException:
             connection.close()
-            self._local.connection = None
+            # What ended this one, such as the service's restart, has ended the others.
+            _close_all(self._idle)
             raise
+        self._idle.append(connection)
+        return found
+
+
+def _close_all(connections: list[http.client.HTTPConnection]) -> None:
+    while connections:
+        connections.pop().close()
 
 
 @dataclass(frozen=True)
