@@ -43,6 +43,10 @@ leftovers: $(INSTALLED) ## what of the deployment is in the AWS account (TARGET=
 simulate: $(INSTALLED) ## run a fleet (STATIONS=10 INTERVAL=5, more in ARGS="--duration 60 ...")
 	@$(TESTBED) simulate --num-stations $(STATIONS) --interval $(INTERVAL) $(ARGS)
 
+.PHONY: load-test
+load-test: $(INSTALLED) ## a fleet in shards: Fargate tasks (TARGET=aws) or containers in Compose (ARGS="--shards 4")
+	@$(TESTBED) load-test $(ARGS)
+
 .PHONY: dashboard
 dashboard: $(INSTALLED) ## the stations live in a browser, on 127.0.0.1 (ARGS="--port 8080")
 	@$(TESTBED) dashboard $(ARGS)

@@ -23,7 +23,18 @@ from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
-from testbed import api, archive, cost_count, dead_letters, dev, device, lifecycle, logs, simulation
+from testbed import (
+    api,
+    archive,
+    cost_count,
+    dead_letters,
+    dev,
+    device,
+    lifecycle,
+    load_test,
+    logs,
+    simulation,
+)
 from testbed import audit as auditing
 from testbed import bridge_bench as bridge_benchmark
 from testbed import cost as costing
@@ -452,6 +463,16 @@ def bench(
         deployment, benchmark.Scale(messages, seconds, hold), _say,
         report=report or deployment.path / "bench" / "figures.json",
     )  # fmt: skip
+
+
+@app.command(name="load-test")
+def run_load_test(
+    shards: Annotated[int, typer.Option(help="Containers in Compose; on AWS Terraform says it.", min=1)] = 2,
+    duration: Annotated[float, typer.Option(help="Seconds, in Compose; on AWS Terraform says it.")] = 60,
+) -> None:
+    """Run a fleet in shards: Fargate tasks on AWS, containers in Compose."""
+    settings = Settings.from_environment()
+    load_test.run(current(settings), settings, shards, duration, _say)
 
 
 @app.command(name="bench-enrolment")

@@ -80,6 +80,8 @@ _LISTS: tuple[Callable[[boto3.Session, str], Iterator[str]], ...] = (
     _named("REST API", "apigateway", "get_rest_apis", "items", "name"),
     _named("API key", "apigateway", "get_api_keys", "items", "name"),
     _named("usage plan", "apigateway", "get_usage_plans", "items", "name"),
+    _named("cluster", "ecs", "list_clusters", "clusterArns", ""),
+    _named("task definition", "ecs", "list_task_definition_families", "families", ""),
     _named("IoT policy", "iot", "list_policies", "policies", "policyName"),
     _named("IoT rule", "iot", "list_topic_rules", "rules", "ruleName", underscores=True),
     _budgets,
