@@ -100,6 +100,10 @@ redrive: $(INSTALLED) ## the dead letters' reasons; sends the repairable ones ba
 cost: $(INSTALLED) ## what this costs on AWS (STATIONS=1000 INTERVAL=5)
 	@$(TESTBED) cost --stations $(STATIONS) --interval $(INTERVAL) $(ARGS)
 
+.PHONY: scale
+scale: $(INSTALLED) ## what 10,000 to a million stations need of AWS's quotas, and cost
+	@$(TESTBED) scale $(ARGS)
+
 .PHONY: down
 down: $(INSTALLED) ## stop and remove everything that `up` made
 	@$(TESTBED) down $(ARGS)

@@ -41,6 +41,7 @@ from testbed import cost as costing
 from testbed import dashboard as watching
 from testbed import enrolment_bench as enrolment_benchmark
 from testbed import redrive as redriving
+from testbed import scale as scaling
 from testbed import trace as tracing
 from testbed.analytics import compaction, saved
 from testbed.analytics import query as asking
@@ -448,6 +449,22 @@ def cost(
     _say(
         f"{millions:,.1f} million messages a month. Prices: testbed/prices.json, with their date and sources."
     )
+
+
+@app.command()
+def scale(
+    markdown: Annotated[bool, typer.Option("--markdown", help="As docs/scale.md has it.")] = False,
+) -> None:
+    """What 10,000 to a million stations need of AWS's quotas, and what they cost: arithmetic, not measured."""
+    if markdown:
+        _say(scaling.markdown())
+        return
+    head, *rows = scaling.table()
+    table = Table(*head, title="↑ has to be raised; ✗ cannot be: the design ends there")
+    for row in rows:
+        table.add_row(*row)
+    out.print(table)
+    _say("Quotas: testbed/quotas.json, with their date and sources. What follows: docs/scale.md.")
 
 
 @app.command()
