@@ -1,8 +1,9 @@
 """AWS IoT's control plane through boto3, at most at its published rates.
 
 The rates are those of "AWS IoT Throttling Limits" (AWS IoT Developer Guide, the edition whose source AWS published on
-GitHub as awsdocs/aws-iot-docs), per account and region, adjustable on request; Service Quotas shows an account's own,
-and some are higher by now. boto3's adaptive retries see to what is left: the account's other callers.
+GitHub as awsdocs/aws-iot-docs), per account and region, adjustable on request; RegisterCertificateWithoutCA came later
+and is taken to be as RegisterCertificate. Service Quotas shows an account's own; some are higher by now. boto3's
+adaptive retries see to what is left: the account's other callers.
 """
 
 import threading
