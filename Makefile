@@ -43,6 +43,10 @@ leftovers: $(INSTALLED) ## what of the deployment is in the AWS account (TARGET=
 simulate: $(INSTALLED) ## run a fleet (STATIONS=10 INTERVAL=5, more in ARGS="--duration 60 ...")
 	@$(TESTBED) simulate --num-stations $(STATIONS) --interval $(INTERVAL) $(ARGS)
 
+.PHONY: load-test
+load-test: $(INSTALLED) ## a fleet in shards: Fargate tasks (TARGET=aws) or containers in Compose (ARGS="--shards 4")
+	@$(TESTBED) load-test $(ARGS)
+
 .PHONY: dashboard
 dashboard: $(INSTALLED) ## the stations live in a browser, on 127.0.0.1 (ARGS="--port 8080")
 	@$(TESTBED) dashboard $(ARGS)
@@ -96,6 +100,10 @@ redrive: $(INSTALLED) ## the dead letters' reasons; sends the repairable ones ba
 cost: $(INSTALLED) ## what this costs on AWS (STATIONS=1000 INTERVAL=5)
 	@$(TESTBED) cost --stations $(STATIONS) --interval $(INTERVAL) $(ARGS)
 
+.PHONY: scale
+scale: $(INSTALLED) ## what 10,000 to a million stations need of AWS's quotas, and cost
+	@$(TESTBED) scale $(ARGS)
+
 .PHONY: down
 down: $(INSTALLED) ## stop and remove everything that `up` made
 	@$(TESTBED) down $(ARGS)
@@ -145,6 +153,10 @@ iam: $(INSTALLED) ## take each action from each policy: something must stop work
 .PHONY: bench
 bench: $(INSTALLED) ## latency and throughput, beside the emulator's own ceiling
 	@$(TESTBED) bench $(ARGS)
+
+.PHONY: bench-enrolment
+bench-enrolment: $(INSTALLED) ## enrol a fleet at an emulator of its own, and remove it (STATIONS=10000)
+	@$(TESTBED) bench-enrolment --stations $(STATIONS) $(ARGS)
 
 .PHONY: bench-bridge
 bench-bridge: $(INSTALLED) ## broker + bridge beside plain SendMessageBatch (ARGS="--minutes 10" watches memory)

@@ -83,3 +83,18 @@ output "api_function_name" {
   description = "Name of the API handler."
   value       = aws_lambda_function.api_handler.function_name
 }
+
+output "load_test" {
+  description = "Cluster, task definition, subnet and security group of the sharded simulator, and the shards' numbers; null where it is off."
+  value = var.load_test ? {
+    cluster         = aws_ecs_cluster.load_test[0].name
+    task_definition = aws_ecs_task_definition.load_test[0].arn
+    subnet          = var.load_test_subnet_id
+    security_group  = aws_security_group.load_test[0].id
+    log_group       = aws_cloudwatch_log_group.load_test[0].name
+    prefix          = local.load_test_prefix
+    shards          = var.load_test_shards
+    stations        = var.load_test_stations
+    duration        = var.load_test_duration_seconds
+  } : null
+}

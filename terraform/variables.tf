@@ -412,3 +412,79 @@ variable "enable_xray" {
   type        = bool
   default     = false
 }
+
+# ---------------------------------------------------------------------------
+# Load test
+# ---------------------------------------------------------------------------
+
+variable "load_test" {
+  description = "Whether there is a place to run the simulator in shards, as Fargate tasks; they run only while `make load-test` has started them."
+  type        = bool
+  default     = false
+}
+
+variable "load_test_image" {
+  description = "The simulator's image (docker/Dockerfile, target simulator) for x86_64, by digest; in ECR it must be in a repository of this account whose name begins with the project. Wanted with load_test."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.load_test_image == null ? true : can(regex("@sha256:[0-9a-f]{64}$", var.load_test_image))
+    error_message = "load_test_image must end in a digest, @sha256: and 64 hexadecimal digits: a tag may be moved."
+  }
+}
+
+variable "load_test_subnet_id" {
+  description = "Subnet of the shards, with a way to the internet or endpoints for IoT, S3, ECR and CloudWatch Logs. Wanted with load_test."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.load_test_subnet_id == null ? true : can(regex("^subnet-[0-9a-f]+$", var.load_test_subnet_id))
+    error_message = "load_test_subnet_id must look like subnet-0123456789abcdef0."
+  }
+}
+
+variable "load_test_shards" {
+  description = "How many tasks the fleet is spread over."
+  type        = number
+  default     = 4
+
+  validation {
+    condition     = var.load_test_shards >= 1 && var.load_test_shards <= 100
+    error_message = "load_test_shards must be from 1 to 100."
+  }
+}
+
+variable "load_test_stations" {
+  description = "Stations of all shards together. One shard bears 10,000 at an interval of 60 s."
+  type        = number
+  default     = 1000
+
+  validation {
+    condition     = var.load_test_stations >= 1
+    error_message = "load_test_stations must be at least 1."
+  }
+}
+
+variable "load_test_interval_seconds" {
+  description = "Seconds between two messages of a station."
+  type        = number
+  default     = 60
+
+  validation {
+    condition     = var.load_test_interval_seconds >= 1
+    error_message = "load_test_interval_seconds must be at least 1."
+  }
+}
+
+variable "load_test_duration_seconds" {
+  description = "After how many seconds the shards end by themselves: a load test must not be forgotten."
+  type        = number
+  default     = 600
+
+  validation {
+    condition     = var.load_test_duration_seconds >= 10 && var.load_test_duration_seconds <= 86400
+    error_message = "load_test_duration_seconds must be from 10 to 86400."
+  }
+}

@@ -23,12 +23,25 @@ from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
-from testbed import api, archive, cost_count, dead_letters, dev, device, lifecycle, logs, simulation
+from testbed import (
+    api,
+    archive,
+    cost_count,
+    dead_letters,
+    dev,
+    device,
+    lifecycle,
+    load_test,
+    logs,
+    simulation,
+)
 from testbed import audit as auditing
 from testbed import bridge_bench as bridge_benchmark
 from testbed import cost as costing
 from testbed import dashboard as watching
+from testbed import enrolment_bench as enrolment_benchmark
 from testbed import redrive as redriving
+from testbed import scale as scaling
 from testbed import trace as tracing
 from testbed.analytics import compaction, saved
 from testbed.analytics import query as asking
@@ -467,6 +480,22 @@ def _show_calls(parts: dict[str, Counted]) -> None:
 
 
 @app.command()
+def scale(
+    markdown: Annotated[bool, typer.Option("--markdown", help="As docs/scale.md has it.")] = False,
+) -> None:
+    """What 10,000 to a million stations need of AWS's quotas, and what they cost: arithmetic, not measured."""
+    if markdown:
+        _say(scaling.markdown())
+        return
+    head, *rows = scaling.table()
+    table = Table(*head, title="↑ has to be raised; ✗ cannot be: the design ends there")
+    for row in rows:
+        table.add_row(*row)
+    out.print(table)
+    _say("Quotas: testbed/quotas.json, with their date and sources. What follows: docs/scale.md.")
+
+
+@app.command()
 def bench(
     messages: Annotated[
         int | None, typer.Option(help="Messages of a burst; 5,000, on LocalStack 500.", min=100)
@@ -519,6 +548,25 @@ def _sizes(text: str) -> tuple[int, ...]:
     if not all(word.isdecimal() and int(word) for word in words):
         raise TestbedError(f"--sizes {text} is no list of fleet sizes.", "Such as: --sizes 10,100,1000")
     return tuple(sorted({int(word) for word in words}))
+
+
+@app.command(name="load-test")
+def run_load_test(
+    shards: Annotated[int, typer.Option(help="Containers in Compose; on AWS Terraform says it.", min=1)] = 2,
+    duration: Annotated[float, typer.Option(help="Seconds, in Compose; on AWS Terraform says it.")] = 60,
+) -> None:
+    """Run a fleet in shards: Fargate tasks on AWS, containers in Compose."""
+    settings = Settings.from_environment()
+    load_test.run(current(settings), settings, shards, duration, _say)
+
+
+@app.command(name="bench-enrolment")
+def bench_enrolment(
+    stations: Annotated[int, typer.Option(help="How many.", min=1)] = 10_000,
+    report: Annotated[Path | None, typer.Option(help="File for the figures as JSON.")] = None,
+) -> None:
+    """Enrol a fleet at an emulator of its own, enrol it again, and remove it: seconds and CPU."""
+    enrolment_benchmark.run(stations, _say, report=report)
 
 
 @app.command(name="bench-bridge")

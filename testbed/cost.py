@@ -177,9 +177,7 @@ def bill(workload: Workload, found: Counted | None = None) -> list[Line]:
     batch = found.messages / found.invocations
     # Those out of order are not in a count: they depend on the network between.
     points = min(1.0, found.each("dynamodb:PutItem") + _OUT_OF_ORDER)
-    seconds = (
-        _BATCH_SECONDS + (found.each("dynamodb:UpdateItem") + points) * batch * _UPDATE_SECONDS / _THREADS
-    )
+    seconds = batch_seconds(found)
     million = 1_000_000
     lines = [
         ("IoT Core", "connected minutes", workload.interval / 60 * price["iot_connection_minute"]),
@@ -200,6 +198,14 @@ def bill(workload: Workload, found: Counted | None = None) -> list[Line]:
         ("CloudWatch", "logs", _LOG_BYTES_A_BATCH / batch / 1e9 * price["logs_gb"]),
     ]  # fmt: skip
     return [Line(service, what, million * usd) for service, what, usd in lines]
+
+
+def batch_seconds(found: Counted) -> float:
+    """How long a batch of the counted size takes, its PUT and its writes."""
+    batch = found.messages / found.invocations
+    points = min(1.0, found.each("dynamodb:PutItem") + _OUT_OF_ORDER)
+    writes = (found.each("dynamodb:UpdateItem") + points) * batch
+    return _BATCH_SECONDS + writes * _UPDATE_SECONDS / _THREADS
 
 
 def seed_bill(workload: Workload, found: Counted | None = None) -> list[Line]:

@@ -1,42 +1,41 @@
 """Enrols stations at AWS IoT: a thing, a certificate of its own and the thing policy; and removes them.
 
-The same calls on every target, in parallel. Locally several processes share a large fleet, because boto3 itself
-is what takes the time; on AWS it is one, and boto3's adaptive retries find the account's rate limits.
+The same four calls on every target, in parallel. Locally CPU is what they take: they are made without boto3 (see
+`bridge.control_plane`), and several processes share a large fleet. On AWS it is the account's rates
+(`testbed.aws.rates`).
+
+Fewer calls would not help on AWS: RegisterThing does all four and is held to 10 a second itself, and a policy on a
+thing group saves AttachPolicy (15 a second), where the certificate's registration (10) is the slowest. ministack
+1.5.33 has no RegisterThing.
 """
 
 import multiprocessing
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import boto3
-from botocore.config import Config
-from botocore.exceptions import ClientError
 
 from testbed.authority import Authority, certificate_id
+from testbed.aws.rates import PacedControlPlane
+from testbed.registration import (
+    PARALLEL,
+    Calls,
+    Journal,
+    Place,
+    Station,
+    What,
+    in_worker,
+    side_by_side,
+    start_worker,
+)
 
-if TYPE_CHECKING:
-    from mypy_boto3_iot.client import IoTClient
-
-_PARALLEL = 8
+# On AWS calls wait for the network, and for their turn.
+_PARALLEL_AT_AWS = 16
 # From so many on other processes take part; their start costs half a second.
 _MANY = 200
 _BATCH = 50
-
-
-@dataclass(frozen=True)
-class _Place:
-    """What another process needs to enrol at the same place."""
-
-    credentials: tuple[str, str, str | None]
-    region: str | None
-    endpoint: str
-    authority: Path
-    policy: str
-    folder: Path
 
 
 class Enrolment:
@@ -62,12 +61,21 @@ class Enrolment:
             folder: where certificates and keys are kept.
             admitted: waits until the broker knows the stations that it is given.
         """
-        retries = Config(retries={"mode": "adaptive", "max_attempts": 10}, max_pool_connections=_PARALLEL)
-        self._iot: IoTClient = session.client("iot", endpoint_url=endpoint, config=retries)
-        self._session, self._endpoint = session, endpoint
-        self._authority = authority
-        self._policy = policy
+        self._place: Place | None = None
+        if endpoint is None:
+            self._calls: Calls = PacedControlPlane(session, parallel=_PARALLEL_AT_AWS)
+        else:
+            credentials = session.get_credentials()
+            assert credentials  # noqa: S101  # a local endpoint's session has made ones
+            self._place = Place(
+                credentials.get_frozen_credentials(), session.region_name, endpoint,
+                authority.path.parent, policy, folder,
+            )  # fmt: skip
+            self._calls = self._place.calls()
+        self._journal = Journal(folder)
+        self._station = Station(self._calls, authority, policy, folder)
         self._folder = folder
+        self._policy = policy
         self._admitted = admitted
 
     def enrol(self, stations: Sequence[str], progress: Callable[[int], None] = lambda _: None) -> int:
@@ -80,44 +88,17 @@ class Enrolment:
         Returns:
             How many were new.
         """
-        new = [station for station in stations if not self._marker(station).is_file()]
-        for done, _ in enumerate(self._enrol_all(new), 1):
+        known = self._journal.read()
+        new = [station for station in stations if station not in known]
+        for done, _ in enumerate(self._all("enrol", dict.fromkeys(new, "")), 1):
             progress(done)
         if new:
             self._admitted(new)
         return len(new)
 
-    def _enrol_all(self, stations: list[str]) -> Iterator[str]:
-        if self._endpoint is None or len(stations) < _MANY:
-            yield from self._enrol_here(stations)
-            return
-        batches = [stations[first : first + _BATCH] for first in range(0, len(stations), _BATCH)]
-        with ProcessPoolExecutor(
-            os.cpu_count(),
-            multiprocessing.get_context("spawn"),
-            _start_worker,
-            (self._place(self._endpoint),),
-        ) as pool:
-            for done in pool.map(_enrol_in_worker, batches):
-                yield from done
-
-    def _enrol_here(self, stations: list[str]) -> Iterator[str]:
-        with ThreadPoolExecutor(_PARALLEL) as pool:
-            for station, _ in zip(stations, pool.map(self._enrol_one, stations), strict=True):
-                yield station
-
-    def _place(self, endpoint: str) -> _Place:
-        credentials = self._session.get_credentials()
-        assert credentials  # noqa: S101  # a local endpoint's session has made ones
-        frozen = credentials.get_frozen_credentials()
-        return _Place(
-            (frozen.access_key or "", frozen.secret_key or "", frozen.token), self._session.region_name, endpoint,
-            self._authority.path.parent, self._policy, self._folder,
-        )  # fmt: skip
-
     def enrolled(self) -> list[str]:
         """The stations that this folder knows."""
-        return sorted(marker.stem for marker in self._folder.glob("*.enrolled"))
+        return sorted(self._journal.read())
 
     def remove(self, stations: Iterable[str] | None = None) -> int:
         """Remove things, certificates and key files (of all enrolled stations, if none are named).
@@ -125,9 +106,9 @@ class Enrolment:
         Returns:
             How many were removed.
         """
-        names = self.enrolled() if stations is None else list(stations)
-        with ThreadPoolExecutor(_PARALLEL) as pool:
-            return len(list(pool.map(self._remove_one, names)))
+        known = self._journal.read()
+        names = sorted(known) if stations is None else stations
+        return sum(1 for _ in self._all("remove", {name: known.get(name, "") for name in names}))
 
     def remove_strangers(self) -> int:
         """Remove the stations that have our policy and were enrolled from elsewhere: with them it cannot be deleted.
@@ -136,81 +117,37 @@ class Enrolment:
             How many were removed.
         """
         removed = 0
-        for page in self._iot.get_paginator("list_targets_for_policy").paginate(policyName=self._policy):
-            for arn in page["targets"]:
-                for thing in self._iot.list_principal_things(principal=arn)["things"]:
-                    self._unregister(thing, arn)
-                    removed += 1
+        for arn in list(self._targets()):
+            for thing in self._calls.call("ListPrincipalThings", principal=arn)["things"]:
+                self._station.unregister(thing, arn)
+                removed += 1
         return removed
+
+    def _targets(self) -> Iterator[str]:
+        """The certificates that have our policy."""
+        marker: dict[str, str] = {}
+        while True:
+            page = self._calls.call("ListTargetsForPolicy", policyName=self._policy, **marker)
+            yield from page["targets"]
+            if not page.get("nextMarker"):
+                return
+            marker = {"marker": page["nextMarker"]}
 
     def deactivate(self, station: str) -> None:
         """Set the station's certificate INACTIVE: the broker must refuse it from then on."""
-        self._iot.update_certificate(certificateId=self._certificate_id(station), newStatus="INACTIVE")
+        identity = certificate_id((self._folder / f"{station}.crt").read_bytes())
+        self._calls.call("UpdateCertificate", certificateId=identity, newStatus="INACTIVE")
 
-    def _enrol_one(self, station: str) -> None:
-        certificate, key = self._folder / f"{station}.crt", self._folder / f"{station}.key"
-        if not (certificate.is_file() and key.is_file()):
-            self._authority.client(station).write(certificate, key)
-        try:
-            arn = self._iot.register_certificate_without_ca(
-                certificatePem=certificate.read_text(), status="ACTIVE"
-            )["certificateArn"]
-        except self._iot.exceptions.ResourceAlreadyExistsException:
-            # An enrolment that was cut off: go on where it ended.
-            described = self._iot.describe_certificate(certificateId=self._certificate_id(station))
-            arn = described["certificateDescription"]["certificateArn"]
-        self._iot.create_thing(thingName=station)
-        self._iot.attach_thing_principal(thingName=station, principal=arn)
-        self._iot.attach_policy(policyName=self._policy, target=arn)
-        self._marker(station).write_text(arn)
-
-    def _remove_one(self, station: str) -> None:
-        marker = self._marker(station)
-        if marker.is_file():
-            self._unregister(station, marker.read_text())
-        for path in (marker, self._folder / f"{station}.crt", self._folder / f"{station}.key"):
-            path.unlink(missing_ok=True)
-
-    def _unregister(self, station: str, arn: str) -> None:
-        identity = arn.rsplit("/", 1)[-1]
-        for call in (
-            lambda: self._iot.detach_policy(policyName=self._policy, target=arn),
-            lambda: self._iot.detach_thing_principal(thingName=station, principal=arn),
-            lambda: self._iot.delete_thing(thingName=station),
-            lambda: self._iot.update_certificate(certificateId=identity, newStatus="INACTIVE"),
-            lambda: self._iot.delete_certificate(certificateId=identity, forceDelete=True),
-        ):
-            _unless_gone(call)
-
-    def _certificate_id(self, station: str) -> str:
-        return certificate_id((self._folder / f"{station}.crt").read_bytes())
-
-    def _marker(self, station: str) -> Path:
-        return self._folder / f"{station}.enrolled"
-
-
-def _unless_gone(call: Callable[[], object]) -> None:
-    try:
-        call()
-    except ClientError as error:
-        if error.response["Error"]["Code"] != "ResourceNotFoundException":
-            raise
-
-
-# --- in another process ------------------------------------------------------
-
-_worker: Enrolment | None = None
-
-
-def _start_worker(place: _Place) -> None:
-    global _worker  # noqa: PLW0603  # a process pool hands its workers nothing else
-    _worker = Enrolment(
-        boto3.Session(*place.credentials, region_name=place.region), place.endpoint,
-        authority=Authority.load_or_create(place.authority, name="known already"),
-        policy=place.policy, folder=place.folder,
-    )  # fmt: skip
-
-
-def _enrol_in_worker(stations: list[str]) -> list[str]:
-    assert _worker  # noqa: S101  # the pool has started it
-    return list(_worker._enrol_here(stations))
+    def _all(self, what: What, stations: Mapping[str, str]) -> Iterator[str]:
+        """Do it for all (ARN by station); those that are done, in order."""
+        items = list(stations.items())
+        if self._place is None or len(items) < _MANY:
+            parallel = PARALLEL if self._place else _PARALLEL_AT_AWS
+            yield from side_by_side(self._station, what, items, parallel)
+            return
+        batches = [items[first : first + _BATCH] for first in range(0, len(items), _BATCH)]
+        with ProcessPoolExecutor(
+            os.cpu_count(), multiprocessing.get_context("spawn"), start_worker, (self._place,)
+        ) as pool:
+            for done in pool.map(in_worker, [what] * len(batches), batches):
+                yield from done

@@ -6,10 +6,16 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import psutil
+
 from simulator.messages import station_ids
 from testbed import lifecycle
 from testbed.deployment import Deployment
+from testbed.errors import TestbedError
 from testbed.paths import REPOSITORY
+
+# Beside the stations' connections.
+_BROKERS_FILES = 100
 
 
 def run(
@@ -32,6 +38,7 @@ def run(
         The simulator's exit code.
     """
     ids = station_ids(num_stations, _option(extra, "--prefix", "station-"))
+    _check_room(deployment, num_stations)
     begun = time.monotonic()
     new = lifecycle.enrolment(deployment).enrol(ids)
     if new:
@@ -56,6 +63,19 @@ def start(
             cwd=REPOSITORY,
             stdout=output,
             stderr=subprocess.STDOUT,
+        )
+
+
+def _check_room(deployment: Deployment, stations: int) -> None:
+    """The broker must be allowed a connection, an open file, for each station; the simulator sees to itself."""
+    broker = deployment.processes.get("broker")
+    if broker is None or broker.container or not broker.alive() or not psutil.LINUX:
+        return  # elsewhere nobody tells what another process may have
+    _, hard = psutil.Process(broker.pid).rlimit(psutil.RLIMIT_NOFILE)
+    if hard != psutil.RLIM_INFINITY and stations + _BROKERS_FILES > hard:
+        raise TestbedError(
+            f"{stations} stations need {stations + _BROKERS_FILES} open files in the broker, which may have {hard}.",
+            "Raise the limit in the shell that starts it (ulimit -Hn), then: make down, make up.",
         )
 
 

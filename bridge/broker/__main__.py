@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import resource
 import signal
 import ssl
 import sys
@@ -16,6 +15,7 @@ from cryptography.hazmat.primitives import hashes
 
 from bridge.broker.guard import RegistryGuard
 from bridge.broker.server import Broker
+from bridge.programs import most_connections
 from bridge.registry import Registry
 
 
@@ -41,9 +41,6 @@ def main(
     # Tickets would let a deactivated certificate resume; and each costs a signature.
     context.num_tickets = 0
     state_dir.mkdir(parents=True, exist_ok=True)
-    # Each connection is an open file; the soft limit is often 1,024.
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     trusted = (
         x509.load_pem_x509_certificate(trusted_certificate.read_bytes()).fingerprint(hashes.SHA256()).hex()
     )
@@ -63,7 +60,9 @@ async def _serve(
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    logging.getLogger(__name__).info("listening on %s:%d", host, port)
+    logging.getLogger(__name__).info(
+        "listening on %s:%d, for %d connections (ulimit -Hn)", host, port, most_connections()
+    )
     await stopped.wait()
     watcher.cancel()
     server.close()

@@ -16,7 +16,7 @@ from bridge.mosquitto.directory import Directory
 from bridge.mosquitto.revocation import Revocations
 from bridge.mosquitto.supervisor import Supervisor, running_user
 from bridge.pages import Answer, serve
-from bridge.programs import configure_logs
+from bridge.programs import configure_logs, most_connections
 from bridge.registry import Registry
 
 
@@ -39,6 +39,7 @@ def main(
 ) -> None:
     """Mosquitto over mutual TLS, with AWS IoT's certificates, policies and presence events."""
     configure_logs()
+    most_connections()  # Mosquitto takes over the limit
     found = shutil.which(program)
     if found is None:
         sys.exit(f"error: {program} is not installed: install Mosquitto 2")

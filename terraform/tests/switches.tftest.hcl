@@ -24,6 +24,14 @@ run "with_every_switch_on" {
     monthly_budget_usd            = 50
     alarm_email                   = "ops@example.com"
     cors_origin                   = "https://dashboard.example"
+
+    load_test                  = true
+    load_test_image            = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/ev-swap-simulator@sha256:0000000000000000000000000000000000000000000000000000000000000000"
+    load_test_subnet_id        = "subnet-0123456789abcdef0"
+    load_test_shards           = 16
+    load_test_stations         = 100000
+    load_test_interval_seconds = 60
+    load_test_duration_seconds = 600
   }
 
   assert {
@@ -53,6 +61,11 @@ run "with_every_switch_on" {
         aws_athena_workgroup.archive[0].name,
         aws_budgets_budget.monthly[0].name,
         aws_wafv2_web_acl.api[0].name,
+        aws_ecs_cluster.load_test[0].name,
+        aws_ecs_task_definition.load_test[0].family,
+        aws_security_group.load_test[0].name,
+        aws_iam_role.load_test[0].name,
+        aws_iam_role.load_test_start[0].name,
       ] : startswith(name, "battery-net-staging")
     ])
     error_message = "a name does not begin with project and environment: two deployments could not share an account"
@@ -132,6 +145,31 @@ run "with_every_switch_on" {
     condition     = length(aws_api_gateway_method.preflight) == length(aws_api_gateway_method.any)
     error_message = "a route does not answer a browser's OPTIONS"
   }
+
+  assert {
+    condition     = sort([for rule in aws_security_group_rule.load_test_out : "${rule.type} ${rule.protocol} ${rule.from_port}-${rule.to_port}"]) == sort(["egress tcp 8883-8883", "egress tcp 443-443"])
+    error_message = "the shards' security group lets more or less through than MQTT and HTTPS outwards"
+  }
+
+  assert {
+    condition     = contains(aws_ecs_task_definition.load_test[0].requires_compatibilities, "FARGATE") && aws_ecs_task_definition.load_test[0].network_mode == "awsvpc"
+    error_message = "a shard is no Fargate task"
+  }
+
+  assert {
+    condition     = output.load_test.shards == 16 && output.load_test.stations == 100000
+    error_message = "the command that starts the shards does not learn how many there are"
+  }
+}
+
+run "a_load_test_without_an_image_is_refused" {
+  command = plan
+
+  variables {
+    load_test = true
+  }
+
+  expect_failures = [aws_ecs_task_definition.load_test]
 }
 
 run "by_default_what_costs_or_opens_is_off" {
@@ -146,6 +184,13 @@ run "by_default_what_costs_or_opens_is_off" {
       length(aws_api_gateway_authorizer.oidc),
       length(aws_sns_topic_subscription.alarm_email),
       length(aws_api_gateway_method.preflight),
+      length(aws_ecs_cluster.load_test),
+      length(aws_ecs_task_definition.load_test),
+      length(aws_security_group.load_test),
+      length(aws_security_group_rule.load_test_out),
+      length(aws_iam_role.load_test),
+      length(aws_iam_role.load_test_start),
+      length(aws_cloudwatch_log_group.load_test),
     ]) == 0
     error_message = "a switch that nobody set is on"
   }

@@ -40,6 +40,12 @@ run "each_rule_refuses" {
     queue_age_alarm_seconds          = 59
     monthly_budget_usd               = 0
     waf_requests_per_five_minutes    = 99
+    load_test_image                  = "simulator:latest"
+    load_test_subnet_id              = "the default one"
+    load_test_shards                 = 0
+    load_test_stations               = 0
+    load_test_interval_seconds       = 0
+    load_test_duration_seconds       = 9
   }
 
   expect_failures = [
@@ -72,5 +78,11 @@ run "each_rule_refuses" {
     var.queue_age_alarm_seconds,
     var.monthly_budget_usd,
     var.waf_requests_per_five_minutes,
+    var.load_test_image,
+    var.load_test_subnet_id,
+    var.load_test_shards,
+    var.load_test_stations,
+    var.load_test_interval_seconds,
+    var.load_test_duration_seconds,
   ]
 }

@@ -23,7 +23,9 @@ def leftovers(session: boto3.Session, project: str, environment: str) -> list[st
 def _tagged(session: boto3.Session, project: str, environment: str) -> Iterator[str]:
     filters = [{"Key": "Project", "Values": [project]}, {"Key": "Environment", "Values": [environment]}]
     for page in _pages(session, "resourcegroupstaggingapi", "get_resources", TagFilters=filters):
-        yield from (resource["ResourceARN"] for resource in page["ResourceTagMappingList"])
+        arns = (resource["ResourceARN"] for resource in page["ResourceTagMappingList"])
+        # Inactive ones keep their tags; the active ones are asked for by name.
+        yield from (arn for arn in arns if ":task-definition/" not in arn)
 
 
 def _pages(
@@ -68,6 +70,12 @@ def _budgets(session: boto3.Session, prefix: str) -> Iterator[str]:
             raise
 
 
+def _task_definitions(session: boto3.Session, prefix: str) -> Iterator[str]:
+    # Terraform makes them inactive, and AWS keeps them so: they run nothing and cost nothing.
+    for page in _pages(session, "ecs", "list_task_definition_families", status="ACTIVE"):
+        yield from (f"task definition {name}" for name in page["families"] if name.startswith(f"{prefix}-"))
+
+
 _LISTS: tuple[Callable[[boto3.Session, str], Iterator[str]], ...] = (
     _named("function", "lambda", "list_functions", "Functions", "FunctionName"),
     _named("queue", "sqs", "list_queues", "QueueUrls", ""),
@@ -80,6 +88,8 @@ _LISTS: tuple[Callable[[boto3.Session, str], Iterator[str]], ...] = (
     _named("REST API", "apigateway", "get_rest_apis", "items", "name"),
     _named("API key", "apigateway", "get_api_keys", "items", "name"),
     _named("usage plan", "apigateway", "get_usage_plans", "items", "name"),
+    _named("cluster", "ecs", "list_clusters", "clusterArns", ""),
+    _task_definitions,
     _named("IoT policy", "iot", "list_policies", "policies", "policyName"),
     _named("IoT rule", "iot", "list_topic_rules", "rules", "ruleName", underscores=True),
     _budgets,

@@ -1,10 +1,12 @@
 """LocalStack, Mosquitto, the bridge and the IoT control plane as containers, by docker-compose.yml."""
 
 import hashlib
+import io
 import os
 import platform
 import shutil
 import subprocess
+import tarfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -79,6 +81,55 @@ class ComposeEngine:
         _compose(["down", "--volumes", "--timeout", "15"], _environment(place), what="remove the containers")
 
 
+def run_shards(place: Place, shards: int, certificates: bytes, **settings: str) -> list[Path]:
+    """Run the service `simulator` in so many containers to their end.
+
+    Args:
+        place: of the deployment whose broker they connect to.
+        shards: how many containers.
+        certificates: a tar of the stations' certificates and of the authority's.
+        settings: further variables of docker-compose.yml, ``DURATION`` (seconds) among them.
+
+    Returns:
+        Their ledgers, to be moved away.
+
+    Raises:
+        TestbedError: they cannot be started, or one of them left no ledger.
+    """
+    environment = _environment(place) | settings | {"SHARDS": str(shards)}
+    folder = place.folder / "container-certs" / "simulator"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    with tarfile.open(fileobj=io.BytesIO(certificates)) as files:
+        files.extractall(folder, filter="data")
+    if os.geteuid() == 0:
+        for path in folder.iterdir():
+            os.chown(path, _USER, _USER)
+    image = f"ev-swap-testbed/simulator:{images_tag()}"
+    load = ["--profile", "load"]
+    if not containers.has_image(image):
+        _compose([*load, "build", "--quiet", "simulator"], environment, what=f"build {image}")
+    scale = ["--no-deps", "--no-build", "--scale", f"simulator={shards}", "simulator"]
+    try:
+        # In the foreground: it ends when they end.
+        seconds = _BUILD_SECONDS + float(settings["DURATION"])
+        _compose([*load, "up", *scale], environment, what="run the shards", seconds=seconds)
+        ledgers = place.folder / "container-ledgers"
+        shutil.rmtree(ledgers, ignore_errors=True)
+        ledgers.mkdir()
+        for number in range(1, shards + 1):
+            own = ["cp", f"--index={number}", "simulator:/work/.", str(ledgers)]
+            _compose([*load, *own], environment, what=f"fetch the ledger of shard {number}")
+    finally:
+        gone = ["rm", "--force", "--stop", "--volumes", "simulator"]
+        _compose([*load, *gone], environment, what="remove the shards")
+        shutil.rmtree(folder, ignore_errors=True)
+    found = sorted(ledgers.glob("shard-*.ndjson"))
+    if len(found) < shards:
+        raise TestbedError(f"{shards - len(found)} of {shards} shards left no ledger.", "Is the broker up?")
+    return found
+
+
 def compose_answers() -> bool:
     """Whether there is a Docker daemon, and Compose."""
     return containers.daemon_answers() and _program() is not None
@@ -88,9 +139,10 @@ def images_tag() -> str:
     """The tag of our images: of all that goes into them."""
     digest = hashlib.sha256()
     sources = [
-        REPOSITORY / "docker" / "Dockerfile", REPOSITORY / "docker" / "bridge.txt",
+        REPOSITORY / "docker" / "Dockerfile", *(REPOSITORY / "docker").glob("*.txt"),
         REPOSITORY / "testbed" / "engines" / "requirements" / "embedded.txt",
         *(REPOSITORY / "bridge").rglob("*.py"), *(REPOSITORY / "bridge").rglob("*.lark"),
+        *(REPOSITORY / "simulator").rglob("*.py"), *(REPOSITORY / "simulator").rglob("*.toml"),
     ]  # fmt: skip
     for source in sorted(sources):
         digest.update(f"{source.relative_to(REPOSITORY)}\0".encode() + source.read_bytes())
@@ -181,7 +233,9 @@ def _program() -> list[str] | None:
     return None
 
 
-def _compose(arguments: Sequence[str], environment: dict[str, str], *, what: str) -> None:
+def _compose(
+    arguments: Sequence[str], environment: dict[str, str], *, what: str, seconds: float = _BUILD_SECONDS
+) -> None:
     program = _program()
     if program is None:
         raise TestbedError("Docker Compose does not answer.", "Install it, or use ENGINE=embedded.")
@@ -189,11 +243,11 @@ def _compose(arguments: Sequence[str], environment: dict[str, str], *, what: str
         done = subprocess.run(
             [*program, "--file", str(REPOSITORY / "docker-compose.yml"), *arguments],
             cwd=REPOSITORY, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
-            timeout=_BUILD_SECONDS,
+            timeout=seconds,
         )  # fmt: skip
     except subprocess.TimeoutExpired as error:
         raise TestbedError(
-            f"Docker Compose cannot {what} within {_BUILD_SECONDS // 60} minutes.",
+            f"Docker Compose cannot {what} within {seconds / 60:.0f} minutes.",
             "Does the image registry answer? ENGINE=embedded needs no Docker.",
         ) from error
     if done.returncode:

@@ -211,6 +211,8 @@ class Device:
         """Disconnect."""
         self.client.disconnect()
         self.client.loop_stop()
+        # paho leaves a pair of sockets to the garbage collector, which warns if it sees them before the client.
+        self.client._reset_sockets()
 
 
 MakeDevice = Callable[..., Device]

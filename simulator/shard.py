@@ -1,0 +1,93 @@
+"""``python -m simulator.shard``: one shard of a fleet as a container, told by its environment what to do.
+
+For containers that are all started alike: Fargate tasks, and replicas of a Compose service. Which shard it is comes as
+``SHARD`` (1 to ``SHARDS``) or, in Compose, from the container's own name, which ends in the replica's number. With
+``BUCKET`` its certificates come from S3 and its ledger goes there; without, they are in the folder ``CERTIFICATES``.
+"""
+
+import io
+import os
+import re
+import socket
+import subprocess
+import sys
+import tarfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from simulator.options import TOPIC_ROOT
+
+_WORK = Path("/work")
+
+
+def number(environment: Mapping[str, str]) -> int:
+    """Which shard this is, from 1.
+
+    Raises:
+        ValueError: nothing says it.
+    """
+    return int(environment["SHARD"]) if environment.get("SHARD") else replica(_own_name())
+
+
+def replica(name: str) -> int:
+    """The number of a replica from its container's name, such as ``ev-swap-simulator-3.ev-swap_default``.
+
+    Raises:
+        ValueError: it ends in none.
+    """
+    found = re.search(r"[-_](\d+)$", name.partition(".")[0])
+    if found is None:
+        raise ValueError(f"{name} does not end in a replica's number: set SHARD")
+    return int(found[1])
+
+
+def command(environment: Mapping[str, str], shard: int, certificates: Path, ledger: Path) -> list[str]:
+    """The simulator's command line for a shard.
+
+    Args:
+        environment: ``SHARDS``, ``STATIONS``, ``INTERVAL``, ``DURATION``, ``ENDPOINT``, ``PORT``; ``TOPIC_ROOT`` if the
+            deployment has one of its own; ``RAMP`` if it is not 500 connections a second of all shards together,
+            which is AWS IoT's quota.
+        shard: which one.
+        certificates: folder with ``ca.crt`` and the stations' certificates.
+        ledger: file for it.
+    """
+    shards = int(environment["SHARDS"])
+    return [
+        sys.executable, "-m", "simulator", "--endpoint", environment["ENDPOINT"], "--port", environment["PORT"],
+        "--ca", str(certificates / "ca.crt"), "--certs", str(certificates), "--ledger", str(ledger),
+        "--num-stations", environment["STATIONS"], "--interval", environment["INTERVAL"],
+        "--topic-root", environment.get("TOPIC_ROOT") or TOPIC_ROOT, "--duration", environment["DURATION"], "--shard", f"{shard}/{shards}",
+        "--ramp", f"{min(100.0, float(environment.get('RAMP', '500')) / shards):g}",
+    ]  # fmt: skip
+
+
+def main() -> None:
+    """Fetch, run, and hand in the ledger, whatever became of the run."""
+    environment = os.environ
+    shard = number(environment)
+    ledger = _WORK / f"shard-{shard}.ndjson"
+    bucket = environment.get("BUCKET")
+    certificates = Path(environment.get("CERTIFICATES", str(_WORK / "certificates")))
+    s3: Any = None
+    if bucket:
+        import boto3  # noqa: PLC0415  # Compose needs none
+
+        s3 = boto3.client("s3")
+        bundle = s3.get_object(Bucket=bucket, Key=f"{environment['PREFIX']}/certificates/{shard}.tar")
+        with tarfile.open(fileobj=io.BytesIO(bundle["Body"].read())) as files:
+            files.extractall(certificates, filter="data")
+    code = subprocess.run(command(environment, shard, certificates, ledger), check=False).returncode
+    if s3 is not None and ledger.is_file():
+        s3.upload_file(str(ledger), bucket, f"{environment['PREFIX']}/ledgers/{ledger.name}")
+    sys.exit(code)
+
+
+def _own_name() -> str:
+    """What Compose's name server calls this container."""
+    return socket.gethostbyaddr(socket.gethostbyname(socket.gethostname()))[0]
+
+
+if __name__ == "__main__":
+    main()
