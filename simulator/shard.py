@@ -58,7 +58,8 @@ def command(environment: Mapping[str, str], shard: int, certificates: Path, ledg
         sys.executable, "-m", "simulator", "--endpoint", environment["ENDPOINT"], "--port", environment["PORT"],
         "--ca", str(certificates / "ca.crt"), "--certs", str(certificates), "--ledger", str(ledger),
         "--num-stations", environment["STATIONS"], "--interval", environment["INTERVAL"],
-        "--topic-root", environment.get("TOPIC_ROOT") or TOPIC_ROOT, "--duration", environment["DURATION"], "--shard", f"{shard}/{shards}",
+        "--topic-root", environment.get("TOPIC_ROOT") or TOPIC_ROOT,
+        "--duration", environment["DURATION"], "--shard", f"{shard}/{shards}",
         "--ramp", f"{min(100.0, float(environment.get('RAMP', '500')) / shards):g}",
     ]  # fmt: skip
 

@@ -200,7 +200,8 @@ def _by_compose(deployment: Deployment, settings: Settings, shards: int, duratio
     say(f"Enrolled {new} of {len(ids)} stations, the others were")
     ledgers = compose.run_shards(
         deployment.place, shards, bundle(deployment.certificates, deployment.server_ca, ids),
-        STATIONS=str(settings.stations), INTERVAL=f"{settings.interval:g}", DURATION=f"{duration:g}", TOPIC_ROOT=deployment.topic_root,
+        STATIONS=str(settings.stations), INTERVAL=f"{settings.interval:g}", DURATION=f"{duration:g}",
+        TOPIC_ROOT=deployment.topic_root,
     )  # fmt: skip
     folder = deployment.path / "ledgers"
     folder.mkdir(parents=True, exist_ok=True)
