@@ -42,7 +42,7 @@ from testbed.fleetbench import command as fleet_benchmark
 from testbed.fleetbench.runner import Scale
 from testbed.parity import compare, scenario
 from testbed.paths import REPOSITORY
-from testbed.processes import last_line
+from testbed.processes import Process, last_line
 from testbed.settings import Settings
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
@@ -252,7 +252,7 @@ def status() -> None:
     where = "aws" if deployment.target == "aws" else f"local, engine {deployment.engine}"
     table.add_row("target", f"{where}, region {deployment.region}")
     for process in deployment.processes.values():
-        table.add_row(process.name, f"pid {process.pid}, log {_short(process.log)}")
+        table.add_row(process.name, _what_runs(process))
     table.add_row("AWS APIs", deployment.aws_url or "AWS")
     table.add_row("REST API", f"{deployment.api_url}/stations")
     table.add_row("API key", f"in {_short(str(deployment.api_key_file))}; send it as x-api-key")
@@ -262,6 +262,12 @@ def status() -> None:
     table.add_row("queue", str(auditing.queue_depth(sqs, outputs["telemetry_queue_url"])))
     table.add_row("dead letters", str(auditing.queue_depth(sqs, outputs["dead_letter_queue_url"])))
     out.print(table)
+
+
+def _what_runs(process: Process) -> str:
+    if process.container:
+        return f"container {process.container}; {process.where}"
+    return f"pid {process.pid}, log {_short(process.log)}"
 
 
 @app.command(name="logs")

@@ -2,6 +2,7 @@
 
 import os
 import socket
+import sys
 from functools import lru_cache
 from typing import Any
 
@@ -9,6 +10,7 @@ from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from docker.models.containers import Container
 
 import docker
+from testbed.errors import TestbedError
 
 
 def daemon_answers() -> bool:
@@ -17,8 +19,22 @@ def daemon_answers() -> bool:
         return False
     try:
         return bool(_client().ping())
-    except (DockerException, OSError):
+    except (TestbedError, DockerException, OSError):
         return False
+
+
+def socket_path() -> str:
+    """The daemon's socket as a container can mount it: ``DOCKER_SOCKET``, or the one that we talk to.
+
+    On macOS and Windows the daemon is in a virtual machine, which has its socket at the usual place.
+    """
+    named = os.environ.get("DOCKER_SOCKET")
+    if named:
+        return named
+    host = os.environ.get("DOCKER_HOST", "")
+    if sys.platform == "linux" and host.startswith("unix://"):
+        return host.removeprefix("unix://")
+    return "/var/run/docker.sock"
 
 
 def forget_daemon() -> None:
@@ -107,4 +123,10 @@ def _find(name: str) -> Container | None:
 
 @lru_cache(maxsize=1)
 def _client() -> docker.DockerClient:
-    return docker.from_env(timeout=60)
+    try:
+        return docker.from_env(timeout=60)
+    except DockerException as error:
+        host = os.environ.get("DOCKER_HOST") or "/var/run/docker.sock"
+        raise TestbedError(
+            f"The Docker daemon at {host} does not answer.", "Start it, or use ENGINE=embedded."
+        ) from error

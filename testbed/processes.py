@@ -33,6 +33,11 @@ class Process:
         """Whether this very process still runs."""
         return containers.running(self.container) if self.container else self._find() is not None
 
+    @property
+    def where(self) -> str:
+        """Where its log is: a file, or the command that prints it."""
+        return f"docker logs {self.container}" if self.container else self.log
+
     def last_lines(self, lines: int) -> list[str]:
         """The newest lines of its log."""
         if self.container:

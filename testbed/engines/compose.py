@@ -135,6 +135,7 @@ def _environment(place: Place) -> dict[str, str]:
         IMAGES=images_tag(),
         TESTBED_USER=f"{uid}:{gid}",
         CERTIFICATES=str(_certificates(place, uid, gid)),
+        DOCKER_SOCKET=containers.socket_path(),
     )
 
 
