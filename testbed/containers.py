@@ -15,8 +15,6 @@ from testbed.errors import TestbedError
 
 def daemon_answers() -> bool:
     """Whether a Docker daemon is there, and ours to use."""
-    if not _somebody_listens():
-        return False
     try:
         return bool(_client().ping())
     except (TestbedError, DockerException, OSError):
@@ -72,6 +70,18 @@ def stop(name: str, *, kill: bool) -> None:
             raise
 
 
+def remove(prefix: str) -> None:
+    """Kill and remove every container whose name begins so."""
+    for container in _client().containers.list(
+        all=True, filters={"name": f"^/{prefix}"}, ignore_removed=True
+    ):
+        try:
+            container.remove(force=True)
+        except APIError as error:
+            if error.status_code not in (404, 409):  # it is gone, or going
+                raise
+
+
 def freeze(name: str) -> None:
     """Stop a container where it is: it answers nothing until `thaw`."""
     container = _find(name)
@@ -123,10 +133,13 @@ def _find(name: str) -> Container | None:
 
 @lru_cache(maxsize=1)
 def _client() -> docker.DockerClient:
+    host = os.environ.get("DOCKER_HOST") or "/var/run/docker.sock"
+    silent = TestbedError(
+        f"The Docker daemon at {host} does not answer.", "Start it, or use ENGINE=embedded."
+    )
+    if not _somebody_listens():
+        raise silent
     try:
         return docker.from_env(timeout=60)
     except DockerException as error:
-        host = os.environ.get("DOCKER_HOST") or "/var/run/docker.sock"
-        raise TestbedError(
-            f"The Docker daemon at {host} does not answer.", "Start it, or use ENGINE=embedded."
-        ) from error
+        raise silent from error

@@ -121,7 +121,11 @@ def start(
             raise TestbedError(f"Cannot start {name}: {error}.", f"See {log}.") from error
     # It outlives us: nobody here waits for it, and Popen need not warn of that.
     child.returncode = 0
-    process = Process(name, child.pid, psutil.Process(child.pid).create_time(), str(log))
+    return of_ours(Process(name, child.pid, psutil.Process(child.pid).create_time(), str(log)))
+
+
+def of_ours(process: Process) -> Process:
+    """Have `stopped_on_failure` know of it, however it is started."""
     for started in _collecting:
         started.append(process)
     return process

@@ -60,6 +60,7 @@ class ComposeEngine:
 
     def start_cloud(self, place: Place) -> list[Process]:
         """Start LocalStack and the IoT control plane, and wait until they are healthy."""
+        _remove_functions(place)
         return _up(place, "localstack", "iot")
 
     def start_broker(self, place: Place) -> Process:
@@ -75,7 +76,8 @@ class ComposeEngine:
         wait_admitted(place, stations)
 
     def remove(self, place: Place) -> None:
-        """Remove containers, network and volumes."""
+        """Remove containers, those of functions as well, network and volumes."""
+        _remove_functions(place)
         _compose(["down", "--volumes", "--timeout", "15"], _environment(place), what="remove the containers")
 
 
@@ -98,7 +100,12 @@ def images_tag() -> str:
 
 
 def _up(place: Place, *services: str) -> list[Process]:
-    environment = _environment(place)
+    started = [
+        processes.of_ours(
+            Process(service, 0, 0.0, str(place.log(service)), container=_container(place, service))
+        )
+        for service in services
+    ]
     _compose(
         [
             "up",
@@ -110,14 +117,25 @@ def _up(place: Place, *services: str) -> list[Process]:
             str(_START_SECONDS),
             *services,
         ],
-        environment,
+        _environment(place),
         what=f"start {' and '.join(services)}",
+        more=" or ".join(process.where for process in started),
     )
-    project = environment["COMPOSE_PROJECT_NAME"]
-    return [
-        Process(service, 0, 0.0, str(place.log(service)), container=f"{project}-{service}-1")
-        for service in services
-    ]
+    return started
+
+
+def _project(place: Place) -> str:
+    return f"ev-swap-{place.folder.name}"
+
+
+def _container(place: Place, service: str) -> str:
+    """The name that Compose gives it."""
+    return f"{_project(place)}-{service}-1"
+
+
+def _remove_functions(place: Place) -> None:
+    """LocalStack leaves the containers of functions behind when it is killed, and they keep the network in use."""
+    containers.remove(f"{_container(place, 'localstack')}-lambda-")
 
 
 def _environment(place: Place) -> dict[str, str]:
@@ -125,7 +143,7 @@ def _environment(place: Place) -> dict[str, str]:
     uid = os.geteuid() or _USER
     gid = os.getegid() or _USER
     return processes.clean_environment(
-        COMPOSE_PROJECT_NAME=f"ev-swap-{place.folder.name}",
+        COMPOSE_PROJECT_NAME=_project(place),
         AWS_REGION=place.region,
         AWS_PORT=str(place.ports.aws),
         IOT_PORT=str(place.ports.iot),
@@ -182,7 +200,9 @@ def _program() -> list[str] | None:
     return None
 
 
-def _compose(arguments: Sequence[str], environment: dict[str, str], *, what: str) -> None:
+def _compose(
+    arguments: Sequence[str], environment: dict[str, str], *, what: str, more: str = "docker ps --all"
+) -> None:
     program = _program()
     if program is None:
         raise TestbedError("Docker Compose does not answer.", "Install it, or use ENGINE=embedded.")
@@ -201,5 +221,5 @@ def _compose(arguments: Sequence[str], environment: dict[str, str], *, what: str
         said = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()] or ["no message"]
         raise TestbedError(
             f"Docker Compose cannot {what}: {said[-1].strip()}",
-            "`docker compose logs` may say more; ENGINE=embedded needs no Docker.",
+            f"More: {more}. ENGINE=embedded needs no Docker.",
         )
