@@ -265,9 +265,7 @@ def status() -> None:
 
 
 def _what_runs(process: Process) -> str:
-    if process.container:
-        return f"container {process.container}; {process.where}"
-    return f"pid {process.pid}, log {_short(process.log)}"
+    return process.where if process.container else f"pid {process.pid}, log {_short(process.log)}"
 
 
 @app.command(name="logs")

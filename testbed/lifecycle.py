@@ -136,7 +136,8 @@ def _up_local(settings: Settings, say: Say) -> Deployment:
     )
     deployment.mqtt_host, deployment.mqtt_port = "localhost", place.ports.mqtt
 
-    if fresh:
+    # The cloud may run without them: an earlier `up` that failed in Terraform ended before.
+    if fresh or not deployment.processes.keys() >= {"broker", "bridge"}:
         with watch.part("broker and bridge"), processes.stopped_on_failure():
             authority = Authority.load_or_create(deployment.authority, name="EV swap fleet CA")
             server = deployment.path / "certs" / "server.crt"
