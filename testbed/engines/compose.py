@@ -32,6 +32,7 @@ class ComposeEngine:
 
     name: EngineName = "compose"
     lacks = LOCALSTACK_LACKS
+    keeps_state = False
 
     def install(self) -> None:
         """Build our images unless they are here as the sources are now, and pull LocalStack's unless it is here.
