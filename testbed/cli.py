@@ -58,7 +58,7 @@ from testbed.fleetbench.command import OPEN_MQTT
 from testbed.fleetbench.runner import Scale
 from testbed.parity import compare, scenario
 from testbed.paths import REPOSITORY
-from testbed.processes import last_line
+from testbed.processes import Process, last_line
 from testbed.results import pages
 from testbed.results.document import MEASURED, Run, write
 from testbed.settings import Settings
@@ -270,7 +270,7 @@ def status() -> None:
     where = "aws" if deployment.target == "aws" else f"local, engine {deployment.engine}"
     table.add_row("target", f"{where}, region {deployment.region}")
     for process in deployment.processes.values():
-        table.add_row(process.name, f"pid {process.pid}, log {_short(process.log)}")
+        table.add_row(process.name, _what_runs(process))
     table.add_row("AWS APIs", deployment.aws_url or "AWS")
     table.add_row("REST API", f"{deployment.api_url}/stations")
     table.add_row("API key", f"in {_short(str(deployment.api_key_file))}; send it as x-api-key")
@@ -280,6 +280,10 @@ def status() -> None:
     table.add_row("queue", str(auditing.queue_depth(sqs, outputs["telemetry_queue_url"])))
     table.add_row("dead letters", str(auditing.queue_depth(sqs, outputs["dead_letter_queue_url"])))
     out.print(table)
+
+
+def _what_runs(process: Process) -> str:
+    return process.where if process.container else f"pid {process.pid}, log {_short(process.log)}"
 
 
 @app.command(name="logs")

@@ -2,6 +2,7 @@
 
 import os
 import socket
+import sys
 from functools import lru_cache
 from typing import Any
 
@@ -9,16 +10,29 @@ from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from docker.models.containers import Container
 
 import docker
+from testbed.errors import TestbedError
 
 
 def daemon_answers() -> bool:
     """Whether a Docker daemon is there, and ours to use."""
-    if not _somebody_listens():
-        return False
     try:
         return bool(_client().ping())
-    except (DockerException, OSError):
+    except (TestbedError, DockerException, OSError):
         return False
+
+
+def socket_path() -> str:
+    """The daemon's socket as a container can mount it: ``DOCKER_SOCKET``, or the one that we talk to.
+
+    On macOS and Windows the daemon is in a virtual machine, which has its socket at the usual place.
+    """
+    named = os.environ.get("DOCKER_SOCKET")
+    if named:
+        return named
+    host = os.environ.get("DOCKER_HOST", "")
+    if sys.platform == "linux" and host.startswith("unix://"):
+        return host.removeprefix("unix://")
+    return "/var/run/docker.sock"
 
 
 def forget_daemon() -> None:
@@ -54,6 +68,18 @@ def stop(name: str, *, kill: bool) -> None:
     except APIError as error:
         if error.status_code != 409:  # it has ended by itself
             raise
+
+
+def remove(prefix: str) -> None:
+    """Kill and remove every container whose name begins so."""
+    for container in _client().containers.list(
+        all=True, filters={"name": f"^/{prefix}"}, ignore_removed=True
+    ):
+        try:
+            container.remove(force=True)
+        except APIError as error:
+            if error.status_code not in (404, 409):  # it is gone, or going
+                raise
 
 
 def freeze(name: str) -> None:
@@ -107,4 +133,13 @@ def _find(name: str) -> Container | None:
 
 @lru_cache(maxsize=1)
 def _client() -> docker.DockerClient:
-    return docker.from_env(timeout=60)
+    host = os.environ.get("DOCKER_HOST") or "/var/run/docker.sock"
+    silent = TestbedError(
+        f"The Docker daemon at {host} does not answer.", "Start it, or use ENGINE=embedded."
+    )
+    if not _somebody_listens():
+        raise silent
+    try:
+        return docker.from_env(timeout=60)
+    except DockerException as error:
+        raise silent from error

@@ -37,8 +37,13 @@ def count(deployment: Deployment, workload: Workload) -> Counts:
         workload: its stations, interval and window make the batches.
 
     Raises:
-        TestbedError: the handler failed.
+        TestbedError: the handler failed, or runs in a container.
     """
+    if deployment.engine == "compose":
+        raise TestbedError(
+            "Calls are counted on this machine's loopback, which a function in a container does not reach.",
+            "Count with ENGINE=embedded.",
+        )
     function = proxying.telemetry_function(deployment)
     proxy = proxying.start(
         deployment.aws_url or "", log=deployment.place.log("counting-proxy"), folder=deployment.path

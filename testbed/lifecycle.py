@@ -3,7 +3,7 @@
 import secrets
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,6 +36,9 @@ _LOCAL_VARIABLES: dict[str, Any] = {
     "queue_visibility_timeout_seconds": 30,
     "force_destroy_archive": True,
 }
+
+# What can be started again while the cloud runs.
+_TALK = frozenset({"broker", "bridge"})
 
 
 @dataclass
@@ -111,7 +114,9 @@ def _up_local(settings: Settings, say: Say) -> Deployment:
         say(f"Already up. API: {deployment.api_url}/stations")
         return deployment
 
-    fresh = deployment is None or not deployment.alive()
+    fresh = deployment is None or not _alive(deployment, but=_TALK)
+    if fresh and deployment:
+        _check_not_forgotten(deployment, engine)
     if deployment is None:
         deployment = _new_deployment(settings, engine, folder)
     place = deployment.place
@@ -136,18 +141,33 @@ def _up_local(settings: Settings, say: Say) -> Deployment:
     )
     deployment.mqtt_host, deployment.mqtt_port = "localhost", place.ports.mqtt
 
-    if fresh:
+    # The cloud may run without them: they died, or an earlier `up` failed in Terraform.
+    if fresh or not (deployment.processes.keys() >= _TALK and deployment.alive()):
         with watch.part("broker and bridge"), processes.stopped_on_failure():
-            authority = Authority.load_or_create(deployment.authority, name="EV swap fleet CA")
-            server = deployment.path / "certs" / "server.crt"
-            if not server.is_file():
-                authority.server("localhost", "127.0.0.1", "broker").write(server, server.with_suffix(".key"))
-            _note(deployment, [engine.start_broker(place), engine.start_bridge(place)])
+            _start_talk(deployment, engine)
     deployment.fingerprint = wanted
     deployment.save()
     say(f"Up in {watch}")
     say(f"API: {deployment.api_url}/stations   MQTT: {deployment.mqtt_host}:{deployment.mqtt_port}")
     return deployment
+
+
+def _check_not_forgotten(deployment: Deployment, engine: Engine) -> None:
+    # LocalStack comes back empty, and Terraform's old provider stumbles over what it knew.
+    if deployment.outputs and not engine.keeps_state:
+        raise TestbedError(
+            "The cloud ended, and all that it held with it.", "Begin anew: make down, and then make up"
+        )
+
+
+def _start_talk(deployment: Deployment, engine: Engine) -> None:
+    """Start broker and bridge, in place of what is left of them."""
+    _stop(deployment, _TALK)
+    authority = Authority.load_or_create(deployment.authority, name="EV swap fleet CA")
+    server = deployment.path / "certs" / "server.crt"
+    if not server.is_file():
+        authority.server("localhost", "127.0.0.1", "broker").write(server, server.with_suffix(".key"))
+    _note(deployment, [engine.start_broker(deployment.place), engine.start_bridge(deployment.place)])
 
 
 def build_packages(engine: Engine) -> tuple[packaging.Runtime, Path]:
@@ -247,10 +267,17 @@ def down(
         say("Nothing is up.")
 
 
-def _stop(deployment: Deployment) -> None:
+def _stop(deployment: Deployment, names: Container[str] | None = None) -> None:
     # The bridge first: it finishes what is in flight while the rest still answers.
-    for process in reversed(deployment.processes.values()):
-        process.stop()
+    for name, process in reversed(deployment.processes.items()):
+        if names is None or name in names:
+            process.stop()
+
+
+def _alive(deployment: Deployment, *, but: Container[str]) -> bool:
+    """Whether it has processes beside these, and they all run."""
+    others = [process for name, process in deployment.processes.items() if name not in but]
+    return bool(others) and all(process.alive() for process in others)
 
 
 def enrolment(deployment: Deployment, *, policy: str | None = None, folder: Path | None = None) -> Enrolment:

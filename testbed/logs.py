@@ -36,6 +36,6 @@ def show(deployment: Deployment, say: Callable[[str], None], *, minutes: int, li
         for event in sorted(events, key=lambda event: event["timestamp"])[-lines:]:
             say(event["message"].rstrip())
     for process in deployment.processes.values():
-        say(f"==> {process.container or process.log}")
+        say(f"==> {process.where}")
         for line in process.last_lines(lines):
             say(line)

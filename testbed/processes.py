@@ -39,6 +39,11 @@ class Process:
         """Whether this very process still runs."""
         return containers.running(self.container) if self.container else self._find() is not None
 
+    @property
+    def where(self) -> str:
+        """Where its log is: a file, or the command that prints it."""
+        return f"docker logs {self.container}" if self.container else self.log
+
     def last_lines(self, lines: int) -> list[str]:
         """The newest lines of its log."""
         if self.container:
@@ -130,7 +135,11 @@ def start(
             raise TestbedError(f"Cannot start {name}: {error}.", f"See {log}.") from error
     # It outlives us: nobody here waits for it, and Popen need not warn of that.
     child.returncode = 0
-    process = Process.of(name, child.pid, log)
+    return of_ours(Process.of(name, child.pid, log))
+
+
+def of_ours(process: Process) -> Process:
+    """Have `stopped_on_failure` know of it, however it is started."""
     for started in _collecting:
         started.append(process)
     return process

@@ -85,6 +85,8 @@ class Engine(Protocol):
 
     name: EngineName
     lacks: Lacks
+    # Whether what plays AWS, stopped and started again, has what was applied to it.
+    keeps_state: bool
 
     def install(self) -> None:
         """Install what it runs on.

@@ -34,6 +34,7 @@ class ComposeEngine:
 
     name: EngineName = "compose"
     lacks = LOCALSTACK_LACKS
+    keeps_state = False
 
     def install(self) -> None:
         """Build our images unless they are here as the sources are now, and pull LocalStack's unless it is here.
@@ -62,6 +63,7 @@ class ComposeEngine:
 
     def start_cloud(self, place: Place) -> list[Process]:
         """Start LocalStack and the IoT control plane, and wait until they are healthy."""
+        _remove_functions(place)
         return _up(place, "localstack", "iot")
 
     def start_broker(self, place: Place) -> Process:
@@ -77,7 +79,8 @@ class ComposeEngine:
         wait_admitted(place, stations)
 
     def remove(self, place: Place) -> None:
-        """Remove containers, network and volumes."""
+        """Remove containers, those of functions as well, network and volumes."""
+        _remove_functions(place)
         _compose(["down", "--volumes", "--timeout", "15"], _environment(place), what="remove the containers")
 
 
@@ -150,7 +153,12 @@ def images_tag() -> str:
 
 
 def _up(place: Place, *services: str) -> list[Process]:
-    environment = _environment(place)
+    started = [
+        processes.of_ours(
+            Process(service, 0, 0.0, str(place.log(service)), container=_container(place, service))
+        )
+        for service in services
+    ]
     _compose(
         [
             "up",
@@ -162,14 +170,25 @@ def _up(place: Place, *services: str) -> list[Process]:
             str(_START_SECONDS),
             *services,
         ],
-        environment,
+        _environment(place),
         what=f"start {' and '.join(services)}",
+        more=" or ".join(process.where for process in started),
     )
-    project = environment["COMPOSE_PROJECT_NAME"]
-    return [
-        Process(service, 0, 0.0, str(place.log(service)), container=f"{project}-{service}-1")
-        for service in services
-    ]
+    return started
+
+
+def _project(place: Place) -> str:
+    return f"ev-swap-{place.folder.name}"
+
+
+def _container(place: Place, service: str) -> str:
+    """The name that Compose gives it."""
+    return f"{_project(place)}-{service}-1"
+
+
+def _remove_functions(place: Place) -> None:
+    """LocalStack leaves the containers of functions behind when it is killed, and they keep the network in use."""
+    containers.remove(f"{_container(place, 'localstack')}-lambda-")
 
 
 def _environment(place: Place) -> dict[str, str]:
@@ -177,7 +196,7 @@ def _environment(place: Place) -> dict[str, str]:
     uid = os.geteuid() or _USER
     gid = os.getegid() or _USER
     return processes.clean_environment(
-        COMPOSE_PROJECT_NAME=f"ev-swap-{place.folder.name}",
+        COMPOSE_PROJECT_NAME=_project(place),
         AWS_REGION=place.region,
         AWS_PORT=str(place.ports.aws),
         IOT_PORT=str(place.ports.iot),
@@ -187,6 +206,7 @@ def _environment(place: Place) -> dict[str, str]:
         IMAGES=images_tag(),
         TESTBED_USER=f"{uid}:{gid}",
         CERTIFICATES=str(_certificates(place, uid, gid)),
+        DOCKER_SOCKET=containers.socket_path(),
     )
 
 
@@ -234,7 +254,12 @@ def _program() -> list[str] | None:
 
 
 def _compose(
-    arguments: Sequence[str], environment: dict[str, str], *, what: str, seconds: float = _BUILD_SECONDS
+    arguments: Sequence[str],
+    environment: dict[str, str],
+    *,
+    what: str,
+    more: str = "docker ps --all",
+    seconds: float = _BUILD_SECONDS,
 ) -> None:
     program = _program()
     if program is None:
@@ -254,5 +279,5 @@ def _compose(
         said = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()] or ["no message"]
         raise TestbedError(
             f"Docker Compose cannot {what}: {said[-1].strip()}",
-            "`docker compose logs` may say more; ENGINE=embedded needs no Docker.",
+            f"More: {more}. ENGINE=embedded needs no Docker.",
         )

@@ -25,6 +25,7 @@ class EmbeddedEngine:
 
     name: EngineName = "embedded"
     lacks = Lacks()
+    keeps_state = True
 
     def install(self) -> None:
         """Make ministack's environment from its lock."""

@@ -23,6 +23,7 @@ class LocalStackEngine:
 
     name: EngineName = "localstack"
     lacks = LOCALSTACK_LACKS
+    keeps_state = False
 
     def install(self) -> None:
         """LocalStack's environment, DynamoDB Local, the executor; Mosquitto; and ministack for IoT."""

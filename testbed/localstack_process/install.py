@@ -54,7 +54,7 @@ def install(root: Path | None = None, log: Callable[[str], None] = lambda _: Non
     # Functions must not see LocalStack's packages, whose botocore is older than AWS's runtime has.
     environment("lambda", _RUNTIME_REQUIREMENTS, python=python)
     _install_executor(made)
-    _install_dynamodb_local(made.libraries, log)
+    install_dynamodb_local(made.libraries, log)
     return made
 
 
@@ -90,7 +90,7 @@ def _install_executor(made: LocalStackInstall) -> None:
             path.write_text(content)
 
 
-def _install_dynamodb_local(libraries: Path, log: Callable[[str], None]) -> None:
+def install_dynamodb_local(libraries: Path, log: Callable[[str], None]) -> None:
     """Lay out DynamoDB Local as LocalStack's installer would leave it, with a Java that runs it."""
     marker = libraries / "dynamodb-local" / "2" / "DynamoDBLocal.jar"
     java = libraries / "java" / "21" / "bin" / "java"

@@ -10,6 +10,8 @@ def test_the_handler_calls_what_is_priced(deployment: Deployment) -> None:
     """A minute of one poller's work, and the seed's work, counted on the wire: calls to the last one."""
     if deployment.target == "aws":
         pytest.skip("the counting proxy is for local deployments")
+    if deployment.engine == "compose":
+        pytest.skip("the counting proxy is on this machine's loopback, which a container does not reach")
     workload, kept = cost.counted()
     found = cost_count.count(deployment, workload)
     assert found.ours.calls == kept.ours.calls

@@ -77,9 +77,9 @@ def test_the_tutorial_runs_as_printed(environment: dict[str, str], tmp_path: Pat
 
 def _shell(script: str, folder: Path, environment: dict[str, str]) -> str:
     """Run ``script`` to its end; all that it printed. What it left running is stopped."""
-    # Not those of the make that may have started us.
-    make = ("MAKEFLAGS", "MAKEOVERRIDES", "MAKELEVEL", "MFLAGS", "ARGS")
-    ours = {name: value for name, value in os.environ.items() if name not in make}
+    # Not those of the make that may have started us, nor what it was told for pytest.
+    makes = ("MAKEFLAGS", "MAKEOVERRIDES", "MAKELEVEL", "MFLAGS", "ARGS")
+    ours = {name: value for name, value in os.environ.items() if name not in makes}
     with subprocess.Popen(
         ["bash", "-eu", "-c", script],
         cwd=folder,

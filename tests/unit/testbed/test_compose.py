@@ -1,6 +1,8 @@
 """docker-compose.yml keeps its promises, and the engine is chosen by what answers."""
 
 import re
+import sys
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -8,7 +10,9 @@ import yaml
 
 from testbed import containers
 from testbed.engines import choice
+from testbed.errors import TestbedError
 from testbed.paths import REPOSITORY
+from testbed.processes import Process
 from testbed.settings import EngineName
 
 SERVICES: dict[str, Any] = yaml.safe_load((REPOSITORY / "docker-compose.yml").read_text())["services"]
@@ -50,17 +54,42 @@ def test_the_bridges_container_cannot_sign_certificates() -> None:
     assert not any("ca.key" in argument for argument in SERVICES["bridge"]["command"])
 
 
+@pytest.fixture
+def no_daemon(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A Docker daemon that is asked for, and is not there."""
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
+    containers.forget_daemon()
+    yield
+    containers.forget_daemon()
+
+
+@pytest.mark.usefixtures("no_daemon")
 @pytest.mark.parametrize(
     ("wanted", "chosen"), [(None, "embedded"), ("embedded", "embedded"), ("localstack", "localstack")]
 )
-def test_without_a_docker_daemon_the_engine_needs_none(
-    monkeypatch: pytest.MonkeyPatch, wanted: EngineName | None, chosen: EngineName
-) -> None:
-    monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
-    containers.forget_daemon()
-    try:
-        name, why = choice.choose(wanted)
-    finally:
-        containers.forget_daemon()
+def test_without_a_docker_daemon_the_engine_needs_none(wanted: EngineName | None, chosen: EngineName) -> None:
+    name, why = choice.choose(wanted)
     assert name == chosen
     assert why
+
+
+@pytest.mark.usefixtures("no_daemon")
+def test_of_a_container_nothing_is_known_without_its_daemon() -> None:
+    """It may well run: what says that it died would have `make up` start all of it anew."""
+    container = Process("broker", 0, 0.0, "", container="ev-swap-broker-1")
+    with pytest.raises(TestbedError, match="does not answer"):
+        container.alive()
+    assert container.where == "docker logs ev-swap-broker-1"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the daemon is in a virtual machine")
+def test_localstack_is_given_the_socket_of_the_daemon_that_we_talk_to(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("DOCKER_SOCKET", raising=False)
+    monkeypatch.delenv("DOCKER_HOST", raising=False)
+    assert containers.socket_path() == "/var/run/docker.sock"
+    monkeypatch.setenv("DOCKER_HOST", "unix:///run/user/1000/docker.sock")
+    assert containers.socket_path() == "/run/user/1000/docker.sock"
+    monkeypatch.setenv("DOCKER_SOCKET", "/elsewhere.sock")
+    assert containers.socket_path() == "/elsewhere.sock"
