@@ -171,7 +171,8 @@ class Workspace:
         else:
             for file in TERRAFORM.glob("*.tf"):
                 shutil.copy(file, self.folder)
-        (self.folder / "terraform.tfvars.json").write_text(json.dumps(self.variables, indent=1))
+        variables = self.variables | {"lambda_package_dir": str(self._own_packages())}
+        (self.folder / "terraform.tfvars.json").write_text(json.dumps(variables, indent=1))
         if self._defaults and self._defaults.is_file():
             # terraform.tfvars.json is read after it.
             shutil.copy(self._defaults, self.folder / "terraform.tfvars")
@@ -181,6 +182,14 @@ class Workspace:
             self._run("init", "-input=false", "-reconfigure")
         else:
             self._run("init", "-input=false")
+
+    def _own_packages(self) -> Path:
+        """Copies that stay as they are from plan to apply, whatever somebody else's `make` builds meanwhile."""
+        own = self.folder / "packages"
+        own.mkdir(exist_ok=True)
+        for package in Path(self.variables["lambda_package_dir"]).glob("*.zip"):
+            shutil.copy(package, own)
+        return own
 
     def plan(self) -> bool:
         """Write a plan and print it.

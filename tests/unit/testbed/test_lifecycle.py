@@ -3,7 +3,6 @@
 import os
 from pathlib import Path
 
-import psutil
 import pytest
 
 from testbed import lifecycle
@@ -13,7 +12,7 @@ from testbed.engines.embedded import EmbeddedEngine
 from testbed.errors import TestbedError
 from testbed.processes import Process
 
-ALIVE = Process("cloud", os.getpid(), psutil.Process().create_time(), "")
+ALIVE = Process.of("cloud", os.getpid(), Path())
 DEAD = Process("broker", 2**22 + 1, 0.0, "")
 
 
