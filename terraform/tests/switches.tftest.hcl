@@ -22,7 +22,8 @@ run "with_every_switch_on" {
     oidc_issuer                   = "https://issuer.example"
     monthly_budget_usd            = 50
     alarm_email                   = "ops@example.com"
-    cors_origin                   = "https://dashboard.example"
+    cors_origin                   = "https://pages.example"
+    dashboard_enabled             = true
   }
 
   assert {
@@ -52,6 +53,8 @@ run "with_every_switch_on" {
         aws_athena_workgroup.archive[0].name,
         aws_budgets_budget.monthly[0].name,
         aws_wafv2_web_acl.api[0].name,
+        aws_s3_bucket.dashboard[0].bucket,
+        aws_cloudfront_distribution.dashboard[0].comment,
       ] : startswith(name, "battery-net-staging")
     ])
     error_message = "a name does not begin with project and environment: two deployments could not share an account"
@@ -116,6 +119,24 @@ run "with_every_switch_on" {
     condition     = length(aws_api_gateway_method.preflight) == length(aws_api_gateway_method.any)
     error_message = "a route does not answer a browser's OPTIONS"
   }
+
+  assert {
+    condition     = aws_lambda_function.api_handler.environment[0].variables["CORS_ORIGIN"] == "https://pages.example"
+    error_message = "an origin that is set must go before the distribution's own name"
+  }
+}
+
+run "no_listening_by_websocket" {
+  command = plan
+
+  variables {
+    realtime_endpoint = ""
+  }
+
+  assert {
+    condition     = !contains(keys(aws_lambda_function.api_handler.environment[0].variables), "REALTIME_ENDPOINT")
+    error_message = "without an endpoint /realtime must offer no URL"
+  }
 }
 
 run "by_default_what_costs_or_opens_is_off" {
@@ -130,6 +151,9 @@ run "by_default_what_costs_or_opens_is_off" {
       length(aws_api_gateway_authorizer.oidc),
       length(aws_sns_topic_subscription.alarm_email),
       length(aws_api_gateway_method.preflight),
+      length(aws_s3_bucket.dashboard),
+      length(aws_cloudfront_distribution.dashboard),
+      length(local.dashboard_files),
     ]) == 0
     error_message = "a switch that nobody set is on"
   }
