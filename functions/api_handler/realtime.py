@@ -45,13 +45,12 @@ class Realtime(msgspec.Struct, frozen=True):
     def offer(self) -> dict[str, Any]:
         """``{"url", "topics", "expires_at"}``: connect by then as ``dashboard-...``, and subscribe to the topics."""
         expires = datetime.now(UTC) + timedelta(seconds=URL_SECONDS)
-        access, secret, token = self.credentials()[:3]
-        request = AWSRequest("GET", self.endpoint)
+        role = self.credentials()
         # Without the token: botocore would sign it, too, and AWS IoT refuses that.
-        SigV4QueryAuth(Credentials(access, secret), SERVICE, self.region, expires=URL_SECONDS).add_auth(
-            request
-        )
-        behind = f"&X-Amz-Security-Token={quote(token, safe='')}" if token else ""
+        bare = Credentials(str(role.access_key), str(role.secret_key))
+        request = AWSRequest("GET", self.endpoint)
+        SigV4QueryAuth(bare, SERVICE, self.region, expires=URL_SECONDS).add_auth(request)
+        behind = f"&X-Amz-Security-Token={quote(role.token, safe='')}" if role.token else ""
         return {
             "url": f"{request.url}{behind}",
             "topics": [self.topic_filter],

@@ -83,6 +83,17 @@ def serves(path: str) -> Callable[[Deployment], bool]:
     return lambda deployment: api.get(deployment, path)[0] == 200
 
 
+def fresh_summary(deployment: Deployment) -> bool:
+    """Whether a new process of the API handler gives a summary: an old one keeps alarms for a while."""
+    lambda_, name = deployment.client("lambda"), deployment.outputs["api_function_name"]
+    known = lambda_.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
+    lambda_.update_function_configuration(
+        FunctionName=name, Environment={"Variables": known | {"FRESH": uuid.uuid4().hex}}
+    )
+    lambda_.get_waiter("function_updated_v2").wait(FunctionName=name, WaiterConfig={"Delay": 1})
+    return serves("/summary")(deployment)
+
+
 BY_THE_FUNCTION: dict[tuple[str, str], Callable[[Deployment], bool]] = {
     ("telemetry-handler", "s3:PutObject"): handles,
     ("telemetry-handler", "dynamodb:UpdateItem"): handles,
@@ -95,20 +106,8 @@ BY_THE_FUNCTION: dict[tuple[str, str], Callable[[Deployment], bool]] = {
     ("api-handler", "dynamodb:Scan"): serves("/stations"),
     ("api-handler", "dynamodb:Query"): serves("/stations/least-privilege/history"),
     ("api-handler", "sqs:GetQueueAttributes"): serves("/summary"),
-    # Another function's answer, as one that was kept needs no right.
-    ("api-handler", "cloudwatch:DescribeAlarms"): lambda deployment: _fresh_summary(deployment),
+    ("api-handler", "cloudwatch:DescribeAlarms"): fresh_summary,
 }
-
-
-def _fresh_summary(deployment: Deployment) -> bool:
-    """A summary by a new process of the function: alarms are kept for a while."""
-    lambda_, name = deployment.client("lambda"), deployment.outputs["api_function_name"]
-    known = lambda_.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
-    lambda_.update_function_configuration(
-        FunctionName=name, Environment={"Variables": known | {"FRESH": uuid.uuid4().hex}}
-    )
-    lambda_.get_waiter("function_updated_v2").wait(FunctionName=name, WaiterConfig={"Delay": 1})
-    return serves("/summary")(deployment)
 
 
 # ---------------------------------------------------------------------------

@@ -84,16 +84,11 @@ def test_a_realtime_url_opens_a_front_door(cloud: Cloud) -> None:
     ends = datetime.fromisoformat(offer["expires_at"])
     assert timedelta(0) <= begins + timedelta(seconds=URL_SECONDS) - ends <= timedelta(seconds=2)
     target = f"{url.path}?{url.query}"
-    verify(target, HOST, Credentials(*CREDENTIALS[:3]), REGION, now=begins)
+    known = Credentials(*CREDENTIALS[:3])
+    verify(target, HOST, known, REGION, now=begins)
     for forged in ("", "&X-Amz-Security-Token=another"):
         with pytest.raises(RefusedUrlError):
-            verify(
-                target.partition("&X-Amz-Security")[0] + forged,
-                HOST,
-                Credentials(*CREDENTIALS[:3]),
-                REGION,
-                now=begins,
-            )
+            verify(target.partition("&X-Amz-Security")[0] + forged, HOST, known, REGION, now=begins)
 
 
 def test_where_no_endpoint_is_set_a_problem_says_so(cloud: Cloud) -> None:
