@@ -23,6 +23,7 @@ from botocore.credentials import Credentials
 from bridge.presigned import sign
 from testbed import api, observers, ports, processes
 from testbed.deployment import Deployment
+from testbed.engines.base import Place
 from testbed.errors import TestbedError
 from testbed.observers import TOPIC_FILTER
 from testbed.paths import DASHBOARD, REPOSITORY
@@ -130,20 +131,23 @@ def server(dashboard: Dashboard, port: int) -> ThreadingHTTPServer:
     return ThreadingHTTPServer(("127.0.0.1", port), Handler)
 
 
-def start_door(deployment: Deployment, credentials: Credentials, port: int, certificate: Path) -> Process:
-    """Start the WebSocket front door of a local deployment, and wait until it listens.
+def start_door(place: Place, port: int, credentials: Credentials, certificate: Path) -> Process:
+    """Start a WebSocket front door at a broker of ours, and wait until it listens.
 
-    ``certificate`` is its observer's (`testbed.observers`).
+    Args:
+        place: the broker's.
+        port: for pages.
+        credentials: what URLs must be signed with.
+        certificate: its observer's (`testbed.observers`).
     """
-    place = deployment.place
     door = processes.start(
         "front-door",
         [
             sys.executable, "-m", "bridge.websocket", "--port", str(port),
-            "--broker-port", str(place.ports.mqtt), "--broker-ca", str(deployment.server_ca),
+            "--broker-port", str(place.ports.mqtt), "--broker-ca", str(place.certificates / "authority" / "ca.crt"),
             "--client-id", certificate.stem, "--certificate", str(certificate),
             "--key", str(certificate.with_suffix(".key")),
-            "--region", deployment.region, "--topic-filter", TOPIC_FILTER,
+            "--region", place.region, "--topic-filter", TOPIC_FILTER,
         ],
         log=place.log("front-door"),
         environment=processes.clean_environment(
@@ -174,7 +178,7 @@ def running(deployment: Deployment, port: int | None = None) -> Iterator[Threadi
     credentials = Credentials("dashboard", secrets.token_urlsafe(30))
     door_port = ports.choose(None, variable="", what="the front door")
     with observers.enrolled(deployment, "dashboard") as certificate:
-        door = start_door(deployment, credentials, door_port, certificate)
+        door = start_door(deployment.place, door_port, credentials, certificate)
         try:
             with server(with_front_door(deployment, credentials, door_port), wanted) as page:
                 yield page

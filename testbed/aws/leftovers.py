@@ -55,6 +55,23 @@ def _named(
     return names
 
 
+def _cloudfront(session: boto3.Session, prefix: str) -> Iterator[str]:
+    """CloudFront is of no region, so that a region's tagging API may not know it; all of it has one name."""
+    wanted = f"{prefix}-dashboard"
+    for page in _pages(session, "cloudfront", "list_distributions"):
+        for item in page["DistributionList"].get("Items", []):
+            if item["Comment"] == wanted:
+                yield f"distribution {item['Id']} ({wanted})"
+    for page in _pages(session, "cloudfront", "list_origin_access_controls"):
+        for item in page["OriginAccessControlList"].get("Items", []):
+            if item["Name"] == wanted:
+                yield f"origin access control {wanted}"
+    for page in _pages(session, "cloudfront", "list_response_headers_policies", Type="custom"):
+        for item in page["ResponseHeadersPolicyList"].get("Items", []):
+            if item["ResponseHeadersPolicy"]["ResponseHeadersPolicyConfig"]["Name"] == wanted:
+                yield f"response headers policy {wanted}"
+
+
 def _budgets(session: boto3.Session, prefix: str) -> Iterator[str]:
     account = session.client("sts").get_caller_identity()["Account"]
     try:
@@ -82,5 +99,6 @@ _LISTS: tuple[Callable[[boto3.Session, str], Iterator[str]], ...] = (
     _named("usage plan", "apigateway", "get_usage_plans", "items", "name"),
     _named("IoT policy", "iot", "list_policies", "policies", "policyName"),
     _named("IoT rule", "iot", "list_topic_rules", "rules", "ruleName", underscores=True),
+    _cloudfront,
     _budgets,
 )

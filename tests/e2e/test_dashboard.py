@@ -28,9 +28,9 @@ from testbed.observers import TOPIC_FILTER
 from testbed.processes import Process
 from tests.e2e.conftest import Connect, now, station_in_api, wait_for
 
-_PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
+PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 # Without them Chromium asks the network for things at every start.
-_QUIET = (
+QUIET = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
 )  # fmt: skip
@@ -45,11 +45,11 @@ pytestmark = pytest.mark.skipif(
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     try:
-        program = debian.ensure(_PROGRAMS, "chromium", "Install it (Debian: sudo apt-get install chromium).")
+        program = debian.ensure(PROGRAMS, "chromium", "Install it (Debian: sudo apt-get install chromium).")
     except TestbedError as error:
         pytest.skip(str(error))
     with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=str(program), args=list(_QUIET))
+        started = playwright.chromium.launch(executable_path=str(program), args=list(QUIET))
         yield started
         started.close()
 
@@ -64,7 +64,7 @@ class Live:
         self.dashboard = with_front_door(deployment, CREDENTIALS, self.port)
 
     def open_door(self) -> None:
-        self._door = start_door(self._deployment, CREDENTIALS, self.port, self._certificate)
+        self._door = start_door(self._deployment.place, self.port, CREDENTIALS, self._certificate)
 
     def cut(self) -> None:
         assert self._door

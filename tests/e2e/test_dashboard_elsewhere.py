@@ -129,7 +129,7 @@ def elsewhere(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> Iterat
     )
     with ExitStack() as stack:
         certificate = stack.enter_context(observers.enrolled(deployment, "dashboard"))
-        door = start_door(deployment, ROLE, port, certificate)
+        door = start_door(deployment.place, port, ROLE, certificate)
         stack.callback(door.stop)
         made = Elsewhere(services, f"ws://127.0.0.1:{port}")
         for each in made.servers:
