@@ -46,8 +46,9 @@ function asked(word) {
 /** GET a path of the API, decoded. Throws an Error with words for people. */
 export async function ask(path) {
   const headers = {};
-  if (config.key) headers["x-api-key"] = sessionStorage.getItem("key");
-  if (config.token) headers.authorization = `Bearer ${sessionStorage.getItem("token")}`;
+  const shown = Object.fromEntries(wanted().map((name) => [name, sessionStorage.getItem(name)]));
+  if (config.key) headers["x-api-key"] = shown.key;
+  if (config.token) headers.authorization = `Bearer ${shown.token}`;
   const name = path.split("?")[0];
   let answer;
   try {
@@ -57,7 +58,9 @@ export async function ask(path) {
   }
   if (answer.ok) return answer.json();
   const said = await answer.json().then((document) => document.detail, () => null);
-  if (SHUT.includes(answer.status) && wanted().length) {
+  // A late refusal of an old key is none of the one that was typed in since.
+  const current = wanted().every((name) => sessionStorage.getItem(name) === shown[name]);
+  if (SHUT.includes(answer.status) && wanted().length && current) {
     for (const kept of wanted()) sessionStorage.removeItem(kept);
     waiting ??= asked(said ?? "The API refused that.");
   }
