@@ -15,11 +15,12 @@ export async function configure() {
 
 /** Resolves when there is whatever the API wants; shows the form until then. */
 export function access() {
-  if (wanted().every((name) => sessionStorage.getItem(name))) return Promise.resolve();
+  if (wanted().every((name) => kept(name))) return Promise.resolve();
   waiting ??= asked("");
   return waiting;
 }
 
+const kept = (name) => sessionStorage.getItem(`api-${name}`);
 const wanted = () => ["key", "token"].filter((name) => config[name]);
 
 function asked(word) {
@@ -33,7 +34,7 @@ function asked(word) {
   return new Promise((resolve) => {
     form.onsubmit = (event) => {
       event.preventDefault();
-      for (const name of wanted()) sessionStorage.setItem(name, fields[name].value.trim());
+      for (const name of wanted()) sessionStorage.setItem(`api-${name}`, fields[name].value.trim());
       for (const field of Object.values(fields)) field.value = "";
       form.hidden = true;
       waiting = null;
@@ -46,7 +47,7 @@ function asked(word) {
 /** GET a path of the API, decoded. Throws an Error with words for people. */
 export async function ask(path) {
   const headers = {};
-  const shown = Object.fromEntries(wanted().map((name) => [name, sessionStorage.getItem(name)]));
+  const shown = Object.fromEntries(wanted().map((name) => [name, kept(name)]));
   if (config.key) headers["x-api-key"] = shown.key;
   if (config.token) headers.authorization = `Bearer ${shown.token}`;
   const name = path.split("?")[0];
@@ -59,9 +60,9 @@ export async function ask(path) {
   if (answer.ok) return answer.json();
   const said = await answer.json().then((document) => document.detail, () => null);
   // A late refusal of an old key is none of the one that was typed in since.
-  const current = wanted().every((name) => sessionStorage.getItem(name) === shown[name]);
+  const current = wanted().every((name) => kept(name) === shown[name]);
   if (SHUT.includes(answer.status) && wanted().length && current) {
-    for (const kept of wanted()) sessionStorage.removeItem(kept);
+    for (const name of wanted()) sessionStorage.removeItem(`api-${name}`);
     waiting ??= asked(said ?? "The API refused that.");
   }
   throw new Error(said ?? `${name} answered ${answer.status}`);

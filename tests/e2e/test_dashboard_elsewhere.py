@@ -172,7 +172,7 @@ def test_a_key_is_asked_for_once_and_the_page_is_live(
         connect(name).publish(telemetry(name, 7, 1))
         wait_for_ready(page, name, 7, 2000)
         assert page.evaluate("[Object.entries(sessionStorage), localStorage.length, document.cookie]") == [
-            [["key", KEY]], 0, "",
+            [["api-key", KEY]], 0, "",
         ]  # fmt: skip
         # In this tab it is not asked for again; in another it is.
         page.reload()
