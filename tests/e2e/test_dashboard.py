@@ -40,7 +40,7 @@ PATIENCE_MS = 60_000
 CREDENTIALS = Credentials("dashboard", "a key for this run")
 
 pytestmark = pytest.mark.skipif(
-    os.environ.get("TARGET") == "aws", reason="the dashboard's page is served for local targets"
+    os.environ.get("TARGET") == "aws", reason="on AWS: test_dashboard_aws.py"
 )
 
 
