@@ -39,9 +39,7 @@ QUIET = (
 PATIENCE_MS = 60_000
 CREDENTIALS = Credentials("dashboard", "a key for this run")
 
-pytestmark = pytest.mark.skipif(
-    os.environ.get("TARGET") == "aws", reason="on AWS: test_dashboard_aws.py"
-)
+pytestmark = pytest.mark.skipif(os.environ.get("TARGET") == "aws", reason="on AWS: test_dashboard_aws.py")
 
 
 @pytest.fixture(scope="module")
