@@ -1,7 +1,8 @@
 """WebSocket URLs signed in their query (Signature Version 4), as AWS IoT Core takes them; no sockets here.
 
-AWS IoT's own way: service ``iotdevicegateway``, only ``host`` signed, an empty payload ("MQTT over WebSocket" in the
-AWS IoT Core developer guide). botocore signs; URLs of temporary credentials are not made here.
+AWS IoT's own way: service ``iotdevicegateway``, only ``host`` signed, an empty payload, a session token behind the
+signature and not under it ("MQTT over WebSocket" in the AWS IoT Core developer guide). botocore signs; URLs of
+temporary credentials are checked here and made elsewhere.
 """
 
 import hmac
@@ -17,6 +18,7 @@ PATH = "/mqtt"
 
 _TIME = "%Y%m%dT%H%M%SZ"
 _SIGNATURE = "X-Amz-Signature"
+_TOKEN = "X-Amz-Security-Token"  # noqa: S105  # a parameter's name
 _MOST_SECONDS = 86_400
 # Clocks differ.
 _AHEAD = timedelta(seconds=60)
@@ -51,10 +53,14 @@ def verify(target: str, host: str, credentials: Credentials, region: str, *, now
         seconds = int(query["X-Amz-Expires"])
         given = query[_SIGNATURE].encode()
         identity, signed = query["X-Amz-Credential"], query["X-Amz-SignedHeaders"]
-        kept = "&".join(part for part in parts.query.split("&") if not part.startswith(f"{_SIGNATURE}="))
+        if query.get(_TOKEN) != credentials.token:
+            raise ValueError("another session's token")  # noqa: TRY301  # refused like the rest
+        unsigned = (f"{_SIGNATURE}=", f"{_TOKEN}=")
+        kept = "&".join(part for part in parts.query.split("&") if not part.startswith(unsigned))
         request = AWSRequest("GET", f"ws://{host}{PATH}?{kept}")
         request.context["timestamp"] = query["X-Amz-Date"]
-        signer = SigV4QueryAuth(credentials, SERVICE, region)
+        bare = Credentials(credentials.access_key, credentials.secret_key)
+        signer = SigV4QueryAuth(bare, SERVICE, region)
         expected = signer.signature(
             signer.string_to_sign(request, signer.canonical_request(request)), request
         )

@@ -283,7 +283,9 @@ def main(
     logging.getLogger("websockets.server").setLevel(logging.CRITICAL)
     try:
         credentials = Credentials(
-            os.environ["FRONT_DOOR_ACCESS_KEY_ID"], os.environ["FRONT_DOOR_SECRET_ACCESS_KEY"]
+            os.environ["FRONT_DOOR_ACCESS_KEY_ID"],
+            os.environ["FRONT_DOOR_SECRET_ACCESS_KEY"],
+            os.environ.get("FRONT_DOOR_SESSION_TOKEN"),
         )
     except KeyError as error:
         sys.exit(f"error: {error.args[0]} is not set: whoever signs the URLs gives it")

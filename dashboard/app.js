@@ -1,4 +1,6 @@
 // The page: what is known of each station, kept up by push; only the rows in sight are in the document.
+import { access, ask, configure } from "./api.js";
+import { drawAlarms } from "./alarms.js";
 import { subscribe } from "./mqtt.js";
 
 const ROW_PIXELS = 32;
@@ -6,6 +8,7 @@ const SPARE_ROWS = 5;
 const SILENT_MS = 60_000;
 const BEHIND_MS = 10_000;
 const MOST_POINTS = 300;
+const SUMMARY_MS = 10_000;
 // The handler refuses what is further ahead; shown, it would hold its row against every true message.
 const MOST_AHEAD_MS = 86_400_000;
 const PLOTTED = [
@@ -52,7 +55,7 @@ function onMessage(topic, payload) {
     return;
   }
   // What is not a station's own is the pipeline's to refuse, and not for this page to show.
-  if (station?.station_id !== topic.split("/")[2] || !Number.isInteger(station.battery_available)) return;
+  if (station?.station_id !== topic.split("/").at(-2) || !Number.isInteger(station.battery_available)) return;
   const age = Date.now() - Date.parse(station.timestamp);
   if (!(age > -MOST_AHEAD_MS)) return;
   received += 1;
@@ -65,12 +68,6 @@ function onMessage(topic, payload) {
   seenLive.set(station.station_id, points);
 }
 
-async function ask(path) {
-  const answer = await fetch(path);
-  if (!answer.ok) throw new Error(`${path.split("?")[0]} answered ${answer.status}`);
-  return answer.json();
-}
-
 function link(state, words) {
   const element = find("link");
   if (element.textContent === words) return;
@@ -81,6 +78,7 @@ function link(state, words) {
 let failures = 0;
 async function connect() {
   try {
+    await access();
     // What was missed while nothing came; a fresh URL each time, as one lives for a minute.
     let next = "";
     do {
@@ -151,7 +149,27 @@ function set(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
+// The station whose button has the focus: rows are reused, and it must not go over to another station.
+let parked = null;
+
+function held() {
+  const focused = document.activeElement;
+  if (focused === find("scroller")) return parked;
+  return focused?.closest("#rows tr")?.dataset.station ?? null;
+}
+
+function hold(name) {
+  parked = null;
+  if (name === null) return;
+  const button = rows.find((row) => row.dataset.station === name)?.cells[0].firstChild;
+  // Out of sight: the table keeps the focus, and gives it back when the station is there again.
+  if (!button) parked = name;
+  const wanted = button ?? find("scroller");
+  if (document.activeElement !== wanted) wanted.focus({ preventScroll: true });
+}
+
 function drawTable() {
+  const focused = held();
   if (names.length !== stations.size) names = [...stations.keys()].sort();
   const wanted = find("search").value.trim().toLowerCase();
   shown = wanted ? names.filter((name) => name.toLowerCase().includes(wanted)) : names;
@@ -174,6 +192,7 @@ function drawTable() {
     cells(station).forEach((value, column) => set(row.cells[column + 1], value));
     row.cells[1].className = station.battery_available === 0 ? "bad" : "";
   });
+  hold(focused);
 }
 
 function drawFigures() {
@@ -252,12 +271,19 @@ setInterval(() => {
 }, 1000);
 
 async function summary() {
-  try {
-    set(find("f-dlq"), (await ask("summary")).dead_letters.toLocaleString());
-  } catch {
-    set(find("f-dlq"), "–");
+  // A page that nobody looks at must not cost calls.
+  if (!document.hidden) {
+    try {
+      await access();
+      const now = await ask("summary");
+      set(find("f-dlq"), now.dead_letters.toLocaleString());
+      drawAlarms(find("alarms-word"), find("alarm-list"), now.alarms);
+    } catch {
+      set(find("f-dlq"), "–");
+      drawAlarms(find("alarms-word"), find("alarm-list"), null);
+    }
   }
-  setTimeout(summary, 5000);
+  setTimeout(summary, SUMMARY_MS);
 }
 
 find("scroller").addEventListener("scroll", () => (dirty = true));
@@ -268,6 +294,7 @@ find("close").addEventListener("click", () => {
   find("detail").hidden = true;
   (rows.find((row) => row.dataset.station === name)?.cells[0].firstChild ?? find("search")).focus();
 });
+requestAnimationFrame(frame);
+await configure();
 connect();
 summary();
-requestAnimationFrame(frame);

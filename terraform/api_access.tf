@@ -67,7 +67,7 @@ locals {
     for name, value in merge(
       local.security_headers,
       { Content-Type = "application/problem+json" },
-      var.cors_origin == null ? {} : { Access-Control-Allow-Origin = var.cors_origin },
+      local.cors ? { Access-Control-Allow-Origin = local.cors_origin } : {},
     ) : "gatewayresponse.header.${name}" => "'${value}'"
   }
 
@@ -105,10 +105,14 @@ resource "aws_api_gateway_gateway_response" "problem" {
 # ---------------------------------------------------------------------------
 
 locals {
-  preflight_resource_ids = { for name, id in local.api_resource_ids : name => id if var.cors_origin != null }
+  # Whether, apart from whose: what a new distribution is called is known only when it is there.
+  cors        = var.cors_origin != null || var.dashboard_enabled
+  cors_origin = var.cors_origin != null ? var.cors_origin : one([for page in aws_cloudfront_distribution.dashboard : "https://${page.domain_name}"])
+
+  preflight_resource_ids = { for name, id in local.api_resource_ids : name => id if local.cors }
 
   preflight_headers = {
-    "method.response.header.Access-Control-Allow-Origin"  = "'${coalesce(var.cors_origin, "null")}'"
+    "method.response.header.Access-Control-Allow-Origin"  = "'${local.cors ? local.cors_origin : "null"}'"
     "method.response.header.Access-Control-Allow-Methods" = "'GET, HEAD, OPTIONS'"
     "method.response.header.Access-Control-Allow-Headers" = "'authorization, content-type, x-api-key'"
     "method.response.header.Access-Control-Max-Age"       = "'600'"

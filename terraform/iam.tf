@@ -97,6 +97,38 @@ data "aws_iam_policy_document" "api_handler" {
   }
 
   statement {
+    sid       = "CountMessages"
+    actions   = ["sqs:GetQueueAttributes"]
+    resources = [aws_sqs_queue.telemetry.arn, aws_sqs_queue.dead_letters.arn]
+  }
+
+  # By a prefix of names CloudWatch looks through all alarms of the region, and asks for the right to.
+  statement {
+    sid       = "ReadAlarms"
+    actions   = ["cloudwatch:DescribeAlarms"]
+    resources = ["arn:aws:cloudwatch:${var.aws_region}:${local.account_id}:alarm:*"]
+  }
+
+  # What a page may do with the URL that /realtime signs for it: listen to telemetry, and nothing else.
+  statement {
+    sid       = "PagesConnect"
+    actions   = ["iot:Connect"]
+    resources = ["${local.iot_arn}:client/dashboard-*"]
+  }
+
+  statement {
+    sid       = "PagesSubscribe"
+    actions   = ["iot:Subscribe"]
+    resources = ["${local.iot_arn}:topicfilter/${local.telemetry_topic_filter}"]
+  }
+
+  statement {
+    sid       = "PagesReceive"
+    actions   = ["iot:Receive"]
+    resources = ["${local.iot_arn}:topic/${local.topic_root}/*/telemetry"]
+  }
+
+  statement {
     sid       = "Logs"
     actions   = ["logs:CreateLogStream", "logs:PutLogEvents"]
     resources = ["${aws_cloudwatch_log_group.api_handler.arn}:*"]

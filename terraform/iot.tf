@@ -4,6 +4,11 @@ data "aws_iot_endpoint" "data" {
   endpoint_type = "iot:Data-ATS"
 }
 
+locals {
+  # Where pages listen, by MQTT over WebSocket; empty is nowhere.
+  realtime_endpoint = var.realtime_endpoint == null ? data.aws_iot_endpoint.data.endpoint_address : var.realtime_endpoint
+}
+
 # ---------------------------------------------------------------------------
 # Thing policy: a station is its certificate's thing, and speaks for nobody else
 # ---------------------------------------------------------------------------

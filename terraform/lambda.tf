@@ -99,11 +99,16 @@ resource "aws_lambda_function" "api_handler" {
       HISTORY_TABLE                = aws_dynamodb_table.history.name
       HISTORY_RESOLUTION_SECONDS   = tostring(var.history_resolution_seconds)
       HISTORY_HOURS                = tostring(var.history_hours)
+      TELEMETRY_QUEUE_URL          = aws_sqs_queue.telemetry.id
+      DEAD_LETTER_QUEUE_URL        = aws_sqs_queue.dead_letters.id
+      ALARM_PREFIX                 = "${local.name_prefix}-"
+      REALTIME_TOPIC_FILTER        = local.telemetry_topic_filter
       LOG_LEVEL                    = var.log_level
       POWERTOOLS_SERVICE_NAME      = local.api_function_name
       POWERTOOLS_METRICS_NAMESPACE = local.metrics_namespace
       },
-      var.cors_origin == null ? {} : { CORS_ORIGIN = var.cors_origin },
+      local.cors ? { CORS_ORIGIN = local.cors_origin } : {},
+      local.realtime_endpoint == "" ? {} : { REALTIME_ENDPOINT = "wss://${local.realtime_endpoint}/mqtt" },
       local.oidc ? { AUTHORIZER_REQUIRED = "1" } : {},
     )
   }

@@ -3,6 +3,11 @@ output "api_gateway_invoke_url" {
   value       = aws_api_gateway_stage.stations.invoke_url
 }
 
+output "dashboard_url" {
+  description = "The live page; empty where dashboard_enabled is false."
+  value       = join("", [for page in aws_cloudfront_distribution.dashboard : "https://${page.domain_name}"])
+}
+
 output "api_gateway_id" {
   description = "Id of the REST API, from which the local engines' URLs are built."
   value       = aws_api_gateway_rest_api.stations.id

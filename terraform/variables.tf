@@ -342,13 +342,36 @@ variable "oidc_scope_prefix" {
 }
 
 variable "cors_origin" {
-  description = "Origin of the pages that may call the API from a browser, such as https://dashboard.example; null lets none."
+  description = "Origin of the pages that may call the API from a browser, such as https://dashboard.example; null lets the dashboard's alone, where that is on."
   type        = string
   default     = null
 
   validation {
     condition     = var.cors_origin == null ? true : can(regex("^https?://[^/'*]+$", var.cors_origin))
     error_message = "cors_origin must be one origin: scheme, host and port, without a path, a quote or an asterisk."
+  }
+}
+
+variable "dashboard_enabled" {
+  description = "Whether the live page is deployed, too: a private bucket behind CloudFront. Switching it on or off takes CloudFront some minutes."
+  type        = bool
+  default     = false
+}
+
+variable "dashboard_dir" {
+  description = "Folder with the page's files."
+  type        = string
+  default     = "../dashboard"
+}
+
+variable "realtime_endpoint" {
+  description = "Host that GET /realtime sends pages to, for telemetry by MQTT over WebSocket. null is AWS IoT Core's of this account; empty is none, as on local engines."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.realtime_endpoint == null ? true : can(regex("^[A-Za-z0-9.:-]*$", var.realtime_endpoint))
+    error_message = "realtime_endpoint must be a host, without a scheme or a path."
   }
 }
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import urllib.parse
+import webbrowser
 from collections.abc import Callable
 from contextlib import ExitStack, nullcontext
 from dataclasses import asdict, replace
@@ -252,11 +253,20 @@ def _short(path: str) -> str:
 @app.command()
 def dashboard(
     port: Annotated[int | None, typer.Option(help="Of the page; any free one if left out.")] = None,
+    local: Annotated[bool, typer.Option(help="Serve it here, though CloudFront does, too.")] = False,
 ) -> None:
-    """Serve the live dashboard on 127.0.0.1 until Ctrl-C."""
+    """Serve the live dashboard on 127.0.0.1 until Ctrl-C; where CloudFront serves it, say where that is."""
+    deployment = current(Settings.from_environment())
+    if (url := deployment.outputs.get("dashboard_url")) and not local:
+        _say(
+            f"Dashboard: {url}/   It asks for the API's key, which is in {_short(str(deployment.api_key_file))}"
+        )
+        if sys.stdout.isatty():
+            webbrowser.open(url)
+        return
     # Stopped by a kill, too, it takes its front door along.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with watching.running(current(Settings.from_environment()), port) as page:
+    with watching.running(deployment, port) as page:
         _say(f"Dashboard: http://127.0.0.1:{page.server_port}/   Ctrl-C ends it.")
         page.serve_forever()
 

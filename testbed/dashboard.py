@@ -1,6 +1,7 @@
-"""`make dashboard`: the page on loopback, its data through us, and the WebSocket front door beside it.
+"""`make dashboard`: the page on loopback, its data through us, and for local targets a WebSocket front door beside it.
 
-The API's key stays here: the page asks this server, which asks the API. Every run has a signing key of its own.
+The API's key stays here: the page asks this server, which asks the API. On AWS the API signs URLs of AWS IoT Core;
+for a local target they are signed here, with a key of each run's own.
 """
 
 import json
@@ -8,8 +9,8 @@ import re
 import secrets
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -21,54 +22,73 @@ from botocore.credentials import Credentials
 
 from bridge.presigned import sign
 from testbed import api, observers, ports, processes
-from testbed import audit as auditing
 from testbed.deployment import Deployment
+from testbed.engines.base import Place
 from testbed.errors import TestbedError
-from testbed.observers import TOPIC_FILTER
-from testbed.paths import REPOSITORY
+from testbed.paths import DASHBOARD, REPOSITORY
 from testbed.processes import Process
 
 URL_SECONDS = 60
 
-_FOLDER = REPOSITORY / "dashboard"
 _TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
-_API_PATH = re.compile(r"/stations(/[A-Za-z0-9:_-]{1,128}(/history)?)?", re.ASCII)
+_API_PATH = re.compile(r"/summary|/realtime|/stations(/[A-Za-z0-9:_-]{1,128}(/history)?)?", re.ASCII)
+# As terraform/dashboard.tf writes it for the page on AWS: here nobody asks the page for a key.
+_CONFIG = {"api": "", "key": False, "token": False}
 _START_SECONDS = 30
 
 
 class Dashboard:
     """What the page is given."""
 
-    def __init__(self, deployment: Deployment, credentials: Credentials, door_port: int) -> None:
+    def __init__(
+        self, deployment: Deployment, door: str, offer: Callable[[], dict[str, Any]] | None = None
+    ) -> None:
+        """``door``: scheme and host that the page connects to; ``offer``: answers ``/realtime`` in the API's place."""
         self._deployment = deployment
-        self._credentials = credentials
-        self.door = f"127.0.0.1:{door_port}"
-
-    def realtime(self) -> dict[str, Any]:
-        """A URL that opens the front door within a minute, and what may be subscribed to there."""
-        now = datetime.now(UTC)
-        url = sign(self.door, self._credentials, self._deployment.region, seconds=URL_SECONDS)
-        expires = now + timedelta(seconds=URL_SECONDS)
-        return {"url": url, "topics": [TOPIC_FILTER], "expires_at": expires.isoformat(timespec="seconds")}
-
-    def summary(self) -> dict[str, int]:
-        """Messages in the telemetry queue and in the dead-letter queue."""
-        outputs, sqs = self._deployment.outputs, self._deployment.client("sqs")
-        return {
-            "queue": auditing.queue_depth(sqs, outputs["telemetry_queue_url"]),
-            "dead_letters": auditing.queue_depth(sqs, outputs["dead_letter_queue_url"]),
-        }
+        self._offer = offer
+        self.door = door
 
     def answer(self, target: str) -> tuple[int, Any]:
         """The status and document of a data path; 404 for any other."""
         parts = urlsplit(target)
-        if parts.path == "/realtime":
-            return HTTPStatus.OK, self.realtime()
-        if parts.path == "/summary":
-            return HTTPStatus.OK, self.summary()
+        if parts.path == "/config.json":
+            return HTTPStatus.OK, _CONFIG
+        if parts.path == "/realtime" and self._offer:
+            return HTTPStatus.OK, self._offer()
         if _API_PATH.fullmatch(parts.path):
             return api.get(self._deployment, parts.path, **dict(parse_qsl(parts.query)))
         return HTTPStatus.NOT_FOUND, {"detail": "There is nothing here."}
+
+
+def with_front_door(deployment: Deployment, credentials: Credentials, port: int) -> Dashboard:
+    """A dashboard whose page listens to a front door on ``port``, by URLs that ``credentials`` sign for a minute."""
+    host = f"127.0.0.1:{port}"
+
+    def offer() -> dict[str, Any]:
+        expires = datetime.now(UTC) + timedelta(seconds=URL_SECONDS)
+        url = sign(host, credentials, deployment.region, seconds=URL_SECONDS)
+        return {
+            "url": url,
+            "topics": [deployment.topic_filter],
+            "expires_at": expires.isoformat(timespec="seconds"),
+        }
+
+    return Dashboard(deployment, f"ws://{host}", offer)
+
+
+def with_aws_iot(deployment: Deployment) -> Dashboard:
+    """A dashboard whose page listens to AWS IoT Core, by URLs of the API's.
+
+    Raises:
+        TestbedError: the API offers none.
+    """
+    status, offer = api.get(deployment, "/realtime")
+    if status != HTTPStatus.OK:
+        raise TestbedError(
+            f"GET /realtime answered {status}: {offer.get('detail', offer)}",
+            "Deploy again: make up TARGET=aws",
+        )
+    return Dashboard(deployment, f"wss://{urlsplit(offer['url']).netloc}")
 
 
 def server(dashboard: Dashboard, port: int) -> ThreadingHTTPServer:
@@ -81,8 +101,8 @@ def server(dashboard: Dashboard, port: int) -> ThreadingHTTPServer:
                 self._send(HTTPStatus.MISDIRECTED_REQUEST, "text/plain", b"ask for 127.0.0.1\n")
                 return
             path = urlsplit(self.path).path
-            file = _FOLDER / ("index.html" if path == "/" else path[1:])
-            if file.parent == _FOLDER and file.suffix in _TYPES and file.is_file():
+            file = DASHBOARD / ("index.html" if path == "/" else path[1:])
+            if file.parent == DASHBOARD and file.suffix in _TYPES and file.is_file():
                 self._send(HTTPStatus.OK, f"{_TYPES[file.suffix]}; charset=utf-8", file.read_bytes())
                 return
             try:
@@ -93,7 +113,7 @@ def server(dashboard: Dashboard, port: int) -> ThreadingHTTPServer:
 
         def _send(self, status: int, kind: str, body: bytes) -> None:
             self.send_response(status)
-            policy = f"default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self' ws://{dashboard.door}"
+            policy = f"default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self' {dashboard.door}"
             for name, value in {
                 "Content-Type": kind,
                 "Content-Length": str(len(body)),
@@ -106,7 +126,8 @@ def server(dashboard: Dashboard, port: int) -> ThreadingHTTPServer:
             }.items():
                 self.send_header(name, value)
             self.end_headers()
-            self.wfile.write(body)
+            with suppress(ConnectionError):  # the page has gone
+                self.wfile.write(body)
 
         def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  # the base's name
             """Say nothing."""
@@ -114,25 +135,32 @@ def server(dashboard: Dashboard, port: int) -> ThreadingHTTPServer:
     return ThreadingHTTPServer(("127.0.0.1", port), Handler)
 
 
-def start_door(deployment: Deployment, credentials: Credentials, port: int, certificate: Path) -> Process:
-    """Start the WebSocket front door of a local deployment, and wait until it listens.
+def start_door(
+    place: Place, port: int, credentials: Credentials, certificate: Path, topic_filter: str
+) -> Process:
+    """Start a WebSocket front door at a broker of ours, and wait until it listens.
 
-    ``certificate`` is its observer's (`testbed.observers`).
+    Args:
+        place: the broker's.
+        port: for pages.
+        credentials: what URLs must be signed with.
+        certificate: its observer's (`testbed.observers`).
+        topic_filter: what pages may subscribe to.
     """
-    place = deployment.place
     door = processes.start(
         "front-door",
         [
             sys.executable, "-m", "bridge.websocket", "--port", str(port),
-            "--broker-port", str(place.ports.mqtt), "--broker-ca", str(deployment.server_ca),
+            "--broker-port", str(place.ports.mqtt), "--broker-ca", str(place.certificates / "authority" / "ca.crt"),
             "--client-id", certificate.stem, "--certificate", str(certificate),
             "--key", str(certificate.with_suffix(".key")),
-            "--region", deployment.region, "--topic-filter", TOPIC_FILTER,
+            "--region", place.region, "--topic-filter", topic_filter,
         ],
         log=place.log("front-door"),
         environment=processes.clean_environment(
             FRONT_DOOR_ACCESS_KEY_ID=credentials.access_key,
             FRONT_DOOR_SECRET_ACCESS_KEY=credentials.secret_key,
+            **({"FRONT_DOOR_SESSION_TOKEN": credentials.token} if credentials.token else {}),
         ),
         folder=REPOSITORY,
     )  # fmt: skip
@@ -144,20 +172,22 @@ def start_door(deployment: Deployment, credentials: Credentials, port: int, cert
 
 @contextmanager
 def running(deployment: Deployment, port: int | None = None) -> Iterator[ThreadingHTTPServer]:
-    """A front door and a server, bound but not serving; both gone at the end.
+    """A server, bound but not serving, and for a local target a front door; both gone at the end.
 
     Raises:
-        TestbedError: the deployment is on AWS, or the port is taken.
+        TestbedError: the port is taken, or the API on AWS offers nowhere to listen.
     """
+    wanted = ports.choose(port, variable="DASHBOARD_PORT", what="the dashboard")
     if deployment.target == "aws":
-        raise TestbedError("The dashboard is for local targets only so far.", "See docs/limitations.md.")
+        with server(with_aws_iot(deployment), wanted) as page:
+            yield page
+        return
     credentials = Credentials("dashboard", secrets.token_urlsafe(30))
     door_port = ports.choose(None, variable="", what="the front door")
-    wanted = ports.choose(port, variable="DASHBOARD_PORT", what="the dashboard")
     with observers.enrolled(deployment, "dashboard") as certificate:
-        door = start_door(deployment, credentials, door_port, certificate)
+        door = start_door(deployment.place, door_port, credentials, certificate, deployment.topic_filter)
         try:
-            with server(Dashboard(deployment, credentials, door_port), wanted) as page:
+            with server(with_front_door(deployment, credentials, door_port), wanted) as page:
                 yield page
         finally:
             door.stop()

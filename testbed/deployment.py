@@ -101,6 +101,11 @@ class Deployment(msgspec.Struct, kw_only=True, dict=True):
         return str(self.outputs["topic_root"])
 
     @property
+    def topic_filter(self) -> str:
+        """All stations' telemetry."""
+        return f"{self.topic_root}/+/telemetry"
+
+    @property
     def place(self) -> Place:
         """Its place, for a local engine."""
         assert self.ports is not None  # noqa: S101  # asked of local deployments alone

@@ -14,7 +14,6 @@ from paho.mqtt.enums import CallbackAPIVersion
 from testbed import lifecycle, observers
 from testbed.deployment import Deployment
 from testbed.errors import TestbedError
-from testbed.observers import TOPIC_FILTER, TOPIC_ROOT
 
 _PATIENCE_SECONDS = 20.0
 
@@ -27,7 +26,7 @@ def publish(deployment: Deployment, station: str, *payloads: bytes) -> None:
     """
     lifecycle.enrolment(deployment).enrol([station])
     with _connected(deployment, deployment.certificates, station) as client:
-        topic = f"{TOPIC_ROOT}/{station}/telemetry"
+        topic = f"{deployment.topic_root}/{station}/telemetry"
         sent = [client.publish(topic, payload, qos=1) for payload in payloads]
         # It is raised when the connection has gone; whether the message has gone out is the question.
         with suppress(RuntimeError):
@@ -54,7 +53,7 @@ def listen(deployment: Deployment, messages: int, seconds: float, say: Callable[
         observers.enrolled(deployment, "observer") as certificate,
         _connected(deployment, certificate.parent, certificate.stem, heard.put) as client,
     ):
-        client.subscribe(TOPIC_FILTER, qos=0)
+        client.subscribe(deployment.topic_filter, qos=0)
         while seen < messages:
             try:
                 message = heard.get(timeout=max(0.0, deadline - time.monotonic()))

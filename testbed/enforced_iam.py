@@ -2,6 +2,7 @@
 
 - The bucket's policy refuses plain HTTP, rightly; and plain HTTP is all that is spoken on loopback. That one
   statement is taken out.
+- CloudWatch asks of `DescribeAlarms` by a prefix for the account's ``alarm:*``; ministack asks for ``*``.
 - AWS has no action `sqs:SendMessageBatch`: the call wants `sqs:SendMessage` ("Amazon SQS API permissions", developer
   guide). ministack asks for an action by the call's name, so who may send gets that, too.
 """
@@ -14,6 +15,7 @@ from testbed.deployment import Deployment
 
 _TLS_ONLY = "TlsOnly"
 BATCHES = "ministack-sqs-batches"
+_ALARMS = "cloudwatch:DescribeAlarms"
 
 
 def adapt(deployment: Deployment) -> None:
@@ -47,8 +49,15 @@ def policies(iam: Any, role: str) -> dict[str, dict[str, Any]]:
 
 
 def grant_batches(iam: Any, role: str) -> None:
-    """Let the role send batches to the queues that it may send to, and to no other."""
-    added = batches(policies(iam, role).values())
+    """Let the role send batches to the queues that it may send to, and to no other; alarms likewise."""
+    documents = policies(iam, role)
+    added = batches(documents.values())
+    if any(
+        _ALARMS in as_list(each["Action"])
+        for document in documents.values()
+        for each in document["Statement"]
+    ):
+        added["Statement"].append({"Sid": "Alarms", "Effect": "Allow", "Action": _ALARMS, "Resource": "*"})
     if added["Statement"]:
         iam.put_role_policy(RoleName=role, PolicyName=BATCHES, PolicyDocument=json.dumps(added))
     else:

@@ -18,7 +18,7 @@ from testbed.engines import choice
 from testbed.engines.base import Engine, Ports
 from testbed.enrolment import Enrolment
 from testbed.errors import TestbedError
-from testbed.paths import state_root
+from testbed.paths import DASHBOARD, state_root
 from testbed.processes import Process
 from testbed.settings import EngineName, Settings
 from testbed.terraform import Workspace, fingerprint
@@ -35,6 +35,8 @@ _LOCAL_VARIABLES: dict[str, Any] = {
     "telemetry_batch_window_seconds": 1,
     "queue_visibility_timeout_seconds": 30,
     "force_destroy_archive": True,
+    # No local engine has AWS IoT's WebSocket; the local page's server signs for a front door of its own.
+    "realtime_endpoint": "",
 }
 
 # What can be started again while the cloud runs.
@@ -104,6 +106,7 @@ def _up_local(settings: Settings, say: Say) -> Deployment:
         "aws_region": settings.region,
         "environment": settings.environment,
         "lambda_package_dir": str(packages),
+        "dashboard_dir": str(DASHBOARD),
         "lambda_runtime": f"python{runtime.python}",
         "lambda_architecture": runtime.architecture,
         **engine.lacks.variables,

@@ -12,9 +12,6 @@ from testbed import lifecycle
 from testbed.deployment import Deployment
 from testbed.errors import TestbedError
 
-TOPIC_ROOT = "ev-swap/stations"
-TOPIC_FILTER = f"{TOPIC_ROOT}/+/telemetry"
-
 
 @contextmanager
 def enrolled(deployment: Deployment, kind: str) -> Iterator[Path]:
@@ -31,7 +28,7 @@ def enrolled(deployment: Deployment, kind: str) -> Iterator[Path]:
     iot, station_policy = deployment.client("iot"), deployment.outputs["iot_policy_name"]
     arn = iot.get_policy(policyName=station_policy)["policyArn"].rsplit(":", 1)[0]
     policy = station_policy.removesuffix("station-policy") + "observer"
-    _make_policy(iot, policy, arn)
+    make_policy(iot, policy, arn, deployment.topic_root)
     name = f"{kind}-{secrets.token_hex(4)}"
     folder = deployment.certificates.parent / "observers"
     enrolment = lifecycle.enrolment(deployment, policy=policy, folder=folder)
@@ -42,11 +39,12 @@ def enrolled(deployment: Deployment, kind: str) -> Iterator[Path]:
         enrolment.remove([name])
 
 
-def _make_policy(iot: Any, policy: str, arn: str) -> None:
+def make_policy(iot: Any, policy: str, arn: str, topic_root: str) -> None:
+    """Make an observer's thing policy, if it is not there. ``arn`` is ``arn:aws:iot:<region>:<account>``."""
     allowed = {
         "iot:Connect": f"{arn}:client/${{iot:Connection.Thing.ThingName}}",
-        "iot:Subscribe": f"{arn}:topicfilter/{TOPIC_FILTER}",
-        "iot:Receive": f"{arn}:topic/{TOPIC_ROOT}/*/telemetry",
+        "iot:Subscribe": f"{arn}:topicfilter/{topic_root}/+/telemetry",
+        "iot:Receive": f"{arn}:topic/{topic_root}/*/telemetry",
     }
     statements = [
         {"Effect": "Allow", "Action": action, "Resource": resource} for action, resource in allowed.items()

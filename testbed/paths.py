@@ -6,6 +6,7 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parent.parent
 TERRAFORM = REPOSITORY / "terraform"
 FUNCTIONS = REPOSITORY / "functions"
+DASHBOARD = REPOSITORY / "dashboard"
 
 
 def state_root() -> Path:

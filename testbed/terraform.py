@@ -18,7 +18,7 @@ from typing import Any, Protocol
 import boto3
 
 from testbed.airgap import provider, tf_cmd
-from testbed.airgap.finish import DROPPED_OUTPUT, finish
+from testbed.airgap.finish import DROPPED_OUTPUT, finish, withdraw
 from testbed.airgap.iot_proxy import iot_proxy
 from testbed.errors import TestbedError
 from testbed.paths import REPOSITORY, TERRAFORM, state_root
@@ -227,7 +227,9 @@ class Workspace:
 
     def destroy(self) -> None:
         """Remove everything that was applied."""
+        dropped = self.outputs().get(DROPPED_OUTPUT, []) if self.air_gapped else []
         self._run("destroy", "-input=false", "-auto-approve", show=self.cloud.endpoint is None)
+        withdraw(self.cloud.session(), self.cloud.endpoint, dropped)
 
     def test(self) -> str:
         """Run ``terraform test`` over what is in ``tests/`` of the folder, and give what it said.

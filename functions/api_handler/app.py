@@ -9,16 +9,22 @@ from aws_lambda_powertools import Logger
 from botocore.config import Config
 
 from api_handler.history import History, Window
+from api_handler.realtime import Realtime
 from api_handler.routes import Services, respond
 from api_handler.stations import Stations
+from api_handler.summary import Summary
 
-for _name in ("STATIONS_TABLE", "HISTORY_TABLE", "HISTORY_RESOLUTION_SECONDS", "HISTORY_HOURS"):
+for _name in (
+    "STATIONS_TABLE", "HISTORY_TABLE", "HISTORY_RESOLUTION_SECONDS", "HISTORY_HOURS", "TELEMETRY_QUEUE_URL",
+    "DEAD_LETTER_QUEUE_URL", "ALARM_PREFIX",
+):  # fmt: skip
     if not os.environ.get(_name):
         raise RuntimeError(f"the environment variable {_name} is not set: terraform/lambda.tf does it")
 
 logger = Logger()
+_session = botocore.session.get_session()
 # Two attempts fit into the function's 10 seconds.
-_client: Any = botocore.session.get_session().create_client(
+_client: Any = _session.create_client(
     "dynamodb",
     config=Config(
         connect_timeout=1,
@@ -34,6 +40,8 @@ _services = Services(
         os.environ["HISTORY_TABLE"],
         Window(int(os.environ["HISTORY_RESOLUTION_SECONDS"]), int(os.environ["HISTORY_HOURS"])),
     ),
+    Summary.from_environment(_session),
+    Realtime.from_environment(_session),
 )
 
 

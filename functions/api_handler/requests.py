@@ -49,7 +49,7 @@ class Request(msgspec.Struct, frozen=True):
         """
         for name in self.query:
             if name not in names:
-                raise bad_parameter(name, f"unknown; there are {', '.join(names)}")
+                raise bad_parameter(name, f"unknown; there are {', '.join(names) or 'none'}")
 
     def text(self, name: str) -> str | None:
         """A query parameter.

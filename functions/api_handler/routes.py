@@ -16,8 +16,10 @@ from api_handler.headers import common
 from api_handler.history import History
 from api_handler.pages import from_token, to_token
 from api_handler.problems import Problem, bad_parameter, internal_error, method_not_allowed, not_found
+from api_handler.realtime import Realtime
 from api_handler.requests import Request
 from api_handler.stations import Stations
+from api_handler.summary import Summary
 
 ALLOW = "GET, HEAD, OPTIONS"
 MOST_BATTERIES = 10_000
@@ -27,10 +29,12 @@ _STATION = re.compile(r"/stations/([A-Za-z0-9:_-]{1,128})(/history)?", re.ASCII)
 
 
 class Services(msgspec.Struct, frozen=True):
-    """What the routes read."""
+    """What the routes read. ``realtime`` is None where pages cannot connect: on local engines."""
 
     stations: Stations
     history: History
+    summary: Summary
+    realtime: Realtime | None = None
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -70,12 +74,15 @@ def _route(request: Request, services: Services) -> Answer:
 
 
 def _find(request: Request, services: Services) -> Callable[[], Any]:
-    if request.path == "/":
-        return _index
-    if request.path == "/openapi.json":
-        return _description
-    if request.path == "/stations":
-        return functools.partial(_list, request, services.stations)
+    plain: dict[str, Callable[[], Any]] = {
+        "/": _index,
+        "/openapi.json": _description,
+        "/realtime": functools.partial(_realtime, request, services.realtime),
+        "/stations": functools.partial(_list, request, services.stations),
+        "/summary": functools.partial(_summary, request, services.summary),
+    }
+    if action := plain.get(request.path):
+        return action
     if named := _STATION.fullmatch(request.path):
         if named[2]:
             return functools.partial(_history, named[1], request, services)
@@ -86,13 +93,32 @@ def _find(request: Request, services: Services) -> Callable[[], Any]:
 def _index() -> dict[str, Any]:
     return {
         "name": "EV battery-swap stations",
-        "links": {"stations": "/stations", "description": "/openapi.json"},
+        "links": {
+            "stations": "/stations",
+            "summary": "/summary",
+            "realtime": "/realtime",
+            "description": "/openapi.json",
+        },
     }
 
 
 @functools.cache
 def _description() -> Any:
     return json.loads(Path(__file__).with_name("openapi.json").read_text())
+
+
+def _summary(request: Request, summary: Summary) -> dict[str, Any]:
+    request.allow_only()
+    return summary.take()
+
+
+def _realtime(request: Request, realtime: Realtime | None) -> dict[str, Any]:
+    request.allow_only()
+    if realtime is None:
+        raise not_found(
+            "Telemetry by WebSocket is not configured here; a local page's server offers its own."
+        )
+    return realtime.offer()
 
 
 def _list(request: Request, stations: Stations) -> dict[str, Any]:

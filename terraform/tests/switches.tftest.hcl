@@ -23,7 +23,8 @@ run "with_every_switch_on" {
     oidc_issuer                   = "https://issuer.example"
     monthly_budget_usd            = 50
     alarm_email                   = "ops@example.com"
-    cors_origin                   = "https://dashboard.example"
+    cors_origin                   = "https://pages.example"
+    dashboard_enabled             = true
 
     load_test                  = true
     load_test_image            = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/ev-swap-simulator@sha256:0000000000000000000000000000000000000000000000000000000000000000"
@@ -66,6 +67,8 @@ run "with_every_switch_on" {
         aws_security_group.load_test[0].name,
         aws_iam_role.load_test[0].name,
         aws_iam_role.load_test_start[0].name,
+        aws_s3_bucket.dashboard[0].bucket,
+        aws_cloudfront_distribution.dashboard[0].comment,
       ] : startswith(name, "battery-net-staging")
     ])
     error_message = "a name does not begin with project and environment: two deployments could not share an account"
@@ -160,6 +163,11 @@ run "with_every_switch_on" {
     condition     = output.load_test.shards == 16 && output.load_test.stations == 100000
     error_message = "the command that starts the shards does not learn how many there are"
   }
+
+  assert {
+    condition     = aws_lambda_function.api_handler.environment[0].variables["CORS_ORIGIN"] == "https://pages.example"
+    error_message = "an origin that is set must go before the distribution's own name"
+  }
 }
 
 run "a_load_test_without_an_image_is_refused" {
@@ -170,6 +178,19 @@ run "a_load_test_without_an_image_is_refused" {
   }
 
   expect_failures = [aws_ecs_task_definition.load_test]
+}
+
+run "no_listening_by_websocket" {
+  command = plan
+
+  variables {
+    realtime_endpoint = ""
+  }
+
+  assert {
+    condition     = !contains(keys(aws_lambda_function.api_handler.environment[0].variables), "REALTIME_ENDPOINT")
+    error_message = "without an endpoint /realtime must offer no URL"
+  }
 }
 
 run "by_default_what_costs_or_opens_is_off" {
@@ -191,6 +212,9 @@ run "by_default_what_costs_or_opens_is_off" {
       length(aws_iam_role.load_test),
       length(aws_iam_role.load_test_start),
       length(aws_cloudwatch_log_group.load_test),
+      length(aws_s3_bucket.dashboard),
+      length(aws_cloudfront_distribution.dashboard),
+      length(local.dashboard_files),
     ]) == 0
     error_message = "a switch that nobody set is on"
   }

@@ -37,6 +37,7 @@ run "each_rule_refuses" {
     api_daily_quota                  = 0
     oidc_issuer                      = "http://issuer.example"
     cors_origin                      = "https://dashboard.example/page"
+    realtime_endpoint                = "wss://iot.example/mqtt"
     queue_age_alarm_seconds          = 59
     monthly_budget_usd               = 0
     waf_requests_per_five_minutes    = 99
@@ -75,6 +76,7 @@ run "each_rule_refuses" {
     var.api_daily_quota,
     var.oidc_issuer,
     var.cors_origin,
+    var.realtime_endpoint,
     var.queue_age_alarm_seconds,
     var.monthly_budget_usd,
     var.waf_requests_per_five_minutes,

@@ -24,6 +24,11 @@ _META = {"count", "for_each", "depends_on", "lifecycle", "provider"}
 # Arguments that the provider knows but whose newer values it refuses; it gets this one instead.
 _REFUSED_VALUES = {("aws_lambda_function", "runtime"): "python3.8"}
 
+# The same resource under the name that it had then.
+_RENAMED = {"aws_s3_object": "aws_s3_bucket_object"}
+
+_COUNTED = re.compile(r"\b(aws_\w+\.\w+)\[0\]\.(\w+)")
+
 _OPTIONS = SerializationOptions(strip_string_quotes=True, explicit_blocks=False, with_comments=False)
 
 Json = dict[str, Any]
@@ -56,10 +61,11 @@ def derive(source: Path, schema: Json) -> tuple[Json, list[str]]:
     merged["terraform"] = [{**block, **provider.requirement()} for block in merged["terraform"]]
     dropped: list[Json] = []
     resources: list[Json] = []
-    for kind, name, body in _resources(merged.get("resource", [])):
+    for written, name, body in _resources(merged.get("resource", [])):
+        kind = _RENAMED.get(written, written)
         known = schema["resource_schemas"].get(kind)
         if known is None:
-            dropped.append({"type": kind, "name": name, "argument": None, "value": _without_meta(body)})
+            dropped.append(_dropped_whole(kind, name, body))
             continue
         resources.append({kind: {name: _prune(kind, name, body, known["block"], dropped)}})
     merged["resource"] = resources
@@ -95,6 +101,7 @@ def _prune(kind: str, name: str, body: Json, block: Json, dropped: list[Json]) -
     for argument, value in body.items():
         if argument in _META or argument in blocks:
             kept[argument] = value
+            _drop_known_nested(kind, name, argument, value, dropped)
             _refuse_unknown_nested(kind, argument, value, blocks.get(argument))
         elif argument in attributes and (kind, argument) not in _REFUSED_VALUES:
             kept[argument] = value
@@ -106,14 +113,45 @@ def _prune(kind: str, name: str, body: Json, block: Json, dropped: list[Json]) -
                 )
             dropped.append({
                 "type": kind, "name": name, "argument": argument, "value": value,
-                # What finish needs to find the deployed thing; null where a switch has left it out.
-                "id": f"${{one({kind}.{name}[*].id)}}",
+                "id": _id(kind, name),
             })  # fmt: skip
             if (kind, argument) in _REFUSED_VALUES:
                 kept[argument] = _REFUSED_VALUES[kind, argument]
                 # A second apply must not set it back.
                 kept.setdefault("lifecycle", [{}])[0].setdefault("ignore_changes", []).append(argument)
     return kept
+
+
+def _dropped_whole(kind: str, name: str, body: Json) -> Json:
+    """A resource that is not there; what it says of others must hold where their switch is off."""
+    return {
+        "type": kind, "name": name, "argument": None, "value": _tolerant(_without_meta(body)),
+        "count": body.get("count", 1),
+    }  # fmt: skip
+
+
+def _tolerant(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _tolerant(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_tolerant(part) for part in value]
+    return _COUNTED.sub(r"one(\1[*].\2)", value) if isinstance(value, str) else value
+
+
+def _id(kind: str, name: str) -> str:
+    """What `finish` needs to find the deployed thing; null where a switch has left it out."""
+    return f"${{one({kind}.{name}[*].id)}}"
+
+
+def _drop_known_nested(kind: str, name: str, argument: str, value: Any, dropped: list[Json]) -> None:
+    """Take out of a block what has a finisher of its own, which knows its value: that may name what is dropped."""
+    for block in value if isinstance(value, list) else []:
+        for nested in [nested for nested in block if (kind, f"{argument}.{nested}") in FINISHERS]:
+            del block[nested]
+            dropped.append({
+                "type": kind, "name": name, "argument": f"{argument}.{nested}", "value": None,
+                "id": _id(kind, name),
+            })  # fmt: skip
 
 
 def _refuse_unknown_nested(kind: str, argument: str, value: Any, block_type: Json | None) -> None:

@@ -4,11 +4,16 @@ The Resource Groups Tagging API lists most of what Terraform tags; roles, alarms
 API Gateway's usage plans are asked for directly. Something may be found twice, under its ARN and its name.
 """
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import boto3
 from botocore.exceptions import ClientError
+
+# What keeps its tags when it is gone, and is asked for by name instead: inactive task definitions, and distributions
+# (those on ministack 1.5.33).
+_TAGGED_WHEN_GONE = re.compile(r"^arn:aws:cloudfront:|:task-definition/")
 
 
 def leftovers(session: boto3.Session, project: str, environment: str) -> list[str]:
@@ -24,8 +29,7 @@ def _tagged(session: boto3.Session, project: str, environment: str) -> Iterator[
     filters = [{"Key": "Project", "Values": [project]}, {"Key": "Environment", "Values": [environment]}]
     for page in _pages(session, "resourcegroupstaggingapi", "get_resources", TagFilters=filters):
         arns = (resource["ResourceARN"] for resource in page["ResourceTagMappingList"])
-        # Inactive ones keep their tags; the active ones are asked for by name.
-        yield from (arn for arn in arns if ":task-definition/" not in arn)
+        yield from (arn for arn in arns if not _TAGGED_WHEN_GONE.search(arn))
 
 
 def _pages(
@@ -55,6 +59,23 @@ def _named(
                     yield f"{label} {value}"
 
     return names
+
+
+def _cloudfront(session: boto3.Session, prefix: str) -> Iterator[str]:
+    """CloudFront is of no region, so that a region's tagging API may not know it; all of it has one name."""
+    wanted = f"{prefix}-dashboard"
+    for page in _pages(session, "cloudfront", "list_distributions"):
+        for item in page["DistributionList"].get("Items", []):
+            if item["Comment"] == wanted:
+                yield f"distribution {item['Id']} ({wanted})"
+    for page in _pages(session, "cloudfront", "list_origin_access_controls"):
+        for item in page["OriginAccessControlList"].get("Items", []):
+            if item["Name"] == wanted:
+                yield f"origin access control {wanted}"
+    for page in _pages(session, "cloudfront", "list_response_headers_policies", Type="custom"):
+        for item in page["ResponseHeadersPolicyList"].get("Items", []):
+            if item["ResponseHeadersPolicy"]["ResponseHeadersPolicyConfig"]["Name"] == wanted:
+                yield f"response headers policy {wanted}"
 
 
 def _budgets(session: boto3.Session, prefix: str) -> Iterator[str]:
@@ -92,5 +113,6 @@ _LISTS: tuple[Callable[[boto3.Session, str], Iterator[str]], ...] = (
     _task_definitions,
     _named("IoT policy", "iot", "list_policies", "policies", "policyName"),
     _named("IoT rule", "iot", "list_topic_rules", "rules", "ruleName", underscores=True),
+    _cloudfront,
     _budgets,
 )

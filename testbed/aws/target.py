@@ -18,7 +18,7 @@ from testbed.aws.state import RemoteState
 from testbed.deployment import Deployment
 from testbed.enrolment import Enrolment
 from testbed.errors import TestbedError
-from testbed.paths import TERRAFORM, state_root
+from testbed.paths import DASHBOARD, TERRAFORM, state_root
 from testbed.settings import Settings
 from testbed.terraform import Cloud, Workspace, fingerprint
 
@@ -186,6 +186,7 @@ def _prepare(settings: Settings, say: Say) -> Stage:
         "lambda_runtime": f"python{runtime.python}",
         "lambda_architecture": runtime.architecture,
         "manage_api_gateway_account": _account_is_ours(session, settings),
+        "dashboard_dir": str(DASHBOARD),
     }
     workspace = Workspace(
         folder / "terraform",

@@ -21,7 +21,6 @@ from testbed import archive, dead_letters
 from testbed.books import LedgerLine
 from testbed.deployment import Deployment
 
-_TOPIC = "ev-swap/stations/{}/telemetry"
 _PATIENCE_SECONDS = 30.0
 _MESSAGES = 5
 # Seconds that the messages of a station are old which sends its newest first: points of three minutes or four.
@@ -156,7 +155,10 @@ class Misbehaving:
             return [False] * len(payloads)
         client.loop_start()
         _wait_until_connected(client, _PATIENCE_SECONDS)
-        sent = [client.publish(_TOPIC.format(name), payload, qos=1) for payload in payloads]
+        sent = [
+            client.publish(f"{self._deployment.topic_root}/{name}/telemetry", payload, qos=1)
+            for payload in payloads
+        ]
         deadline = time.monotonic() + _PATIENCE_SECONDS
         for message in sent:
             # Not connected by now, or not any more: then it was not acknowledged.

@@ -1,4 +1,4 @@
-"""A proxy that answers for ``*.amazonaws.com``: TLS with a certificate for each name, ministack behind it.
+"""A proxy that answers for ``*.amazonaws.com`` and ``*.cloudfront.net``, by TLS of its own; ministack is behind it.
 
 What is not AWS's passes through unseen, so that Terraform may reach its registry where there is one.
 """
@@ -18,7 +18,8 @@ from pathlib import Path
 
 from testbed.authority import Authority
 
-_AWS = re.compile(r"(.+\.)?amazonaws\.com")
+_AWS = re.compile(r"(.+\.)?(amazonaws\.com|cloudfront\.net)")
+_PAGES = re.compile(r"[a-z0-9-]+-ats\.iot\.[a-z0-9-]+\.amazonaws\.com")
 _API = re.compile(r"([a-z0-9]+)\.execute-api\.[a-z0-9-]+\.amazonaws\.com")
 _HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "proxy-connection"}
 _TIMEOUT_SECONDS = 120
@@ -29,11 +30,13 @@ class Front:
     """A running proxy. ``url`` is for ``HTTPS_PROXY``.
 
     ``iot_url`` is where calls of the IoT control plane go, to be signed again: provider 3.39.0 signs them for another
-    service, by which ministack would send them to API Gateway.
+    service, by which ministack would send them to API Gateway. ``door_port`` is where pages that come to IoT Core's
+    data endpoint by WebSocket are let through to.
     """
 
     url: str
     iot_url: str = ""
+    door_port: int = 0
 
 
 @contextmanager
@@ -79,6 +82,9 @@ def aws_front(upstream_port: int, authority: Authority, folder: Path) -> Iterato
             self.close_connection = False
 
         def forward(self) -> None:
+            if _PAGES.fullmatch(self.aws_host) and self.headers.get("Upgrade", "").lower() == "websocket":
+                self._websocket()
+                return
             body = self._body()
             path, port = self.path, upstream_port
             if api := _API.fullmatch(self.aws_host):
@@ -128,6 +134,19 @@ def aws_front(upstream_port: int, authority: Authority, folder: Path) -> Iterato
                 pass
             return body
 
+        def _websocket(self) -> None:
+            """The request as it is, for the signature's sake; then bytes both ways."""
+            self.close_connection = True
+            try:
+                far = socket.create_connection(("127.0.0.1", front.door_port), timeout=5)
+            except OSError as error:
+                self.send_error(502, str(error))
+                return
+            with far:
+                fields = "".join(f"{name}: {value}\r\n" for name, value in self.headers.items())
+                far.sendall(f"{self.command} {self.path} HTTP/1.1\r\n{fields}\r\n".encode())
+                self._pump(far)
+
         def _tunnel(self, host: str, port: int) -> None:
             self.close_connection = True
             try:
@@ -138,13 +157,22 @@ def aws_front(upstream_port: int, authority: Authority, folder: Path) -> Iterato
             with far:
                 self.send_response(200)
                 self.end_headers()
-                ends = {self.connection: far, far: self.connection}
-                while True:
-                    for ready in select.select(list(ends), [], [])[0]:
+                self._pump(far)
+
+        def _pump(self, far: socket.socket) -> None:
+            ends = {self.connection: far, far: self.connection}
+            while True:
+                # What TLS has read ahead, the operating system does not tell of.
+                tls = self.connection
+                ahead = isinstance(tls, ssl.SSLSocket) and tls.pending()
+                for ready in [tls] if ahead else select.select(list(ends), [], [])[0]:
+                    try:
                         data = ready.recv(65536)
                         if not data:
                             return
                         ends[ready].sendall(data)
+                    except OSError:
+                        return
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # http.server's name
             """Say nothing."""

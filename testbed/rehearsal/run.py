@@ -1,5 +1,6 @@
 """`make rehearse`: what a person does with an account, step by step, each with what must come of it."""
 
+import hashlib
 import json
 import secrets
 import shutil
@@ -12,17 +13,22 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+from botocore.credentials import Credentials
 
-from testbed import enforced_iam, ports, processes, terraform
+from simulator.options import TOPIC_ROOT
+from testbed import enforced_iam, observers, ports, processes, terraform
 from testbed.airgap.iot_proxy import iot_proxy
 from testbed.authority import Authority
+from testbed.dashboard import start_door
+from testbed.deployment import Deployment
 from testbed.engines import embedded
 from testbed.engines.base import Place, Ports
+from testbed.enrolment import Enrolment
 from testbed.errors import TestbedError
 from testbed.packaging import Runtime
 from testbed.paths import REPOSITORY, state_root
 from testbed.processes import Process
-from testbed.rehearsal.front import aws_front
+from testbed.rehearsal.front import Front, aws_front
 
 Say = Callable[[str], None]
 
@@ -45,7 +51,9 @@ _VARIABLES = {
     "TF_VAR_telemetry_timeout_seconds": "20",
     "TF_VAR_queue_visibility_timeout_seconds": "30",
     # What is off by default is rehearsed, too.
-    "TF_VAR_cors_origin": "https://dashboard.example",
+    "TF_VAR_dashboard_enabled": "true",
+    # ministack 1.5.33's own name for it is below localhost, where no browser asks a proxy.
+    "TF_VAR_realtime_endpoint": f"stand-in-ats.iot.{REGION}.amazonaws.com",
     "TF_VAR_monthly_budget_usd": "50",
     "TF_VAR_enable_xray": "true",
 }
@@ -75,10 +83,11 @@ def rehearse(say: Say, tests: list[str]) -> None:
 class StandIn:
     """A running stand-in for AWS: what a deployer's shell has in its environment, and the parts."""
 
-    def __init__(self, place: Place, account: "boto3.Session", url: str) -> None:
+    def __init__(self, place: Place, account: "boto3.Session", url: str, front: Front) -> None:
         self.place = place
         self.root = account
         self.url = url
+        self.front = front
         self.environment: dict[str, str] = {}
         self.stranger: dict[str, str] = {}
 
@@ -133,7 +142,7 @@ def _stand_in(home: Path) -> Iterator[StandIn]:
         aws = embedded.start_ministack(place, place.ports.aws, name="aws", functions_call=front.url)
         try:
             url = f"http://127.0.0.1:{place.ports.aws}"
-            stand_in = StandIn(place, boto3.Session("test", "test", region_name=REGION), url)
+            stand_in = StandIn(place, boto3.Session("test", "test", region_name=REGION), url, front)
             deployer, keys = stand_in.user("deployer", _POLICY.read_text())
             _, stand_in.stranger = stand_in.user("stranger", None)
             with iot_proxy(url, deployer, REGION) as front.iot_url:
@@ -242,7 +251,37 @@ def _iot_core(stand_in: StandIn) -> list[Process]:
     authority.server("localhost", "127.0.0.1").write(server, server.with_suffix(".key"))
     engine = embedded.EmbeddedEngine()
     broker = engine.start_broker(place)
-    return [broker, engine.start_bridge(place)]
+    return [broker, engine.start_bridge(place), _door(stand_in, deployed, authority)]
+
+
+def _door(stand_in: StandIn, deployed: Path, authority: Authority) -> Process:
+    """Start what takes pages' URLs as IoT Core does: signed by the API handler's role, or they open nothing."""
+    place, iot = stand_in.place, stand_in.root.client("iot", endpoint_url=stand_in.url)
+    observers.make_policy(iot, "stand-in-observer", f"arn:aws:iot:{REGION}:000000000000", TOPIC_ROOT)
+    folder = place.certificates / "observers"
+    Enrolment(
+        stand_in.root, stand_in.url, authority=authority, policy="stand-in-observer", folder=folder,
+        admitted=lambda _: None,
+    ).enrol(["stand-in-door"])  # fmt: skip
+    deployment = Deployment.load(deployed)
+    _must(deployment is not None, "there is no deployment", str(deployed))
+    assert deployment is not None  # noqa: S101  # said above
+    function = stand_in.root.client("lambda", endpoint_url=stand_in.url).get_function_configuration(
+        FunctionName=deployment.outputs["api_function_name"]
+    )
+    stand_in.front.door_port = ports.choose(None, variable="", what="the front door")
+    certificate, topics = folder / "stand-in-door.crt", f"{TOPIC_ROOT}/+/telemetry"
+    return start_door(place, stand_in.front.door_port, _role_of(function), certificate, topics)
+
+
+def _role_of(function: Any) -> Credentials:
+    """The session that ministack 1.5.33 gives a function of its role, which it derives from names."""
+    digest = _sha(f"{function['FunctionArn']}:{function['Role']}")
+    return Credentials(f"ASIA{digest[:16].upper()}", _sha(f"secret:{digest}"), _sha(f"token:{digest}"))
+
+
+def _sha(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _locked(stand_in: StandIn) -> None:

@@ -7,6 +7,8 @@ import asyncio
 import json
 import os
 import signal
+import socket
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,35 +22,33 @@ from playwright.sync_api import Browser, CDPSession, Page, sync_playwright
 
 from bridge.websocket import FrontDoor, Rights
 from testbed import debian, observers, ports, simulation
-from testbed.dashboard import Dashboard, in_background, server, start_door
+from testbed.dashboard import Dashboard, in_background, server, start_door, with_front_door
 from testbed.deployment import Deployment
+from testbed.engines import choice
 from testbed.errors import TestbedError
-from testbed.observers import TOPIC_FILTER
 from testbed.processes import Process
 from tests.e2e.conftest import Connect, now, station_in_api, wait_for
 
-_PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
+PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 # Without them Chromium asks the network for things at every start.
-_QUIET = (
+QUIET = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
 )  # fmt: skip
-_PATIENCE_MS = 60_000
-_CREDENTIALS = Credentials("dashboard", "a key for this run")
+PATIENCE_MS = 60_000
+CREDENTIALS = Credentials("dashboard", "a key for this run")
 
-pytestmark = pytest.mark.skipif(
-    os.environ.get("TARGET") == "aws", reason="the dashboard's page is served for local targets"
-)
+pytestmark = pytest.mark.skipif(os.environ.get("TARGET") == "aws", reason="on AWS: test_dashboard_aws.py")
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     try:
-        program = debian.ensure(_PROGRAMS, "chromium", "Install it (Debian: sudo apt-get install chromium).")
+        program = debian.ensure(PROGRAMS, "chromium", "Install it (Debian: sudo apt-get install chromium).")
     except TestbedError as error:
         pytest.skip(str(error))
     with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=str(program), args=list(_QUIET))
+        started = playwright.chromium.launch(executable_path=str(program), args=list(QUIET))
         yield started
         started.close()
 
@@ -58,12 +58,14 @@ class Live:
 
     def __init__(self, deployment: Deployment, certificate: Path) -> None:
         self._deployment, self._certificate = deployment, certificate
-        self._port = ports.choose(None, variable="", what="the front door")
+        self.port = ports.choose(None, variable="", what="the front door")
         self._door: Process | None = None
-        self.dashboard = Dashboard(deployment, _CREDENTIALS, self._port)
+        self.dashboard = with_front_door(deployment, CREDENTIALS, self.port)
 
     def open_door(self) -> None:
-        self._door = start_door(self._deployment, _CREDENTIALS, self._port, self._certificate)
+        self._door = start_door(
+            self._deployment.place, self.port, CREDENTIALS, self._certificate, self._deployment.topic_filter
+        )
 
     def cut(self) -> None:
         assert self._door
@@ -88,23 +90,23 @@ def live(deployment: Deployment) -> Iterator[Live]:
 @pytest.fixture
 def page(browser: Browser, live: Live) -> Iterator[Page]:
     """The page, live."""
-    with _served(live.dashboard) as url, _opened(browser, url) as opened:
-        yield opened
+    with _served(live.dashboard) as url, opened(browser, url) as made:
+        yield made
 
 
 @contextmanager
-def _opened(browser: Browser, url: str, **context: Any) -> Iterator[Page]:
+def opened(browser: Browser, url: str, **context: Any) -> Iterator[Page]:
     with browser.new_context(viewport={"width": 1200, "height": 900}, **context) as made:
-        opened = made.new_page()
+        page = made.new_page()
         errors: list[object] = []
-        opened.on("pageerror", lambda error: errors.append(error))  # noqa: PLW0108  # playwright marks the function
-        opened.goto(url)
-        opened.locator('#link[data-state="up"]').wait_for(timeout=_PATIENCE_MS)
-        yield opened
+        page.on("pageerror", lambda error: errors.append(error))  # noqa: PLW0108  # playwright marks the function
+        page.goto(url)
+        page.locator('#link[data-state="up"]').wait_for(timeout=PATIENCE_MS)
+        yield page
         assert errors == []
 
 
-def _telemetry(station: str, ready: int, sequence: int) -> bytes:
+def telemetry(station: str, ready: int, sequence: int) -> bytes:
     return json.dumps({
         "station_id": station, "timestamp": now(), "message_id": f"{station}-{sequence}", "sequence": sequence,
         "battery_available": ready, "slots": 21, "charging": 2, "queue_length": 1, "temperature_c": 21.5,
@@ -112,7 +114,7 @@ def _telemetry(station: str, ready: int, sequence: int) -> bytes:
     }).encode()  # fmt: skip
 
 
-def _wait_for_ready(page: Page, station: str, ready: int, within_ms: int) -> None:
+def wait_for_ready(page: Page, station: str, ready: int, within_ms: int) -> None:
     page.wait_for_function(
         "([name, text]) => document.querySelector(`tr[data-station='${name}']`)?.cells[1].textContent === text",
         arg=[station, f"{ready} of 21"],
@@ -124,8 +126,8 @@ def test_a_publish_is_on_the_page_within_two_seconds(page: Page, connect: Connec
     station = connect(name)
     page.get_by_label("Find").fill(name)
     for sequence, ready in enumerate((7, 3, 0), 1):
-        station.publish(_telemetry(name, ready, sequence))
-        _wait_for_ready(page, name, ready, 2000)
+        station.publish(telemetry(name, ready, sequence))
+        wait_for_ready(page, name, ready, 2000)
 
 
 _LAGS = """([name, count]) => new Promise((done) => {
@@ -164,25 +166,62 @@ def test_a_cut_connection_is_told_and_comes_back(
     station = connect(name)
     page.get_by_label("Find").fill(name)
     live.cut()
-    page.locator("#link", has_text="Reconnecting").wait_for(timeout=_PATIENCE_MS)
+    page.locator("#link", has_text="Reconnecting").wait_for(timeout=PATIENCE_MS)
     # Published while nobody listens: the page asks the API for it when it is back.
-    station.publish(_telemetry(name, 5, 1))
+    station.publish(telemetry(name, 5, 1))
     assert wait_for(lambda: station_in_api(deployment, name))
     live.open_door()
-    page.locator('#link[data-state="up"]').wait_for(timeout=_PATIENCE_MS)
-    _wait_for_ready(page, name, 5, _PATIENCE_MS)
-    station.publish(_telemetry(name, 4, 2))
-    _wait_for_ready(page, name, 4, 2000)
+    page.locator('#link[data-state="up"]').wait_for(timeout=PATIENCE_MS)
+    wait_for_ready(page, name, 5, PATIENCE_MS)
+    station.publish(telemetry(name, 4, 2))
+    wait_for_ready(page, name, 4, 2000)
+
+
+def test_a_killed_broker_is_told_and_the_page_comes_back(
+    page: Page, deployment: Deployment, connect: Connect, name: str
+) -> None:
+    broker = deployment.processes["broker"]
+    broker.stop(kill=True)
+    try:
+        page.locator("#link", has_text="Reconnecting").wait_for(timeout=PATIENCE_MS)
+    finally:
+        assert wait_for(lambda: _start_broker(deployment))
+    page.locator('#link[data-state="up"]').wait_for(timeout=PATIENCE_MS)
+    page.get_by_label("Find").fill(name)
+    station = connect(name)
+    station.publish(telemetry(name, 6, 1))
+    wait_for_ready(page, name, 6, 2000)
+
+
+def _start_broker(deployment: Deployment) -> bool:
+    """Start it; False if somebody's outgoing connection has its port just now, which on a busy machine is soon over."""
+    started = choice.engine(deployment.engine or "embedded").start_broker(deployment.place)
+    wait_for(lambda: not started.alive() or _speaks_tls(deployment))
+    deployment.processes["broker"] = started
+    deployment.save()
+    return started.alive()
+
+
+def _speaks_tls(deployment: Deployment) -> bool:
+    context = ssl.create_default_context(cafile=str(deployment.server_ca))
+    try:
+        with (
+            socket.create_connection((deployment.mqtt_host, deployment.mqtt_port), timeout=5) as plain,
+            context.wrap_socket(plain, server_hostname=deployment.mqtt_host),
+        ):
+            return True
+    except OSError:
+        return False
 
 
 def test_what_went_by_before_the_page_opened_is_there(
     browser: Browser, deployment: Deployment, live: Live, connect: Connect, name: str
 ) -> None:
-    connect(name).publish(_telemetry(name, 9, 1))
+    connect(name).publish(telemetry(name, 9, 1))
     assert wait_for(lambda: station_in_api(deployment, name))
-    with _served(live.dashboard) as url, _opened(browser, url) as page:
+    with _served(live.dashboard) as url, opened(browser, url) as page:
         page.get_by_label("Find").fill(name)
-        _wait_for_ready(page, name, 9, _PATIENCE_MS)
+        wait_for_ready(page, name, 9, PATIENCE_MS)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -190,11 +229,11 @@ def test_axe_finds_nothing_serious(
     browser: Browser, live: Live, connect: Connect, name: str, scheme: str
 ) -> None:
     station = connect(name)
-    with _served(live.dashboard) as url, _opened(browser, url, color_scheme=scheme) as page:
+    with _served(live.dashboard) as url, opened(browser, url, color_scheme=scheme) as page:
         page.get_by_label("Find").fill(name)
         for sequence, ready in enumerate((9, 7, 0), 1):
-            station.publish(_telemetry(name, ready, sequence))
-        _wait_for_ready(page, name, 0, _PATIENCE_MS)
+            station.publish(telemetry(name, ready, sequence))
+        wait_for_ready(page, name, 0, PATIENCE_MS)
         # By keyboard: to the station's page and back.
         page.get_by_role("button", name=name).focus()
         page.keyboard.press("Enter")
@@ -204,6 +243,44 @@ def test_axe_finds_nothing_serious(
         assert serious == [], [(each["id"], each["help"]) for each in serious]
         page.get_by_role("button", name="Close").press("Enter")
         assert page.locator("#detail").is_hidden()
+
+
+_FOCUSED = "() => document.activeElement.closest('tr')?.dataset.station ?? document.activeElement.id"
+_SCROLL = "rows => { document.getElementById('scroller').scrollTop = 32 * rows; }"
+
+
+def test_the_focus_stays_with_its_station(browser: Browser, deployment: Deployment) -> None:
+    """Rows are reused: a focus that stays with its row is on another station after a scroll."""
+    port = ports.choose(None, variable="", what="the front door")
+    with (
+        _crowd(deployment, port, 200),
+        _served(with_front_door(deployment, CREDENTIALS, port)) as url,
+        opened(browser, url) as page,
+    ):
+        page.get_by_label("Find").fill("crowd-")
+        page.get_by_role("button", name="crowd-00008").focus()
+        for rows, focused in (
+            (6, "crowd-00008"), (100, "scroller"), (150, "scroller"), (2, "crowd-00008"), (0, "crowd-00008"),
+        ):  # fmt: skip
+            page.evaluate(_SCROLL, rows)
+            page.wait_for_function(
+                "first => Number(document.querySelector('#rows tr[data-station]').dataset.station.slice(-5)) === first",
+                arg=max(0, rows - 5),
+                timeout=PATIENCE_MS,
+            )
+            assert page.evaluate(_FOCUSED) == focused
+        # Who goes elsewhere is not called back.
+        page.evaluate(_SCROLL, 100)
+        page.wait_for_function("() => document.activeElement.id === 'scroller'", timeout=PATIENCE_MS)
+        page.get_by_label("Find").focus()
+        page.evaluate(_SCROLL, 0)
+        page.locator("tr[data-station='crowd-00008']").wait_for(timeout=PATIENCE_MS)
+        assert page.evaluate(_FOCUSED) == "search"
+        # Enter where the focus is opens that very station.
+        page.get_by_role("button", name="crowd-00008").focus()
+        page.evaluate(_SCROLL, 5)
+        page.keyboard.press("Enter")
+        page.get_by_role("heading", name="crowd-00008").wait_for()
 
 
 _COUNT_FRAMES = """seconds => new Promise((done) => {
@@ -225,12 +302,12 @@ def test_ten_thousand_stations_stay_smooth(browser: Browser, deployment: Deploym
     port = ports.choose(None, variable="", what="the front door")
     with (
         _crowd(deployment, port, 10_000),
-        _served(Dashboard(deployment, _CREDENTIALS, port)) as url,
-        _opened(browser, url) as page,
+        _served(with_front_door(deployment, CREDENTIALS, port)) as url,
+        opened(browser, url) as page,
     ):
         page.wait_for_function(
             "() => Number(document.getElementById('f-stations').textContent.replace(/\\D/g, '')) >= 10000",
-            timeout=_PATIENCE_MS,
+            timeout=PATIENCE_MS,
         )
         # CPU time of the page's thread: what other programs take of the machine is not the page's.
         devtools = page.context.new_cdp_session(page)
@@ -257,14 +334,16 @@ def _crowd(deployment: Deployment, port: int, stations: int) -> Iterator[None]:
     loop = asyncio.new_event_loop()
 
     async def speak() -> None:
-        door = FrontDoor(_CREDENTIALS, deployment.region, Rights("dashboard-", frozenset({TOPIC_FILTER})))
+        door = FrontDoor(
+            CREDENTIALS, deployment.region, Rights("dashboard-", frozenset({deployment.topic_filter}))
+        )
         door.broker(is_there=True)
         async with await door.serve("127.0.0.1", port):
             ready.set()
             sequence = 0
             while not stopped.is_set():
                 name = f"crowd-{sequence % stations:05}"
-                door.hear(f"ev-swap/stations/{name}/telemetry", _telemetry(name, sequence % 22, 1 + sequence))
+                door.hear(f"ev-swap/stations/{name}/telemetry", telemetry(name, sequence % 22, 1 + sequence))
                 sequence += 1
                 if sequence % 100 == 0:
                     await asyncio.sleep(0.1 if sequence > 2 * stations else 0.01)
@@ -288,9 +367,9 @@ def test_pictures(browser: Browser, deployment: Deployment, live: Live) -> None:
     )
     try:
         for scheme in ("light", "dark"):
-            with _served(live.dashboard) as url, _opened(browser, url, color_scheme=scheme) as page:
+            with _served(live.dashboard) as url, opened(browser, url, color_scheme=scheme) as page:
                 page.get_by_label("Find").fill("station-")  # not other tests'
-                page.locator("tbody tr[data-station='station-01']").wait_for(timeout=_PATIENCE_MS)
+                page.locator("tbody tr[data-station='station-01']").wait_for(timeout=PATIENCE_MS)
                 page.wait_for_timeout(10_000)  # for a rate, and points of a plot
                 page.screenshot(path=folder / f"dashboard-{scheme}.png")
                 page.get_by_role("button", name="station-01").click()

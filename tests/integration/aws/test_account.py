@@ -52,13 +52,28 @@ def test_what_is_left_is_found_by_its_tags_and_by_its_name(session: boto3.Sessio
     other = sqs.create_queue(QueueName="left-test-dev2-telemetry")["QueueUrl"]
     tags = [{"Key": "Project", "Value": "left-test"}, {"Key": "Environment", "Value": "dev"}]
     tagged = sns.create_topic(Name="of-any-name", Tags=tags)["TopicArn"]
+    cloudfront = session.client("cloudfront")
+    control = cloudfront.create_origin_access_control(
+        OriginAccessControlConfig={
+            "Name": "left-test-dev-dashboard", "OriginAccessControlOriginType": "s3",
+            "SigningBehavior": "always", "SigningProtocol": "sigv4",
+        }
+    )  # fmt: skip
     rule = {"sql": "SELECT * FROM 'a'", "actions": []}
     session.client("iot").create_topic_rule(ruleName="left_test_dev_rule", topicRulePayload=rule)
     try:
         assert leftovers(session, "left-test", "dev") == sorted(
-            [tagged, "IoT rule left_test_dev_rule", f"queue {named}"]
+            [
+                tagged,
+                "IoT rule left_test_dev_rule",
+                f"queue {named}",
+                "origin access control left-test-dev-dashboard",
+            ]
         )
     finally:
+        cloudfront.delete_origin_access_control(
+            Id=control["OriginAccessControl"]["Id"], IfMatch=control["ETag"]
+        )
         session.client("iot").delete_topic_rule(ruleName="left_test_dev_rule")
         sns.delete_topic(TopicArn=tagged)
         for queue in (named, other):

@@ -11,10 +11,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from botocore.credentials import ReadOnlyCredentials
 
 from api_handler import history as api_history
 from api_handler import stations as api_stations
+from api_handler.realtime import Realtime
 from api_handler.routes import Services
+from api_handler.summary import Summary
 from telemetry_handler.archive import Archive
 from telemetry_handler.batch import Outcome, Stores
 from telemetry_handler.dead_letters import DeadLetters
@@ -25,6 +28,11 @@ from tests.integration.conftest import AwsEmulator
 from tests.unit.functions.samples import NOW_MS
 
 NOW = datetime.fromtimestamp(NOW_MS / 1000, UTC)
+# A role's, as the function has them on AWS.
+CREDENTIALS = ReadOnlyCredentials("AKIDEXAMPLE", "a secret", "a token/of+a role=")
+REALTIME = Realtime(
+    "wss://endpoint.example/mqtt", "eu-central-1", "ev-swap/stations/+/telemetry", lambda: CREDENTIALS
+)
 _numbers = itertools.count(1)
 
 
@@ -35,6 +43,7 @@ class Cloud:
     dynamodb: Any
     s3: Any
     sqs: Any
+    cloudwatch: Any
     pool: concurrent.futures.ThreadPoolExecutor
     name: str = field(default_factory=lambda: f"functions-{next(_numbers)}")
     outcomes: list[Outcome] = field(default_factory=list)
@@ -82,12 +91,21 @@ class Cloud:
         """The history table."""
         return f"{self.name}-history"
 
-    def services(self) -> Services:
-        """What the API handler reads here."""
+    @property
+    def alarm_prefix(self) -> str:
+        """How the names of this cloud's alarms begin."""
+        return f"{self.name}-alarm-"
+
+    def services(self, realtime: Realtime | None = REALTIME) -> Services:
+        """What the API handler reads here. One queue stands for both."""
         window = api_history.Window(self.resolution, self.hours, lambda: NOW)
         return Services(
             api_stations.Stations(self.dynamodb, self.name),
             api_history.History(self.dynamodb, self.history_name, window),
+            Summary(
+                self.queue_url, self.queue_url, self.alarm_prefix, lambda service: getattr(self, service)
+            ),
+            realtime,
         )
 
     def points(self, station: str) -> dict[int, dict[str, Any]]:
@@ -180,7 +198,7 @@ def make_cloud(
     aws_emulator: AwsEmulator, pool: concurrent.futures.ThreadPoolExecutor
 ) -> Iterator[Callable[[], Cloud]]:
     """Makes clouds, all with the same clients: to make those takes longer than most tests."""
-    clients = [aws_emulator.client(service) for service in ("dynamodb", "s3", "sqs")]
+    clients = [aws_emulator.client(service) for service in ("dynamodb", "s3", "sqs", "cloudwatch")]
     yield lambda: Cloud(*clients, pool)
     for client in clients:
         client.close()

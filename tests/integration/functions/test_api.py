@@ -156,8 +156,12 @@ def test_what_is_not_there_is_a_404(cloud: Cloud, path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/stations", "/stations/station-01", "/stations/station-01/history", "/openapi.json"]
-)
+    "path",
+    [
+        "/", "/stations", "/stations/station-01", "/stations/station-01/history", "/openapi.json", "/summary",
+        "/realtime",
+    ],
+)  # fmt: skip
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "QUERY"])
 def test_other_methods_are_a_405_with_allow(cloud: Cloud, path: str, method: str) -> None:
     """The answer says which methods there are."""
@@ -167,7 +171,8 @@ def test_other_methods_are_a_405_with_allow(cloud: Cloud, path: str, method: str
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/stations", "/stations/station-01", "/stations/station-01/history", "/openapi.json"]
+    "path",
+    ["/", "/stations", "/stations/station-01", "/stations/station-01/history", "/openapi.json", "/summary"],
 )
 def test_head_and_options(cloud: Cloud, path: str) -> None:
     """HEAD has GET's status and headers and no body; OPTIONS names the methods."""
@@ -212,7 +217,8 @@ def test_a_fault_of_ours_is_a_500_without_our_inside(cloud: Cloud) -> None:
     """A missing table gives a problem document that names neither table nor exception; the log gets it."""
     failures: list[int] = []
     event = proxy_event("/stations")
-    broken = Services(Stations(cloud.dynamodb, "missing-table"), cloud.services().history)
+    whole = cloud.services()
+    broken = Services(Stations(cloud.dynamodb, "missing-table"), whole.history, whole.summary)
     answer = respond(event, None, broken, lambda: failures.append(1))
     assert answer["statusCode"] == 500
     assert answer["headers"]["Content-Type"] == "application/problem+json"

@@ -61,6 +61,8 @@ def environment(cloud: Cloud, emulator: AwsEmulator) -> dict[str, str]:
         "HISTORY_HOURS": "24",
         "TELEMETRY_BUCKET": cloud.name,
         "DEAD_LETTER_QUEUE_URL": cloud.queue_url,
+        "TELEMETRY_QUEUE_URL": cloud.queue_url,
+        "ALARM_PREFIX": cloud.alarm_prefix,
         "LOG_LEVEL": "INFO",
         "POWERTOOLS_SERVICE_NAME": "function",
         "POWERTOOLS_METRICS_NAMESPACE": "EvSwap",
@@ -128,6 +130,15 @@ def test_the_api_handler(cloud: Cloud, aws_emulator: AwsEmulator) -> None:
     assert [answer["statusCode"] for answer in done.answers] == [200, 400]
     assert [(line["message"], line["status"]) for line in done.log] == [("request", 200), ("request", 400)]
 
+    known = {"REALTIME_ENDPOINT": "wss://endpoint.example/mqtt", "REALTIME_TOPIC_FILTER": "a/+/b"}
+    asked = [{"httpMethod": "GET", "path": path} for path in ("/summary", "/realtime")]
+    summary, realtime = (json.loads(answer["body"]) for answer in ran(
+        "api_handler.app", settings | known | {"AWS_SESSION_TOKEN": "of a role"}, *asked
+    ).answers)  # fmt: skip
+    assert summary == {"queue": 0, "dead_letters": 0, "alarms": []}
+    assert realtime["topics"] == ["a/+/b"]
+    assert realtime["url"].endswith("&X-Amz-Security-Token=of%20a%20role")
+
     event = {"httpMethod": "GET", "path": "/stations"}
     failed = ran("api_handler.app", settings | {"STATIONS_TABLE": "missing-table"}, event)
     assert failed.answers[0]["statusCode"] == 500
@@ -158,6 +169,8 @@ def test_imports_stay_in_budget(cloud: Cloud, aws_emulator: AwsEmulator, module:
         ("telemetry_handler.app", "DEAD_LETTER_QUEUE_URL"),
         ("api_handler.app", "STATIONS_TABLE"),
         ("api_handler.app", "HISTORY_TABLE"),
+        ("api_handler.app", "TELEMETRY_QUEUE_URL"),
+        ("api_handler.app", "ALARM_PREFIX"),
     ],
 )
 def test_a_missing_setting_is_named(

@@ -12,7 +12,7 @@ import pytest
 
 from testbed import terraform
 from testbed.packaging import FUNCTION_NAMES
-from testbed.paths import TERRAFORM
+from testbed.paths import DASHBOARD, TERRAFORM
 from testbed.terraform import Cloud, Workspace
 
 TESTS = TERRAFORM / "tests"
@@ -43,7 +43,7 @@ def test_terraform_test(tmp_path: Path) -> None:
     workspace = Workspace(
         tmp_path / "work",
         Cloud("eu-central-1"),
-        {"lambda_package_dir": str(tmp_path)},
+        {"lambda_package_dir": str(tmp_path), "dashboard_dir": str(DASHBOARD)},
         air_gapped=not terraform.registry_answers(),
     )
     workspace.prepare()

@@ -22,6 +22,13 @@ SCHEMA: dict[str, Any] = {
     "resource_schemas": {
         "aws_sqs_queue": {"block": {"attributes": {"name": {}}}},
         "aws_lambda_function": {"block": {"attributes": {"function_name": {}, "runtime": {}}}},
+        "aws_s3_bucket_object": {"block": {"attributes": {"key": {}}}},
+        "aws_cloudfront_distribution": {
+            "block": {
+                "attributes": {"comment": {}},
+                "block_types": {"origin": {"block": {"attributes": {"domain_name": {}}}}},
+            }
+        },
         "aws_iot_topic_rule": {
             "block": {"block_types": {"sqs": {"block": {"attributes": {"queue_url": {}}}}}}
         },
@@ -56,6 +63,38 @@ def test_an_unknown_resource_leaves_no_reference_behind(tmp_path: Path) -> None:
     )
     assert dropped == [f"{lifecycle}.l"]
     assert configuration["resource"] == [{"aws_sqs_queue": {"q": {"name": "n", "depends_on": []}}}]
+
+
+def test_what_a_switch_leaves_out_leaves_no_reference_to_it(tmp_path: Path) -> None:
+    """Terraform works the value out all the same: `x[0]` of what is not there would be an error."""
+    encryption = "aws_s3_bucket_server_side_encryption_configuration"
+    configuration, _ = derived(
+        tmp_path,
+        f'resource "{encryption}" "e" {{\n  count = var.x ? 1 : 0\n  bucket = aws_s3_bucket.b[0].id\n}}\n',
+    )
+    [output] = [block[DROPPED_OUTPUT] for block in configuration["output"]]
+    [drop] = output["value"]
+    assert drop["value"] == {"bucket": "${one(aws_s3_bucket.b[*].id)}"}
+    assert drop["count"] == "${var.x ? 1 : 0}"
+
+
+def test_an_argument_of_a_block_is_set_afterwards_without_its_value(tmp_path: Path) -> None:
+    """It may be the id of what the old provider does not know."""
+    configuration, dropped = derived(
+        tmp_path,
+        'resource "aws_cloudfront_distribution" "d" {\n  comment = "c"\n  origin {\n    domain_name = "n"\n'
+        "    origin_access_control_id = aws_cloudfront_origin_access_control.o.id\n  }\n}\n",
+    )
+    assert dropped == ["aws_cloudfront_distribution.d.origin.origin_access_control_id"]
+    distribution = configuration["resource"][0]["aws_cloudfront_distribution"]["d"]
+    assert distribution == {"comment": "c", "origin": [{"domain_name": "n"}]}
+    [output] = [block[DROPPED_OUTPUT] for block in configuration["output"]]
+    assert output["value"][0]["value"] is None
+
+
+def test_an_object_of_s3_has_its_old_name(tmp_path: Path) -> None:
+    configuration, dropped = derived(tmp_path, 'resource "aws_s3_object" "o" {\n  key = "k"\n}\n')
+    assert (dropped, configuration["resource"]) == ([], [{"aws_s3_bucket_object": {"o": {"key": "k"}}}])
 
 
 def test_a_refused_value_is_replaced_and_not_set_back_by_the_next_apply(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from testbed.deployment import Deployment
 from testbed.paths import REPOSITORY
 
 # Every message that a user may meet first, and a word of its remedy.
@@ -78,3 +79,29 @@ def test_an_engine_that_died_is_named(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "ministack died since `make up`" in done.stderr
     assert "make up" in done.stderr
+
+
+def test_the_dashboard_of_cloudfront_is_named_and_nothing_is_served(tmp_path: Path) -> None:
+    Deployment(
+        target="aws", engine=None, name="default", region="eu-central-1", environment="dev", air_gapped=False,
+        folder=str(tmp_path / "deployments" / "aws-eu-central-1-ev-swap-dev"), fingerprint="applied",
+        outputs={"dashboard_url": "https://d1234.cloudfront.net"},
+    ).save()  # fmt: skip
+    done = command(["dashboard"], tmp_path, TARGET="aws")
+    assert done.returncode == 0, done.stderr
+    assert "https://d1234.cloudfront.net/" in done.stdout
+    assert "api-key" in done.stdout
+
+
+def test_the_dashboard_from_here_wants_an_api_that_offers_a_url(tmp_path: Path) -> None:
+    deployment = Deployment(
+        target="aws", engine=None, name="default", region="eu-central-1", environment="dev", air_gapped=False,
+        folder=str(tmp_path / "deployments" / "aws-eu-central-1-ev-swap-dev"), fingerprint="applied",
+        outputs={"dashboard_url": ""}, api_url="http://127.0.0.1:9",
+    )  # fmt: skip
+    deployment.save()
+    deployment.keep_api_key("a key")
+    done = command(["dashboard"], tmp_path, TARGET="aws")
+    assert done.returncode == 1
+    assert "does not answer" in done.stderr
+    assert "Traceback" not in done.stderr
