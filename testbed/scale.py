@@ -14,7 +14,7 @@ from testbed.cost import Workload
 QUOTAS = Path(__file__).parent / "quotas.json"
 
 STATIONS = (10_000, 100_000, 1_000_000)
-INTERVALS = (60.0, 300.0)
+INTERVALS = (60.0, 5.0)
 
 # Terraform's default of telemetry_max_concurrency; it goes to 1,000.
 MAX_CONCURRENCY = 10
