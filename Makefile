@@ -11,6 +11,11 @@ ROUTE ?= /stations
 TESTBED := scripts/testbed
 INSTALLED := .venv/.installed
 
+# As they were written, whatever make and a shell make of dollars and quotes.
+export TESTBED_STATION = $(value STATION)
+export TESTBED_MESSAGE = $(value MESSAGE)
+export TESTBED_ROUTE = $(value ROUTE)
+
 export TARGET ENGINE DEPLOYMENT PROJECT ENVIRONMENT AWS_PORT MQTT_PORT METRICS_PORT AIR_GAPPED ENFORCE_IAM PYTHON \
   STATIONS INTERVAL
 
@@ -86,11 +91,11 @@ listen: $(INSTALLED) ## print what stations publish by MQTT (ARGS="--messages 3"
 
 .PHONY: publish
 publish: $(INSTALLED) ## publish one message as a station, good or bad (STATION=station-01 MESSAGE='{...}')
-	@$(TESTBED) publish '$(STATION)' '$(MESSAGE)'
+	@$(TESTBED) publish
 
 .PHONY: api
 api: $(INSTALLED) ## GET a route of the REST API with its key (ROUTE=/stations/station-01)
-	@$(TESTBED) api '$(ROUTE)'
+	@$(TESTBED) api
 
 .PHONY: redrive
 redrive: $(INSTALLED) ## the dead letters' reasons; sends the repairable ones back
@@ -215,4 +220,4 @@ fmt: $(INSTALLED) ## format Python and Terraform
 help: ## this text
 	@awk 'BEGIN {FS = ":.*## "; print "make TARGET [SETTING=value ...]"} \
 	  /^##@ / {printf "\n%s\n", substr($$0, 5)} \
-	  /^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	  /^[a-z0-9-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

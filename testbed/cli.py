@@ -307,11 +307,20 @@ def show_logs(
 
 @app.command(name="publish")
 def publish_message(
-    station: Annotated[str, typer.Argument(help="Station id; it is enrolled if it is not.")],
-    message: Annotated[str, typer.Argument(help="The payload, good or bad.")],
+    # By the environment: on its way through make and a shell a message would lose its dollars and its quotes.
+    station: Annotated[
+        str, typer.Argument(envvar="TESTBED_STATION", help="Station id; it is enrolled if it is not.")
+    ] = "",
+    message: Annotated[str, typer.Argument(envvar="TESTBED_MESSAGE", help="The payload, good or bad.")] = "",
 ) -> None:
     """Publish one message as a station, by MQTT with its certificate."""
-    device.publish(current(Settings.from_environment()), station, message.encode())
+    if not station or not message:
+        raise TestbedError(
+            "Who says what?",
+            """make publish STATION=station-01 MESSAGE='{"station_id": "station-01", ...}'""",
+        )
+    if device.publish(current(Settings.from_environment()), station, message.encode()):
+        _say(f"Enrolled {station}, which was no station yet")
     _say(f"Acknowledged by the broker: {len(message.encode())} bytes from {station}")
 
 
@@ -327,10 +336,12 @@ def listen(
 
 @app.command(name="api")
 def ask_api(
-    route: Annotated[str, typer.Argument(help="Such as /stations/station-01.")] = "/stations",
+    route: Annotated[
+        str, typer.Argument(envvar="TESTBED_ROUTE", help="Such as /stations/station-01.")
+    ] = "/stations",
 ) -> None:
     """GET a route of the REST API, with its key."""
-    path, _, query_string = route.partition("?")
+    path, _, query_string = f"/{route.removeprefix('/')}".partition("?")
     status_code, document = api.get(
         current(Settings.from_environment()), path, **dict(urllib.parse.parse_qsl(query_string))
     )
@@ -355,11 +366,21 @@ def redrive(
 
 
 @app.command()
-def trace(message_id: Annotated[str, typer.Argument(help="As in the ledger and the archive.")]) -> None:
+def trace(
+    message_id: Annotated[
+        str, typer.Argument(help="As in the ledger and the archive.", show_default=False)
+    ] = "",
+) -> None:
     """Follow one message: measured, acknowledged, queued, archived or refused; where and when."""
-    sightings = tracing.trace(current(Settings.from_environment()), message_id)
+    deployment = current(Settings.from_environment())
+    where = (
+        f"Ids are in the ledgers, {_short(str(deployment.path / 'ledgers'))}/, and in what make api shows."
+    )
+    if not message_id:
+        raise TestbedError("Which message? make trace ID=<message id>", where)
+    sightings = tracing.trace(deployment, message_id)
     if not sightings:
-        raise TestbedError(f"{message_id} was never seen.", "Message ids are in the ledgers and the archive.")
+        raise TestbedError(f"{message_id} was never seen.", where)
     for sighting in sightings:
         _say(f"{sighting.when or '-':26} {sighting.where:20} {sighting.detail}")
 
@@ -386,7 +407,9 @@ def query(
     for row in result.rows:
         table.add_row(*("" if value is None else str(value) for value in row))
     out.print(table)
-    _say(f"{len(result.rows)} rows through {through}, {time.monotonic() - start:.1f} s")
+    _say(
+        f"{len(result.rows)} row{'s' * (len(result.rows) != 1)} through {through}, {time.monotonic() - start:.1f} s"
+    )
 
 
 @app.command()

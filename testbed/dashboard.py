@@ -177,13 +177,13 @@ def running(deployment: Deployment, port: int | None = None) -> Iterator[Threadi
     Raises:
         TestbedError: the port is taken, or the API on AWS offers nowhere to listen.
     """
-    wanted = ports.choose(port, variable="DASHBOARD_PORT", what="the dashboard")
+    wanted = ports.choose(port, setting='make dashboard ARGS="--port {}"', what="the dashboard")
     if deployment.target == "aws":
         with server(with_aws_iot(deployment), wanted) as page:
             yield page
         return
     credentials = Credentials("dashboard", secrets.token_urlsafe(30))
-    door_port = ports.choose(None, variable="", what="the front door")
+    door_port = ports.choose(None, what="the front door")
     with observers.enrolled(deployment, "dashboard") as certificate:
         door = start_door(deployment.place, door_port, credentials, certificate, deployment.topic_filter)
         try:

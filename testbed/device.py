@@ -1,6 +1,7 @@
 """One device by hand: publish a message as a station, or listen to what all stations say."""
 
 import queue
+import re
 import ssl
 import time
 from collections.abc import Callable, Iterator
@@ -16,15 +17,24 @@ from testbed.deployment import Deployment
 from testbed.errors import TestbedError
 
 _PATIENCE_SECONDS = 20.0
+# A thing's name may be longer; it is a certificate's common name here, which may not (RFC 5280, ub-common-name).
+_NAME = re.compile(r"[A-Za-z0-9:_-]{1,64}", re.ASCII)
 
 
-def publish(deployment: Deployment, station: str, *payloads: bytes) -> None:
+def publish(deployment: Deployment, station: str, *payloads: bytes) -> bool:
     """Publish ``payloads`` as ``station`` says it, with its certificate and at QoS 1, whatever they are.
 
+    Returns:
+        Whether it was enrolled for that.
+
     Raises:
-        TestbedError: the broker did not acknowledge one.
+        TestbedError: no thing can be named so, or the broker did not acknowledge one.
     """
-    lifecycle.enrolment(deployment).enrol([station])
+    if not _NAME.fullmatch(station):
+        raise TestbedError(
+            f"{station!r} is no station's name.", "1 to 64 letters, digits, colons, underscores and hyphens."
+        )
+    new = bool(lifecycle.enrolment(deployment).enrol([station]))
     with _connected(deployment, deployment.certificates, station) as client:
         topic = f"{deployment.topic_root}/{station}/telemetry"
         sent = [client.publish(topic, payload, qos=1) for payload in payloads]
@@ -34,6 +44,7 @@ def publish(deployment: Deployment, station: str, *payloads: bytes) -> None:
                 message.wait_for_publish(_PATIENCE_SECONDS)
         if not all(message.is_published() for message in sent):
             raise TestbedError("The broker did not acknowledge the message.", "See make logs.")
+    return new
 
 
 def listen(deployment: Deployment, messages: int, seconds: float, say: Callable[[str], None]) -> int:

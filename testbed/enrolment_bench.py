@@ -56,7 +56,7 @@ def run(stations: int, say: Callable[[str], None], *, report: Path | None = None
         TestbedError: the emulator does not start.
     """
     with tempfile.TemporaryDirectory(prefix="bench-enrolment-") as folder:
-        port = ports.choose(None, variable="", what="the emulator")
+        port = ports.choose(None, what="the emulator")
         place = Place(Path(folder), Ports(aws=port, mqtt=0, metrics=0), _REGION)
         emulator = start_ministack(place, port, name="ministack")
         try:

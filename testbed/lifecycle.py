@@ -205,11 +205,13 @@ def _apply(deployment: Deployment, variables: dict[str, Any], say: Say) -> None:
 
 def _new_deployment(settings: Settings, engine: Engine, folder: Path) -> Deployment:
     wanted = Ports(
-        aws=ports.choose(settings.aws_port, variable="AWS_PORT", what="the AWS APIs"),
-        mqtt=ports.choose(settings.mqtt_port, variable="MQTT_PORT", what="MQTT"),
-        metrics=ports.choose(settings.metrics_port, variable="METRICS_PORT", what="the bridge's metrics"),
-        iot=ports.choose(None, variable="", what="the IoT control plane"),
-        broker=ports.choose(None, variable="", what="the broker's health page"),
+        aws=ports.choose(settings.aws_port, setting="make up AWS_PORT={}", what="the AWS APIs"),
+        mqtt=ports.choose(settings.mqtt_port, setting="make up MQTT_PORT={}", what="MQTT"),
+        metrics=ports.choose(
+            settings.metrics_port, setting="make up METRICS_PORT={}", what="the bridge's metrics"
+        ),
+        iot=ports.choose(None, what="the IoT control plane"),
+        broker=ports.choose(None, what="the broker's health page"),
     )
     return Deployment(
         target="local", engine=engine.name, name=settings.name, region=settings.region,
@@ -224,9 +226,9 @@ def _check_ports(deployment: Deployment) -> None:
     if deployment.processes:
         for process in deployment.processes.values():
             process.stop()
-    ports.choose(deployment.ports.aws, variable="AWS_PORT", what="the AWS APIs")
-    ports.choose(deployment.ports.mqtt, variable="MQTT_PORT", what="MQTT")
-    ports.choose(deployment.ports.metrics, variable="METRICS_PORT", what="the bridge's metrics")
+    ports.choose(deployment.ports.aws, setting="make up AWS_PORT={}", what="the AWS APIs")
+    ports.choose(deployment.ports.mqtt, setting="make up MQTT_PORT={}", what="MQTT")
+    ports.choose(deployment.ports.metrics, setting="make up METRICS_PORT={}", what="the bridge's metrics")
 
 
 def _note(deployment: Deployment, started: list[Process]) -> None:

@@ -21,8 +21,13 @@ def is_free(port: int) -> bool:
     return True
 
 
-def choose(wanted: int | None, *, variable: str, what: str) -> int:
+def choose(wanted: int | None, *, what: str, setting: str = "") -> int:
     """The wanted port if it is free, or any free one if none is wanted.
+
+    Args:
+        wanted: a port or None.
+        what: it is for.
+        setting: the command that sets another one, with ``{}`` for the port.
 
     Raises:
         TestbedError: the wanted port is taken.
@@ -33,6 +38,6 @@ def choose(wanted: int | None, *, variable: str, what: str) -> int:
     if not is_free(wanted):
         raise TestbedError(
             f"Port {wanted}, wanted for {what}, is taken by another program.",
-            f"Stop that program, or choose another port: make up {variable}={wanted + 1000}",
+            f"Stop that program, or choose another port: {setting.format(wanted + 1000)}",
         )
     return wanted

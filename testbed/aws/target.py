@@ -126,6 +126,7 @@ def say_leftovers(settings: Settings, say: Say) -> None:
         TestbedError: there is something.
     """
     session = boto3.Session(region_name=settings.region)
+    _account(session)
     left = leftovers(session, settings.project, settings.environment)
     for item in left:
         say(f"left: {item}")
@@ -155,15 +156,24 @@ def aws_packages(settings: Settings) -> tuple[packaging.Runtime, Path]:
     return runtime, packages
 
 
-def _prepare(settings: Settings, say: Say) -> Stage:
-    session = boto3.Session(region_name=settings.region)
+def _account(session: boto3.Session) -> str:
+    """The account that the credentials are of.
+
+    Raises:
+        TestbedError: there are none that AWS takes.
+    """
     try:
-        account = session.client("sts").get_caller_identity()["Account"]
+        return session.client("sts").get_caller_identity()["Account"]
     except (BotoCoreError, ClientError) as error:
         raise TestbedError(
             f"No usable AWS credentials: {error}",
             "Set AWS_PROFILE, run `aws configure`, or `aws sso login`; then try again.",
         ) from error
+
+
+def _prepare(settings: Settings, say: Say) -> Stage:
+    session = boto3.Session(region_name=settings.region)
+    account = _account(session)
     say(
         f"Target: aws, account {account}, region {settings.region}, "
         f"deployment {settings.project}-{settings.environment}"

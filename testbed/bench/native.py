@@ -86,7 +86,7 @@ class Native:
 @contextmanager
 def running(folder: Path, names: list[str]) -> Iterator[Native]:
     """A ministack of its own, set up; gone at the end."""
-    gateway, listener = (ports.choose(None, variable="", what="the benchmark") for _ in range(2))
+    gateway, listener = (ports.choose(None, what="the benchmark") for _ in range(2))
     url = f"http://127.0.0.1:{gateway}"
     folder.mkdir(parents=True, exist_ok=True)
     ministack = processes.start(

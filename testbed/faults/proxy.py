@@ -79,7 +79,7 @@ def start(upstream: str, *, log: Path, folder: Path) -> FaultProxy:
         TestbedError: its packages cannot be had, or it died.
     """
     python = environment("faults", _REQUIREMENTS) / "bin" / "python"
-    port = ports.choose(None, variable="", what="the fault proxy")
+    port = ports.choose(None, what="the fault proxy")
     process = processes.start(
         "fault-proxy",
         [str(python), str(_SERVER), "--port", str(port), "--upstream", upstream],

@@ -57,7 +57,7 @@ def mosquitto(folder: Path, names: list[str]) -> Iterator[Broker]:
     for name in names:
         if not (folder / f"{name}.key").is_file():
             authority.client(name).write(folder / f"{name}.crt", folder / f"{name}.key")
-    plain, tls = (ports.choose(None, variable="", what="the benchmark") for _ in range(2))
+    plain, tls = (ports.choose(None, what="the benchmark") for _ in range(2))
     configuration = folder / "mosquitto.conf"
     configuration.write_text(
         f"user root\nlog_type error\nset_tcp_nodelay true\nmax_queued_messages 0\n"

@@ -132,7 +132,7 @@ class StandIn:
 
 @contextmanager
 def _stand_in(home: Path) -> Iterator[StandIn]:
-    taken = [ports.choose(None, variable="", what="the stand-in for AWS") for _ in range(3)]
+    taken = [ports.choose(None, what="the stand-in for AWS") for _ in range(3)]
     place = Place(
         home, Ports(aws=taken[0], mqtt=taken[1], metrics=taken[2], iot=taken[0]), REGION, enforce_iam=True
     )
@@ -269,7 +269,7 @@ def _door(stand_in: StandIn, deployed: Path, authority: Authority) -> Process:
     function = stand_in.root.client("lambda", endpoint_url=stand_in.url).get_function_configuration(
         FunctionName=deployment.outputs["api_function_name"]
     )
-    stand_in.front.door_port = ports.choose(None, variable="", what="the front door")
+    stand_in.front.door_port = ports.choose(None, what="the front door")
     certificate, topics = folder / "stand-in-door.crt", f"{TOPIC_ROOT}/+/telemetry"
     return start_door(place, stand_in.front.door_port, _role_of(function), certificate, topics)
 

@@ -58,7 +58,7 @@ class Live:
 
     def __init__(self, deployment: Deployment, certificate: Path) -> None:
         self._deployment, self._certificate = deployment, certificate
-        self.port = ports.choose(None, variable="", what="the front door")
+        self.port = ports.choose(None, what="the front door")
         self._door: Process | None = None
         self.dashboard = with_front_door(deployment, CREDENTIALS, self.port)
 
@@ -251,7 +251,7 @@ _SCROLL = "rows => { document.getElementById('scroller').scrollTop = 32 * rows; 
 
 def test_the_focus_stays_with_its_station(browser: Browser, deployment: Deployment) -> None:
     """Rows are reused: a focus that stays with its row is on another station after a scroll."""
-    port = ports.choose(None, variable="", what="the front door")
+    port = ports.choose(None, what="the front door")
     with (
         _crowd(deployment, port, 200),
         _served(with_front_door(deployment, CREDENTIALS, port)) as url,
@@ -299,7 +299,7 @@ _COUNT_FRAMES = """seconds => new Promise((done) => {
 
 
 def test_ten_thousand_stations_stay_smooth(browser: Browser, deployment: Deployment) -> None:
-    port = ports.choose(None, variable="", what="the front door")
+    port = ports.choose(None, what="the front door")
     with (
         _crowd(deployment, port, 10_000),
         _served(with_front_door(deployment, CREDENTIALS, port)) as url,

@@ -117,7 +117,7 @@ class Elsewhere:
 
 @pytest.fixture
 def elsewhere(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> Iterator[Elsewhere]:
-    port = ports.choose(None, variable="", what="the front door")
+    port = ports.choose(None, what="the front door")
     outputs, dynamodb = deployment.outputs, deployment.client("dynamodb")
     role = ReadOnlyCredentials(ROLE.access_key, ROLE.secret_key, ROLE.token)
     services = Services(

@@ -38,7 +38,7 @@ with socket.create_connection(("127.0.0.1", int(sys.argv[2])), source_address=("
 
 def test_a_bystander_with_the_callers_port_lives(tmp_path: Path) -> None:
     """Two clients of two servers may have the same port of their own."""
-    port = ports.choose(None, variable="", what="the proxy")
+    port = ports.choose(None, what="the proxy")
     python = environment("faults", _LOCK) / "bin" / "python"
     proxy = processes.start(
         "proxy",

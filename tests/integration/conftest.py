@@ -49,7 +49,7 @@ def aws_emulator() -> Iterator[AwsEmulator]:
     # Closed by hand: what the emulator still writes while it stops must not fail the clean-up.
     with tempfile.TemporaryDirectory(prefix="emulator-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
-        port = ports.choose(None, variable="", what="the emulator")
+        port = ports.choose(None, what="the emulator")
         log = folder / "ministack.log"
         environment = processes.clean_environment(
             GATEWAY_PORT=str(port),

@@ -138,7 +138,7 @@ def stack(
     queue = aws_emulator.client("sqs").create_queue(QueueName="idle")["QueueUrl"]
     iot.create_topic_rule(ruleName="idle", topicRulePayload=payload("SELECT * FROM 'nothing'", sqs(queue)))
     aws_port = urlsplit(aws_emulator.url).port or 0
-    mqtt_port, metrics, broker = (ports.choose(None, variable="", what="a test") for _ in range(3))
+    mqtt_port, metrics, broker = (ports.choose(None, what="a test") for _ in range(3))
     place = Place(
         tmp_path_factory.mktemp("stack"), Ports(aws_port, mqtt_port, metrics, broker=broker), REGION
     )

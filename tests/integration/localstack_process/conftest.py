@@ -103,7 +103,7 @@ class LocalStack:
 @contextlib.contextmanager
 def running(folder: Path) -> Iterator[LocalStack]:
     """A LocalStack on a free port, stopped at the end."""
-    port = ports.choose(None, variable="", what="LocalStack")
+    port = ports.choose(None, what="LocalStack")
     process = server.start(install(), port=port, data_dir=folder, log_file=folder / "localstack.log")
     try:
         server.wait_ready(process, port=port, region=REGION)

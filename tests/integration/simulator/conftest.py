@@ -38,7 +38,7 @@ class BrokerProcess:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.port = ports.choose(None, variable="", what="the broker")
+        self.port = ports.choose(None, what="the broker")
         self.state = folder / "state"
         self._child: subprocess.Popen[bytes] | None = None
 

@@ -70,7 +70,7 @@ def test_a_taken_port_is_said_with_the_way_out() -> None:
         taken.listen()
         port = taken.getsockname()[1]
         with pytest.raises(TestbedError, match=f"Port {port}.*another program") as error:
-            ports.choose(port, variable="AWS_PORT", what="the AWS APIs")
+            ports.choose(port, setting="make up AWS_PORT={}", what="the AWS APIs")
         assert "make up AWS_PORT=" in error.value.remedy
 
 
@@ -80,7 +80,7 @@ def test_a_chosen_port_is_none_that_the_system_gives_to_clients() -> None:
     if not given.is_file():
         pytest.skip("only Linux says which these are")
     least, most = map(int, given.read_text().split())
-    chosen = [ports.choose(None, variable="", what="a test") for _ in range(20)]
+    chosen = [ports.choose(None, what="a test") for _ in range(20)]
     assert not [port for port in chosen if least <= port <= most]
 
 
