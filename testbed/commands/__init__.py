@@ -1,0 +1,1 @@
+"""The testbed's commands, a module for each kind; `make` calls them."""
