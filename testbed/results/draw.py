@@ -266,7 +266,6 @@ PLOTS: dict[str, tuple[tuple[str, Callable[[dict[str, Any]], Figure]], ...]] = {
     "open-mqtt": (("connections", connections),),
     "pipeline-embedded": (("pipeline-embedded", pipeline),),
     "growth": (("growth", growth),),
-    "growth-rate": (("growth-rate", growth),),
 }  # fmt: skip
 
 

@@ -131,7 +131,6 @@ def growth(result: Result) -> str:
     """How everything grows with the fleet."""
     found, scale = result["figures"], result["scale"]
     steps, audit = found["steps"], found["audit"]
-    least = steps[0]
     load = (
         f"{scale['rate']:g} messages a second of every fleet"
         if scale["rate"]
@@ -169,12 +168,22 @@ def growth(result: Result) -> str:
                 for step in steps
             ),
         ),
+        *_growth_a_station(steps),
+    )  # fmt: skip
+
+
+def _growth_a_station(steps: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    """What a station more costs; of one size nobody can say."""
+    least, *more = steps
+    if not more:
+        return ()
+    return (
         f"A station more costs, from {least['stations']:,} stations on:",
         _table(
             ("stations", "simulator: memory", "simulator: CPU", "broker: memory", "broker: CPU"),
-            ([f"{step['stations']:,}", *_each(least, step)] for step in steps[1:]),
+            ([f"{step['stations']:,}", *_each(least, step)] for step in more),
         ),
-    )  # fmt: skip
+    )
 
 
 def summary(result: Result) -> str:
@@ -232,7 +241,7 @@ BLOCKS = {
     "pipeline-embedded": Block("pipeline-embedded", pipeline, "Carried against offered messages a second"),
     "pipeline-localstack": Block("pipeline-localstack", pipeline),
     "growth": Block("growth", growth, "CPU, memory, latency and connects by the fleet's size"),
-    "growth-rate": Block("growth-rate", growth, "The same by the fleet's size at a rate that stays"),
+    "growth-rate": Block("growth-rate", growth),
     "summary": Block("pipeline-embedded", summary),
     "day": Block("day", day),
 }
