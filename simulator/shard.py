@@ -18,7 +18,7 @@ from typing import Any
 
 from simulator.options import TOPIC_ROOT
 
-_WORK = Path("/work")
+_WORK = Path("/shard")
 
 
 def number(environment: Mapping[str, str]) -> int:

@@ -50,7 +50,7 @@ resource "aws_ecs_task_definition" "load_test" {
     readonlyRootFilesystem = true
     # Each station's connection is an open file.
     ulimits     = [{ name = "nofile", softLimit = 65535, hardLimit = 65535 }]
-    mountPoints = [{ sourceVolume = "work", containerPath = "/work" }]
+    mountPoints = [{ sourceVolume = "work", containerPath = "/shard" }]
     # SHARD comes with each task.
     environment = [
       { name = "SHARDS", value = tostring(var.load_test_shards) },

@@ -7,7 +7,7 @@ RUN python -m pip install --no-cache-dir uv
 COPY testbed /opt/source/testbed
 RUN uv venv --quiet /opt/venv && uv pip install --quiet --python /opt/venv --require-hashes --no-deps \
         -r /opt/source/testbed/engines/requirements/localstack.txt \
-    && rm -rf /root/.cache
+    && rm -rf "$HOME/.cache"
 COPY dynamodb-local /usr/lib/localstack/dynamodb-local
 RUN cd /opt/source && python -c "from pathlib import Path; from testbed.localstack_process import install; \
         install.install_dynamodb_local(Path('/usr/lib/localstack'), print)"

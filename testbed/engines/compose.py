@@ -121,7 +121,7 @@ def run_shards(place: Place, shards: int, certificates: bytes, **settings: str) 
         shutil.rmtree(ledgers, ignore_errors=True)
         ledgers.mkdir()
         for number in range(1, shards + 1):
-            own = ["cp", f"--index={number}", "simulator:/work/.", str(ledgers)]
+            own = ["cp", f"--index={number}", "simulator:/shard/.", str(ledgers)]
             _compose([*load, *own], environment, what=f"fetch the ledger of shard {number}")
     finally:
         gone = ["rm", "--force", "--stop", "--volumes", "simulator"]

@@ -33,7 +33,7 @@ def test_our_containers_run_without_root_and_cannot_write_but_where_they_must(na
     assert service["user"] == "${TESTBED_USER:-10001:10001}"
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
-    assert all(volume.endswith((":/state", "/work", ":ro")) for volume in service["volumes"])
+    assert all(volume.endswith((":/state", "/shard", ":ro")) for volume in service["volumes"])
 
 
 def test_shards_of_a_fleet_start_only_when_told_and_are_not_started_again() -> None:
