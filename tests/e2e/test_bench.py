@@ -44,7 +44,8 @@ def test_growth_counts_what_a_fleet_sent(deployment: Deployment, name: str) -> N
     [step] = found.steps
     assert (step.connected, step.disconnects) == (3, 0)
     assert step.acknowledged == pytest.approx(6, abs=3)
-    assert 0 < step.latency_p50 <= step.latency_p99 < PATIENCE_SECONDS
+    # Until when S3 says that the batch was there: LocalStack 4.14.0 says it in whole seconds.
+    assert -1 < step.latency_p50 <= step.latency_p99 < PATIENCE_SECONDS
     assert step.cpu.bridge + step.cpu.emulator > 0
     assert min(step.memory.simulator, step.memory.broker, step.memory.functions) > 10
     assert found.audit.clean
