@@ -73,13 +73,14 @@ class History:
         Args:
             firsts: of one station.
             shown: what the stations table showed before these messages moved it forward. That message, or one
-                before it in its interval, has its point, or is a record that is not acknowledged without it.
+                before it in its interval, has its point, or is a record that is not acknowledged without it;
+                it may be one of these: then it is here for want of its point.
                 None where the table did not move or was empty: then nothing is known.
         """
         if shown is None:
             return firsts
         interval = self._window.interval(shown[0])
-        if interval not in firsts or firsts[interval].order < shown:
+        if interval not in firsts or firsts[interval].order <= shown:
             return firsts
         return {start: first for start, first in firsts.items() if start != interval}
 

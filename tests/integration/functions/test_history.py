@@ -93,6 +93,20 @@ def test_only_a_message_that_may_begin_a_minute_costs_a_write(cloud: Cloud) -> N
     assert len(writes) == 3
 
 
+def test_a_first_message_that_comes_again_beside_a_newer_one_has_its_point(cloud: Cloud) -> None:
+    """The table has it and the history not; then one batch brings it again, with what moves the table on."""
+    first, second = said("12:00:05", message_id="a"), said("12:00:06", message_id="b")
+    before, after = faults.answer_lost()
+    with (
+        faults.hooked(cloud.dynamodb, "before-call.dynamodb.UpdateItem", before),
+        faults.hooked(cloud.dynamodb, "after-call.dynamodb.UpdateItem", after),
+    ):
+        assert len(cloud.failed(sqs_event(first))) == 1
+    assert kept(cloud) == []
+    assert cloud.failed(sqs_event(first, second)) == set()
+    assert kept(cloud) == ["a"]
+
+
 def test_what_the_window_no_longer_covers_is_not_written(cloud: Cloud) -> None:
     """Late data of yesterday goes to the archive alone."""
     old, recent = NOW - timedelta(hours=25), NOW - timedelta(hours=23)
