@@ -157,15 +157,15 @@ iam: $(INSTALLED) ## take each action from each policy: something must stop work
 
 .PHONY: bench
 bench: $(INSTALLED) ## latency and throughput, beside the emulator's own ceiling
-	@$(TESTBED) bench $(ARGS)
+	@.venv/bin/python -m bench pipeline $(ARGS)
 
 .PHONY: bench-enrolment
 bench-enrolment: $(INSTALLED) ## enrol a fleet at an emulator of its own, and remove it (STATIONS=10000)
-	@$(TESTBED) bench-enrolment --stations $(STATIONS) $(ARGS)
+	@.venv/bin/python -m bench enrolment --stations $(STATIONS) $(ARGS)
 
 .PHONY: bench-bridge
 bench-bridge: $(INSTALLED) ## broker + bridge beside plain SendMessageBatch (ARGS="--minutes 10" watches memory)
-	@$(TESTBED) bench-bridge $(ARGS)
+	@.venv/bin/python -m bench bridge $(ARGS)
 
 .PHONY: bridge-faults
 bridge-faults: $(INSTALLED) ## kill bridge and broker, freeze the emulator for 30 s, in 2,000 messages each, both brokers
@@ -174,19 +174,19 @@ bridge-faults: $(INSTALLED) ## kill bridge and broker, freeze the emulator for 3
 
 .PHONY: bench-fleet
 bench-fleet: $(INSTALLED) ## what a publish costs the simulator, beside other load generators (needs mosquitto)
-	@$(TESTBED) bench-fleet $(ARGS)
+	@.venv/bin/python -m bench fleet $(ARGS)
 
 .PHONY: bench-open-mqtt
 bench-open-mqtt: $(INSTALLED) ## Open MQTT Benchmark Suite: 10,000 connections, fan-in, beside others (ARGS="--only gmqtt")
-	@$(TESTBED) bench-open-mqtt $(ARGS)
+	@.venv/bin/python -m bench open-mqtt $(ARGS)
 
 .PHONY: bench-growth
 bench-growth: $(INSTALLED) ## 10 to 10,000 stations: latency, CPU and memory of each part (ARGS="--sizes 10,100")
-	@$(TESTBED) bench-growth $(ARGS)
+	@.venv/bin/python -m bench growth $(ARGS)
 
 .PHONY: plots
 plots: $(INSTALLED) ## docs' plots and tables from docs/results (ARGS=--keep: first take what results/ has)
-	@$(TESTBED) plots $(ARGS)
+	@.venv/bin/python -m bench plots $(ARGS)
 
 .PHONY: lint
 lint: $(INSTALLED) ## ruff, mypy, actionlint, terraform fmt
@@ -194,7 +194,7 @@ lint: $(INSTALLED) ## ruff, mypy, actionlint, terraform fmt
 
 .PHONY: bench-audit
 bench-audit: $(INSTALLED) ## time and memory of the audit for ten million messages (ARGS="--lines 1000000")
-	@.venv/bin/python -m tests.load.audit_memory $(ARGS)
+	@.venv/bin/python -m bench audit $(ARGS)
 
 .PHONY: policy
 policy: $(INSTALLED) ## checkov over terraform/, workflows and for secrets (waivers: .checkov.yaml)

@@ -4,7 +4,7 @@
 locals {
   analytics_database = "${local.rule_prefix}_archive"
 
-  # testbed/analytics/columns.py has the same list; a test compares them.
+  # testbed/archive/columns.py has the same list; a test compares them.
   archive_columns = {
     station_id         = "string"
     timestamp          = "string"

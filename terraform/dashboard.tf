@@ -202,7 +202,7 @@ resource "aws_cloudfront_response_headers_policy" "dashboard" {
 resource "aws_cloudfront_distribution" "dashboard" {
   count = var.dashboard_enabled ? 1 : 0
 
-  # The name that the two above have; testbed/aws/leftovers.py knows it by this.
+  # The name that the two above have; testbed/deploy/leftovers.py knows it by this.
   comment             = local.dashboard_name
   enabled             = true
   is_ipv6_enabled     = true

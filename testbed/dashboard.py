@@ -20,13 +20,15 @@ from urllib.parse import parse_qsl, urlsplit
 
 from botocore.credentials import Credentials
 
-from bridge.presigned import sign
-from testbed import api, observers, ports, processes
-from testbed.deployment import Deployment
+from bridge.front_door.presigned import sign
+from testbed.deploy.deployment import Deployment
 from testbed.engines.base import Place
 from testbed.errors import TestbedError
+from testbed.host import ports, processes
+from testbed.host.processes import Process
 from testbed.paths import DASHBOARD, REPOSITORY
-from testbed.processes import Process
+from testbed.pipeline import api
+from testbed.stations import observers
 
 URL_SECONDS = 60
 
@@ -144,13 +146,13 @@ def start_door(
         place: the broker's.
         port: for pages.
         credentials: what URLs must be signed with.
-        certificate: its observer's (`testbed.observers`).
+        certificate: its observer's (`testbed.stations.observers`).
         topic_filter: what pages may subscribe to.
     """
     door = processes.start(
         "front-door",
         [
-            sys.executable, "-m", "bridge.websocket", "--port", str(port),
+            sys.executable, "-m", "bridge.front_door", "--port", str(port),
             "--broker-port", str(place.ports.mqtt), "--broker-ca", str(place.certificates / "authority" / "ca.crt"),
             "--client-id", certificate.stem, "--certificate", str(certificate),
             "--key", str(certificate.with_suffix(".key")),

@@ -1,1 +1,1 @@
-"""What a rule can do with a message: one module an action, registered in `bridge.actions.registry`."""
+"""What a rule can do with a message: one module an action, registered in `bridge.actions.catalogue`."""

@@ -16,14 +16,14 @@ from urllib.parse import quote, unquote
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
-from bridge.broker import packets
+from bridge import packets
 from bridge.broker.attendance import Attendance
-from bridge.broker.packets import MalformedPacketError
 from bridge.broker.spool import Entry, Spool
+from bridge.packets import MalformedPacketError
 from bridge.policies import Connection as PolicyConnection
 from bridge.policies import Policies
 from bridge.presence import Connected, next_version
-from bridge.sql.topics import BASIC_INGEST, filter_fault, matcher
+from bridge.topics import BASIC_INGEST, FROM_PREFIX, filter_fault, matcher
 
 log = logging.getLogger(__name__)
 
@@ -36,10 +36,6 @@ _MAX_PACKET_BYTES = MAX_PAYLOAD_BYTES + 1024
 _WINDOW = 1000
 
 _CONNECT_SECONDS = 20
-
-# MQTT does not tell a subscriber who published. The rules engine must know (``clientid()``), so a trusted
-# client may subscribe to "$from/+/<filter>" and gets the topic as "$from/<client id>/<topic>".
-FROM_PREFIX = "$from/"
 
 
 @dataclass(frozen=True)

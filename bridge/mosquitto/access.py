@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from bridge.policies import Connection, InexpressibleError, Policies
-from bridge.sql.topics import BASIC_INGEST
+from bridge.topics import BASIC_INGEST
 
 _RESERVED = re.compile(r"[\x00-\x1f\x7f]")
 

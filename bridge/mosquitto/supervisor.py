@@ -17,7 +17,7 @@ from bridge.mosquitto.configuration import Files
 from bridge.mosquitto.directory import Directory, Snapshot
 from bridge.mosquitto.presence import PresenceLog
 from bridge.mosquitto.revocation import Revocations
-from bridge.runtime.session import READY_TOPIC
+from bridge.topics import READY_TOPIC
 
 log = structlog.get_logger()
 

@@ -14,9 +14,9 @@ import typer
 from botocore.config import Config
 from prometheus_client import generate_latest
 
-from bridge.mosquitto.publishers import Publishers
 from bridge.pages import Answer, serve
 from bridge.programs import configure_logs
+from bridge.publishers import Publishers
 from bridge.registry import Registry
 from bridge.runtime import metrics
 from bridge.runtime.dispatcher import Dispatcher

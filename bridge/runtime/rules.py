@@ -6,7 +6,7 @@ from typing import Any
 
 import structlog
 
-from bridge.actions import registry as actions
+from bridge.actions import catalogue as actions
 from bridge.actions.base import Action, Services, UnsupportedActionError
 from bridge.registry import RuleDefinition
 from bridge.sql import CompiledRule, Context, RuleSqlError, compile_rule

@@ -15,15 +15,12 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from bridge.runtime import metrics
 from bridge.sql import Message
+from bridge.topics import READY_TOPIC
 
 log = structlog.get_logger()
 
 # Of the embedded broker: see bridge.broker.server.
 _FROM_PREFIX = "$from/"
-
-# Said again and again over a connection that has its subscriptions: whoever keeps devices out until then may let
-# them in. It comes back behind everything that the broker had for us before.
-READY_TOPIC = "$bridge/ready"
 
 
 class _DrainingSocket(ssl.SSLSocket):

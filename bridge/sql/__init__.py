@@ -14,7 +14,7 @@ from bridge.sql.rule import (
     to_bytes,
 )
 from bridge.sql.scope import Context, Message, MqttProperties
-from bridge.sql.topics import basic_ingest, matcher
+from bridge.topics import basic_ingest, matcher
 
 __all__ = [
     "NOT_FIRED",

@@ -11,8 +11,8 @@ from bridge.sql.compiler import NO_ROW, Compiler, Evaluator
 from bridge.sql.errors import RuleSqlError
 from bridge.sql.parser import parse
 from bridge.sql.scope import SQL_VERSIONS, Context, Message, MqttProperties, Scope
-from bridge.sql.topics import basic_ingest, filter_fault, matcher
 from bridge.sql.values import UNDEFINED, dumps, text, utf8
+from bridge.topics import basic_ingest, filter_fault, matcher
 
 # Union and not |: the type is recursive
 Json: TypeAlias = Union[bool, int, float, str, list["Json"], dict[str, "Json"], None]  # noqa: UP007

@@ -7,8 +7,8 @@ import uuid
 from dataclasses import dataclass
 from typing import Final
 
-from bridge.sql.topics import BASIC_INGEST, basic_ingest
 from bridge.sql.values import UNDEFINED, Value, loads
+from bridge.topics import BASIC_INGEST, basic_ingest
 
 SQL_VERSIONS: Final = ("2016-03-23", "2015-10-08", "beta")
 

@@ -1,13 +1,16 @@
 """The contract of a local engine."""
 
+import platform
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, Self
+from typing import Literal, Protocol, Self
 
-from testbed.packaging import Runtime
-from testbed.processes import Process
-from testbed.settings import EngineName
+from testbed.host.processes import Process
+
+# "localstack" is what the user asks for; it is "compose" where Docker answers, and else LocalStack as a process.
+EngineName = Literal["embedded", "localstack", "compose"]
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,30 @@ LOCALSTACK_LACKS = Lacks(
     notes=("Glue and Athena, which free LocalStack lacks: `make query` uses DuckDB",),
     variables={"analytics": False},
 )
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """What a package is built for: msgspec is compiled, so a package fits one Python and one processor.
+
+    ``platform`` is uv's name of it, or None for the machine that we are on.
+    """
+
+    python: str
+    architecture: str
+    platform: str | None
+
+    @classmethod
+    def of_this_machine(cls) -> "Runtime":
+        """For engines that run functions as child processes here."""
+        architecture = "arm64" if platform.machine() in ("arm64", "aarch64") else "x86_64"
+        return cls(f"{sys.version_info.major}.{sys.version_info.minor}", architecture, None)
+
+    @classmethod
+    def on_linux(cls, python: str, architecture: str) -> "Runtime":
+        """For AWS, and for containers: Amazon Linux 2023 has glibc 2.34, so manylinux_2_28 wheels run."""
+        processor = "aarch64" if architecture == "arm64" else "x86_64"
+        return cls(python, architecture, f"{processor}-manylinux_2_28")
 
 
 class Engine(Protocol):

@@ -5,11 +5,11 @@ import sys
 import urllib.request
 from pathlib import Path
 
-from testbed import processes
-from testbed.authority import Authority
 from testbed.engines.base import Endpoints, Place
+from testbed.host import processes
+from testbed.host.processes import Process
+from testbed.identity.authority import Authority
 from testbed.paths import REPOSITORY
-from testbed.processes import Process
 
 CLIENT_ID = "bridge"
 

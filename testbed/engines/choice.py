@@ -1,9 +1,8 @@
 """Which local engine to use, and why."""
 
-from testbed.engines.base import Engine
+from testbed.engines.base import Engine, EngineName
 from testbed.engines.compose import ComposeEngine, compose_answers
 from testbed.engines.embedded import EmbeddedEngine
-from testbed.settings import EngineName
 
 
 def choose(wanted: EngineName | None) -> tuple[EngineName, str]:

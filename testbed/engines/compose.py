@@ -10,15 +10,13 @@ import tarfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from testbed import containers, processes
-from testbed.engines.base import LOCALSTACK_LACKS, Endpoints, Place
+from testbed.engines.base import LOCALSTACK_LACKS, Endpoints, EngineName, Place, Runtime
 from testbed.engines.bridge import bridge_certificate
 from testbed.engines.mosquitto import wait_admitted
 from testbed.errors import TestbedError
-from testbed.packaging import Runtime
+from testbed.host import containers, processes
+from testbed.host.processes import Process
 from testbed.paths import REPOSITORY
-from testbed.processes import Process
-from testbed.settings import EngineName
 
 # Who the containers run as where we are root ourselves; as in docker/Dockerfile.
 _USER = 10001

@@ -6,14 +6,12 @@ from pathlib import Path
 
 import boto3
 
-from testbed import ports, processes
-from testbed.engines.base import Endpoints, Lacks, Place
+from testbed.engines.base import Endpoints, EngineName, Lacks, Place, Runtime
 from testbed.engines.bridge import CLIENT_ID, bridge_certificate, start_bridge
-from testbed.environments import environment
-from testbed.packaging import Runtime
+from testbed.host import ports, processes
+from testbed.host.environments import environment
+from testbed.host.processes import Process
 from testbed.paths import REPOSITORY
-from testbed.processes import Process
-from testbed.settings import EngineName
 
 REQUIREMENTS = Path(__file__).parent / "requirements" / "embedded.txt"
 _MINISTACK = Path(__file__).parent / "ministack_batches.py"

@@ -7,15 +7,12 @@ Mosquitto, so ministack never runs a rule itself.
 from collections.abc import Sequence
 
 from testbed.engines import embedded
-from testbed.engines.base import LOCALSTACK_LACKS, Endpoints, Place
+from testbed.engines.base import LOCALSTACK_LACKS, Endpoints, EngineName, Place, Runtime
 from testbed.engines.bridge import start_bridge
-from testbed.engines.mosquitto import start_mosquitto, wait_admitted
-from testbed.localstack_process import server
-from testbed.localstack_process.install import install, python_of
-from testbed.localstack_process.mosquitto import ensure_mosquitto
-from testbed.packaging import Runtime
-from testbed.processes import Process
-from testbed.settings import EngineName
+from testbed.engines.localstack_process import server
+from testbed.engines.localstack_process.install import install, python_of
+from testbed.engines.mosquitto import ensure_mosquitto, start_mosquitto, wait_admitted
+from testbed.host.processes import Process
 
 
 class LocalStackEngine:

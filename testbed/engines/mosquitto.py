@@ -4,16 +4,28 @@ import json
 import sys
 import urllib.request
 from collections.abc import Sequence
+from pathlib import Path
 
-from testbed import processes
 from testbed.engines.base import Endpoints, Place
 from testbed.engines.bridge import CLIENT_ID, bridge_certificate
-from testbed.localstack_process.mosquitto import ensure_mosquitto
+from testbed.host import processes, programs
+from testbed.host.processes import Process
 from testbed.paths import REPOSITORY
-from testbed.processes import Process
 
+# Where Debian puts it; not on every user's PATH.
+_ELSEWHERE = ("/usr/sbin", "/usr/local/sbin", "/opt/homebrew/sbin")
+_REMEDY = "Install it (Debian: sudo apt-get install mosquitto; macOS: brew install mosquitto)."
 _START_SECONDS = 60
 _ADMISSION_SECONDS = 120
+
+
+def ensure_mosquitto() -> Path:
+    """Return the broker's program; apt installs it where we are root and it is missing.
+
+    Raises:
+        TestbedError: it is not there, and cannot be installed from here.
+    """
+    return programs.ensure(("mosquitto",), "mosquitto", _REMEDY, _ELSEWHERE)
 
 
 def start_mosquitto(place: Place, endpoints: Endpoints) -> Process:

@@ -17,11 +17,14 @@ from typing import Any
 import paho.mqtt.client as mqtt
 import pytest
 
-from testbed import api, archive, lifecycle
-from testbed.deployment import Deployment, current
+from testbed.archive import reader
+from testbed.deploy import lifecycle
+from testbed.deploy.deployment import Deployment, current
+from testbed.deploy.settings import Settings
+from testbed.deploy.stations import enrolment_of
 from testbed.engines import choice
-from testbed.enrolment import Enrolment
-from testbed.settings import Settings
+from testbed.identity.enrolment import Enrolment
+from testbed.pipeline import api
 
 # Generous: a slow machine must not fail a test, and a wait ends as soon as its condition holds.
 PATIENCE_SECONDS = 60.0
@@ -50,7 +53,7 @@ def deployment() -> Iterator[Deployment]:
 @pytest.fixture(scope="session")
 def enrolment(deployment: Deployment) -> Enrolment:
     """Enrols stations there."""
-    return lifecycle.enrolment(deployment)
+    return enrolment_of(deployment)
 
 
 @pytest.fixture
@@ -161,5 +164,5 @@ def station_in_api(deployment: Deployment, station: str) -> dict[str, Any] | Non
 
 def archived(deployment: Deployment, station: str) -> list[dict[str, Any]]:
     """Every archived message of a station."""
-    records = archive.records(deployment.client("s3"), deployment.outputs["telemetry_bucket_name"])
+    records = reader.records(deployment.client("s3"), deployment.outputs["telemetry_bucket_name"])
     return [record for record in records if record["station_id"] == station]

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from api_handler.headers import SECURITY
-from testbed import api
-from testbed.deployment import Deployment
+from testbed.deploy.deployment import Deployment
 from testbed.paths import REPOSITORY
+from testbed.pipeline import api
 from tests.e2e.conftest import wait_for
 from tests.secret_scan import secrets_in
 

@@ -8,12 +8,10 @@ from typing import Any
 
 import pytest
 
-from testbed import archive
-from testbed.analytics import query as asking
-from testbed.analytics import saved
-from testbed.analytics.results import Rows
-from testbed.analytics.saved import Days
-from testbed.deployment import Deployment
+from testbed.archive import query, reader, saved
+from testbed.archive.results import Rows
+from testbed.archive.saved import Days
+from testbed.deploy.deployment import Deployment
 from testbed.errors import TestbedError
 from tests import archives
 
@@ -26,16 +24,16 @@ def stored(deployment: Deployment) -> Iterator[list[dict[str, Any]]]:
     """The archived lines of those days; taken out again, for no table knows their stations."""
     s3, bucket = deployment.client("s3"), deployment.outputs["telemetry_bucket_name"]
     lines = archives.messages(FIRST)
-    before = set(archive.objects(s3, bucket))
+    before = set(reader.objects(s3, bucket))
     archives.store(s3, bucket, lines)
     yield lines
-    for key in set(archive.objects(s3, bucket)) - before:
+    for key in set(reader.objects(s3, bucket)) - before:
         if any(f"dt={day}" in key for day in (FIRST, LAST)):
             s3.delete_object(Bucket=bucket, Key=key)
 
 
-def ask(deployment: Deployment, name: str, through: asking.Through = "duckdb") -> Rows:
-    return asking.run(deployment, saved.load(name), Days(FIRST, LAST), through)
+def ask(deployment: Deployment, name: str, through: query.Through = "duckdb") -> Rows:
+    return query.run(deployment, saved.load(name), Days(FIRST, LAST), through)
 
 
 def once(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -118,4 +116,4 @@ def test_an_unknown_query_is_refused_with_what_there_is() -> None:
 
 def test_days_without_data_give_no_rows(deployment: Deployment) -> None:
     days = Days(date(2026, 1, 2), date(2026, 1, 2))
-    assert asking.run(deployment, saved.load("swaps_a_day"), days, "duckdb").rows == []
+    assert query.run(deployment, saved.load("swaps_a_day"), days, "duckdb").rows == []

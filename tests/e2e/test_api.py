@@ -13,9 +13,9 @@ from schemathesis.specs.openapi.checks import (
     unsupported_method,
 )
 
-from testbed import api
-from testbed.deployment import Deployment
+from testbed.deploy.deployment import Deployment
 from testbed.paths import FUNCTIONS
+from testbed.pipeline import api
 from tests.e2e.conftest import Connect, now, station_in_api, wait_for
 
 schema = schemathesis.openapi.from_dict(json.loads((FUNCTIONS / "api_handler" / "openapi.json").read_text()))

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from testbed import audit as auditing
-from testbed.bench import growth, native
-from testbed.bench.paths import Pipeline, burst, steady
-from testbed.bench.publishers import Publishers
-from testbed.deployment import Deployment
-from testbed.enrolment import Enrolment
+from bench.pipeline import growth, native
+from bench.pipeline.paths import Pipeline, burst, steady
+from bench.pipeline.publishers import Publishers
+from testbed.deploy.deployment import Deployment
+from testbed.identity.enrolment import Enrolment
+from testbed.proofs.audit import audit
 from tests.e2e.conftest import PATIENCE_SECONDS
 
 
@@ -32,7 +32,7 @@ def test_both_paths_store_what_is_sent(
     finally:
         publishers.close()
         enrolment.remove([name])
-    found = auditing.audit(deployment, [ledger], wait_seconds=PATIENCE_SECONDS)
+    found = audit(deployment, [ledger], wait_seconds=PATIENCE_SECONDS)
     assert (found.acknowledged_archived, found.missing_count) == (90, 0)
 
 

@@ -2,8 +2,9 @@
 
 import pytest
 
-from testbed import cost, cost_count
-from testbed.deployment import Deployment
+from bench import calls
+from testbed.cost import bill
+from testbed.deploy.deployment import Deployment
 
 
 def test_the_handler_calls_what_is_priced(deployment: Deployment) -> None:
@@ -12,8 +13,8 @@ def test_the_handler_calls_what_is_priced(deployment: Deployment) -> None:
         pytest.skip("the counting proxy is for local deployments")
     if deployment.engine == "compose":
         pytest.skip("the counting proxy is on this machine's loopback, which a container does not reach")
-    workload, kept = cost.counted()
-    found = cost_count.count(deployment, workload)
+    workload, kept = bill.counted()
+    found = calls.count(deployment, workload)
     assert found.ours.calls == kept.ours.calls
     assert found.seeds.calls == kept.seeds.calls
     # Gzip and its library decide the last bytes.

@@ -20,13 +20,15 @@ from axe_playwright_python.sync_playwright import Axe
 from botocore.credentials import Credentials
 from playwright.sync_api import Browser, CDPSession, Page, sync_playwright
 
-from bridge.websocket import FrontDoor, Rights
-from testbed import debian, observers, ports, simulation
+from bridge.front_door.door import FrontDoor
+from bridge.front_door.page import Rights
 from testbed.dashboard import Dashboard, in_background, server, start_door, with_front_door
-from testbed.deployment import Deployment
+from testbed.deploy.deployment import Deployment
 from testbed.engines import choice
 from testbed.errors import TestbedError
-from testbed.processes import Process
+from testbed.host import ports, programs
+from testbed.host.processes import Process
+from testbed.stations import observers, simulation
 from tests.e2e.conftest import Connect, now, station_in_api, wait_for
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
@@ -44,7 +46,7 @@ pytestmark = pytest.mark.skipif(os.environ.get("TARGET") == "aws", reason="on AW
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     try:
-        program = debian.ensure(PROGRAMS, "chromium", "Install it (Debian: sudo apt-get install chromium).")
+        program = programs.ensure(PROGRAMS, "chromium", "Install it (Debian: sudo apt-get install chromium).")
     except TestbedError as error:
         pytest.skip(str(error))
     with sync_playwright() as playwright:

@@ -14,10 +14,11 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
-from testbed import api, debian
-from testbed import dashboard as watching
-from testbed.deployment import Deployment
+from testbed import dashboard
+from testbed.deploy.deployment import Deployment
+from testbed.host import programs
 from testbed.paths import DASHBOARD
+from testbed.pipeline import api
 from tests.e2e.conftest import Connect
 from tests.e2e.test_dashboard import PATIENCE_MS, PROGRAMS, QUIET, telemetry, wait_for_ready
 
@@ -27,7 +28,7 @@ pytestmark = pytest.mark.skipif(os.environ.get("TARGET") != "aws", reason="the p
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """One that finds AWS where the shell does: through its proxy, which a stand-in's certificates come from."""
-    program = debian.ensure(PROGRAMS, "chromium", "Install it (Debian: sudo apt-get install chromium).")
+    program = programs.ensure(PROGRAMS, "chromium", "Install it (Debian: sudo apt-get install chromium).")
     proxy = os.environ.get("HTTPS_PROXY")
     trust = ("--ignore-certificate-errors",) if os.environ.get("AWS_CA_BUNDLE") else ()
     with sync_playwright() as playwright:
@@ -145,7 +146,7 @@ def test_the_page_of_cloudfront_is_live(
 def test_the_page_from_here_is_live(
     browser: Browser, deployment: Deployment, connect: Connect, name: str
 ) -> None:
-    with watching.running(deployment) as server, watching.in_background(server):
+    with dashboard.running(deployment) as server, dashboard.in_background(server):
         context = browser.new_context(viewport={"width": 1200, "height": 900})
         page = context.new_page()
         page.goto(f"http://127.0.0.1:{server.server_port}/")

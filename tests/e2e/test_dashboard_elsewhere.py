@@ -23,10 +23,11 @@ from api_handler.realtime import Realtime
 from api_handler.routes import Services, respond
 from api_handler.stations import Stations
 from api_handler.summary import Summary
-from testbed import observers, ports
 from testbed.dashboard import in_background, start_door
-from testbed.deployment import Deployment
+from testbed.deploy.deployment import Deployment
+from testbed.host import ports
 from testbed.paths import DASHBOARD
+from testbed.stations import observers
 from tests.e2e.conftest import Connect
 from tests.e2e.test_dashboard import PATIENCE_MS, telemetry, wait_for_ready
 from tests.e2e.test_dashboard import browser as browser  # noqa: PLC0414  # pytest finds fixtures by import

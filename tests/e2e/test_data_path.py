@@ -3,9 +3,8 @@
 import json
 from datetime import UTC, datetime, timedelta
 
-from testbed import audit as auditing
-from testbed import dead_letters
-from testbed.deployment import Deployment
+from testbed.deploy.deployment import Deployment
+from testbed.pipeline import dead_letters, quiet
 from tests.e2e.conftest import Connect, archived, now, station_in_api, wait_for
 
 
@@ -47,7 +46,7 @@ def test_the_table_never_moves_back(deployment: Deployment, connect: Connect, na
     assert wait_for(lambda: len(archived(deployment, name)) == 3)
     # The archive is written before the table: wait until the last batch is out of the handler's hands.
     assert (
-        auditing.wait_for_empty_queue(deployment.client("sqs"), deployment.outputs["telemetry_queue_url"], 60)
+        quiet.wait_for_empty_queue(deployment.client("sqs"), deployment.outputs["telemetry_queue_url"], 60)
         == 0
     )
     served = station_in_api(deployment, name)

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from testbed import lifecycle
-from testbed.authority import certificate_id
-from testbed.deployment import Deployment
+from testbed.deploy import lifecycle
+from testbed.deploy.deployment import Deployment
 from testbed.engines.base import Place
+from testbed.identity.authority import certificate_id
 from tests.e2e.conftest import Connect, now, station_in_api, wait_for
 
 
@@ -38,7 +38,7 @@ def test_the_archive_is_private_encrypted_and_ages_to_glacier(deployment: Deploy
     blocked = s3.get_public_access_block(Bucket=bucket)["PublicAccessBlockConfiguration"]
     assert all(blocked.values())
     if deployment.enforce_iam:
-        return  # the one statement is taken out there: testbed/enforced_iam.py
+        return  # the one statement is taken out there: testbed/deploy/enforced_iam.py
     [statement] = json.loads(s3.get_bucket_policy(Bucket=bucket)["Policy"])["Statement"]
     assert statement["Effect"] == "Deny"
     assert statement["Condition"]["Bool"]["aws:SecureTransport"] in ("false", ["false"])

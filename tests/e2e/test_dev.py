@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from testbed import api, dev
-from testbed.deployment import Deployment
+from testbed.deploy import dev
+from testbed.deploy.deployment import Deployment
 from testbed.paths import state_root
+from testbed.pipeline import api
 from tests.e2e.conftest import wait_for
 from tests.sources import copy_to
 

@@ -4,8 +4,8 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from testbed import api
-from testbed.deployment import Deployment
+from testbed.deploy.deployment import Deployment
+from testbed.pipeline import api
 from tests.e2e.conftest import Connect, archived, wait_for
 
 

@@ -2,8 +2,8 @@
 
 import json
 
-from testbed.deployment import Deployment
-from testbed.enrolment import Enrolment
+from testbed.deploy.deployment import Deployment
+from testbed.identity.enrolment import Enrolment
 from tests.e2e.conftest import Connect, now, station_in_api, wait_for
 
 

@@ -18,10 +18,11 @@ import pytest
 from botocore.exceptions import ClientError
 
 from bridge.policies import Connection, Policies
-from testbed import api, enforced_iam
-from testbed.deployment import Deployment
-from testbed.enforced_iam import as_list
-from testbed.faults import proxy
+from testbed.deploy import enforced_iam
+from testbed.deploy.deployment import Deployment
+from testbed.deploy.enforced_iam import as_list
+from testbed.drills.faults import proxy
+from testbed.pipeline import api
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from testbed import audit as auditing
-from testbed import redrive as redriving
-from testbed import simulation
-from testbed import trace as tracing
-from testbed.deployment import Deployment
-from testbed.faults.runner import wait_until_quiet
+from testbed.deploy.deployment import Deployment
+from testbed.pipeline.quiet import wait_until_quiet
+from testbed.proofs import redrive, trace
+from testbed.proofs.audit import audit
+from testbed.stations import simulation
 from tests.e2e.conftest import Connect, archived, now, station_in_api, wait_for
 
 
@@ -26,7 +25,7 @@ def test_a_fleet_is_audited_clean_and_a_lost_message_is_found(deployment: Deploy
     extra = ["--prefix", prefix, "--messages", "5", "--ledger", str(ledger)]
     assert simulation.run(deployment, 10, 0.5, extra, print) == 0
 
-    report = auditing.audit(deployment, [ledger])
+    report = audit(deployment, [ledger])
     assert report.acknowledged == 50
     assert report.acknowledged_archived == 50
     assert report.clean
@@ -41,7 +40,7 @@ def test_a_fleet_is_audited_clean_and_a_lost_message_is_found(deployment: Deploy
             "acked_at": now(),
         }
         lines.write(json.dumps(lost) + "\n")
-    report = auditing.audit(deployment, [ledger])
+    report = audit(deployment, [ledger])
     assert report.missing == ["lost"]
     assert (report.points_missing_count, report.points_wrong_count) == (1, 1)
     assert [text.split()[0] for text in report.wrong_points] == [f"{prefix}02", f"{prefix}03"]
@@ -87,7 +86,7 @@ def test_a_message_can_be_followed(deployment: Deployment, connect: Connect, nam
             """The places, once it is at the last one."""
 
             def places() -> list[str]:
-                found = [sighting.where for sighting in tracing.trace(deployment, ids[kind])]
+                found = [sighting.where for sighting in trace.trace(deployment, ids[kind])]
                 return found if last in found else []
 
             found: list[str] = wait_for(places)
@@ -127,7 +126,7 @@ def test_a_redrive_stores_what_an_outage_kept_out_and_only_that(deployment: Depl
         QueueUrl=url, MessageBody=json.dumps(envelope | {"reason": {"code": "not_json", "detail": name}})
     )
 
-    assert redriving.redrive(deployment).sent_back >= 1
+    assert redrive.redrive(deployment).sent_back >= 1
     assert wait_for(lambda: len(archived(deployment, name)) == 1)
-    assert redriving.redrive(deployment, dry_run=True).found.get("max_receives_exceeded") is None
-    assert redriving.redrive(deployment).found["not_json"] >= 1
+    assert redrive.redrive(deployment, dry_run=True).found.get("max_receives_exceeded") is None
+    assert redrive.redrive(deployment).found["not_json"] >= 1

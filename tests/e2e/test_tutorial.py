@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from testbed.deployment import Deployment
+from testbed.deploy.deployment import Deployment
 from testbed.paths import REPOSITORY, state_root
 from tests.sources import copy_to
 

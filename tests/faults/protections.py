@@ -129,7 +129,7 @@ PROTECTIONS = [
     ),
     Protection(
         "nobody answering is no refusal", "bridge/actions/base.py", "unreachable=unreachable,", "unreachable=False,",
-        "tests/unit/bridge/test_failures.py::test_an_endpoint_that_is_away_is_unreachable_and_nothing_lasting",
+        "tests/unit/bridge/actions/test_failures.py::test_an_endpoint_that_is_away_is_unreachable_and_nothing_lasting",
     ),
     Protection(
         "a message is on disk before it is acknowledged", "bridge/broker/server.py",
@@ -141,18 +141,18 @@ PROTECTIONS = [
     ),
     Protection(
         "the broker reads back what waits", "bridge/broker/spool.py", "found[entry.number] = entry", "pass",
-        "tests/unit/bridge/test_spool.py::test_what_waits_is_there_after_a_restart",
+        "tests/unit/bridge/broker/test_spool.py::test_what_waits_is_there_after_a_restart",
     ),
     Protection(
         "a torn record of the spool is cut off", "bridge/broker/spool.py",
         "            os.ftruncate(segment.handle, segment.size)\n            self._segments[name] = segment",
         "            self._segments[name] = segment",
-        "tests/unit/bridge/test_spool.py::test_a_record_that_was_cut_in_two_is_forgotten_and_the_rest_stays",
+        "tests/unit/bridge/broker/test_spool.py::test_a_record_that_was_cut_in_two_is_forgotten_and_the_rest_stays",
     ),
     Protection(
         "a full disk of the spool is an error", "bridge/broker/spool.py", "if written != len(record):",
         "if written > len(record):",
-        "tests/unit/bridge/test_spool.py::test_a_full_disk_is_an_error_and_costs_nothing_that_is_there",
+        "tests/unit/bridge/broker/test_spool.py::test_a_full_disk_is_an_error_and_costs_nothing_that_is_there",
     ),
     Protection(
         "a station sends again what was not acknowledged", "simulator/device.py",

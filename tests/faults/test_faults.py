@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from testbed.deployment import Deployment
-from testbed.faults import runner
+from testbed.deploy.deployment import Deployment
+from testbed.drills.faults import runner
 
 
 def test_nothing_is_lost_while_parts_die(deployment: Deployment) -> None:

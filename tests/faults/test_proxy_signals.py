@@ -7,9 +7,9 @@ import sys
 import urllib.request
 from pathlib import Path
 
-from testbed import ports, processes
 from testbed.engines import embedded
-from testbed.environments import environment
+from testbed.host import ports, processes
+from testbed.host.environments import environment
 from testbed.paths import REPOSITORY
 
 _LOCK = Path(embedded.REQUIREMENTS).with_name("faults.txt")

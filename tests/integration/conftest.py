@@ -12,8 +12,8 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from testbed import ports, processes
 from testbed.engines.embedded import ministack_command
+from testbed.host import ports, processes
 
 REGION = "eu-central-1"
 

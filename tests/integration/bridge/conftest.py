@@ -17,16 +17,15 @@ import paho.mqtt.client as mqtt
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
-from testbed import ports
-from testbed.authority import Authority
 from testbed.engines.base import Place, Ports
 from testbed.engines.bridge import start_bridge
 from testbed.engines.embedded import EmbeddedEngine
-from testbed.engines.mosquitto import start_mosquitto, wait_admitted
-from testbed.enrolment import Enrolment
+from testbed.engines.mosquitto import ensure_mosquitto, start_mosquitto, wait_admitted
 from testbed.errors import TestbedError
-from testbed.localstack_process.mosquitto import ensure_mosquitto
-from testbed.processes import Process
+from testbed.host import ports
+from testbed.host.processes import Process
+from testbed.identity.authority import Authority
+from testbed.identity.enrolment import Enrolment
 from tests.integration.conftest import REGION, AwsEmulator
 
 PATIENCE_SECONDS = 60.0

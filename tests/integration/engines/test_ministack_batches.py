@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from testbed import processes
+from testbed.host import processes
 from tests.integration.conftest import REGION, AwsEmulator
 
 _HANDLER = """

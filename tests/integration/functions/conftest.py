@@ -13,8 +13,7 @@ from typing import Any
 import pytest
 from botocore.credentials import ReadOnlyCredentials
 
-from api_handler import history as api_history
-from api_handler import stations as api_stations
+from api_handler import history, stations
 from api_handler.realtime import Realtime
 from api_handler.routes import Services
 from api_handler.summary import Summary
@@ -98,10 +97,10 @@ class Cloud:
 
     def services(self, realtime: Realtime | None = REALTIME) -> Services:
         """What the API handler reads here. One queue stands for both."""
-        window = api_history.Window(self.resolution, self.hours, lambda: NOW)
+        window = history.Window(self.resolution, self.hours, lambda: NOW)
         return Services(
-            api_stations.Stations(self.dynamodb, self.name),
-            api_history.History(self.dynamodb, self.history_name, window),
+            stations.Stations(self.dynamodb, self.name),
+            history.History(self.dynamodb, self.history_name, window),
             Summary(
                 self.queue_url, self.queue_url, self.alarm_prefix, lambda service: getattr(self, service)
             ),

@@ -11,7 +11,7 @@ from botocore.credentials import Credentials
 from api_handler.realtime import URL_SECONDS
 from api_handler.routes import respond
 from api_handler.summary import ALARMS_SECONDS, Summary
-from bridge.presigned import RefusedUrlError, verify
+from bridge.front_door.presigned import RefusedUrlError, verify
 from tests.integration.functions.conftest import CREDENTIALS, Cloud
 from tests.integration.functions.test_api import call, never, proxy_event
 

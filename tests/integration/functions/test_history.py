@@ -84,7 +84,7 @@ def test_a_late_first_message_beside_a_newer_one_is_not_overlooked(cloud: Cloud)
 
 
 def test_only_a_message_that_may_begin_a_minute_costs_a_write(cloud: Cloud) -> None:
-    """In order, that is one a minute; the bill is counted so (testbed/cost.py)."""
+    """In order, that is one a minute; the bill is counted so (testbed/cost/bill.py)."""
     writes: list[Any] = []
     with faults.hooked(cloud.dynamodb, "before-call.dynamodb.PutItem", lambda **call: writes.append(call)):
         for minute, second in itertools.product(range(3), range(0, 60, 5)):

@@ -18,8 +18,8 @@ from paho.mqtt.enums import CallbackAPIVersion
 from simulator.connection import Endpoint
 from simulator.messages import station_ids
 from simulator.options import FleetOptions
-from testbed import ports
-from testbed.authority import Authority
+from testbed.host import ports
+from testbed.identity.authority import Authority
 from testbed.paths import REPOSITORY
 
 STATIONS = 20

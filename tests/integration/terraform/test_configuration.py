@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from testbed import terraform
-from testbed.packaging import FUNCTION_NAMES
+from testbed.deploy import terraform
+from testbed.deploy.packaging import FUNCTION_NAMES
+from testbed.deploy.terraform import Cloud, Workspace
 from testbed.paths import DASHBOARD, TERRAFORM
-from testbed.terraform import Cloud, Workspace
 
 TESTS = TERRAFORM / "tests"
 

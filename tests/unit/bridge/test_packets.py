@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.broker import packets
-from bridge.broker.packets import MalformedPacketError, take_packet
+from bridge import packets
+from bridge.packets import MalformedPacketError, take_packet
 
 
 @given(

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.broker import packets as broker
+from bridge import packets as broker
 from simulator import packets
 
 

@@ -1,0 +1,1 @@
+"""Benchmarks: what the testbed, the bridge and the simulator cost, beside others."""

@@ -1,0 +1,6 @@
+"""Run a benchmark: ``python -m bench``."""
+
+from bench.cli import app
+from testbed.cli.console import main
+
+main(app)

@@ -1,0 +1,76 @@
+"""The brokers that load is made on: Mosquitto, plain and with mutual TLS."""
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from testbed.errors import TestbedError
+from testbed.host import ports
+from testbed.host.processes import wait_until
+from testbed.identity.authority import Authority
+
+HOST = "127.0.0.1"
+
+
+@dataclass(frozen=True)
+class Broker:
+    """Where it listens, and its process."""
+
+    plain: int
+    tls: int
+    pid: int
+    folder: Path
+
+    @property
+    def cpu(self) -> float:
+        """Seconds of CPU so far."""
+        times = psutil.Process(self.pid).cpu_times()
+        return float(times.user + times.system)
+
+    @property
+    def rss_bytes(self) -> int:
+        """Memory now."""
+        return int(psutil.Process(self.pid).memory_info().rss)
+
+
+@contextmanager
+def mosquitto(folder: Path, names: list[str]) -> Iterator[Broker]:
+    """A Mosquitto with a certificate for each of ``names``, until the block ends.
+
+    Raises:
+        TestbedError: it is not installed.
+    """
+    program = shutil.which(
+        "mosquitto", path="/usr/sbin:/usr/local/sbin:/opt/homebrew/sbin:/usr/bin:/usr/local/bin"
+    )
+    if not program:
+        raise TestbedError(
+            "Mosquitto is not installed.", "Install it: apt-get install mosquitto mosquitto-clients"
+        )
+    authority = Authority.load_or_create(folder, name="fleet benchmark")
+    authority.server(HOST).write(folder / "server.crt", folder / "server.key")
+    for name in names:
+        if not (folder / f"{name}.key").is_file():
+            authority.client(name).write(folder / f"{name}.crt", folder / f"{name}.key")
+    plain, tls = (ports.choose(None, what="the benchmark") for _ in range(2))
+    configuration = folder / "mosquitto.conf"
+    configuration.write_text(
+        f"user root\nlog_type error\nset_tcp_nodelay true\nmax_queued_messages 0\n"
+        f"sys_interval 1\nallow_anonymous true\n"
+        f"listener {plain} {HOST}\n"
+        f"listener {tls} {HOST}\nrequire_certificate true\ncafile {folder / 'ca.crt'}\n"
+        f"certfile {folder / 'server.crt'}\nkeyfile {folder / 'server.key'}\n"
+    )
+    with (folder / "mosquitto.log").open("wb") as log:
+        process = subprocess.Popen([program, "-c", str(configuration)], stdout=log, stderr=log)
+    try:
+        wait_until(lambda: not ports.is_free(tls), what="Mosquitto", seconds=20)
+        yield Broker(plain, tls, process.pid, folder)
+    finally:
+        process.terminate()
+        process.wait()

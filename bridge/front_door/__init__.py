@@ -1,0 +1,1 @@
+"""The front door: MQTT over WebSocket for pages."""

@@ -1,1 +1,0 @@
-"""`TARGET=aws`: state, plan, apply, removal, and a look at what is left."""

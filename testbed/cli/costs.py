@@ -1,0 +1,86 @@
+"""Commands of dollars and quotas."""
+
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from testbed.cli.console import app, out, say
+from testbed.cost import bill, scale
+from testbed.cost.bill import Counted
+
+
+@app.command("cost")
+def cost_command(
+    stations: Annotated[int, typer.Option(help="How many stations.", min=1)] = 1000,
+    interval: Annotated[float, typer.Option(help="Seconds between two messages of a station.")] = 5,
+    window: Annotated[float, typer.Option(help="Seconds that a batch may wait to fill.")] = 5,
+    basic_ingest: Annotated[bool, typer.Option(help="Stations publish straight to the rule.")] = True,
+) -> None:
+    """What a network of stations costs on AWS, beside the seed's design counted the same way."""
+    workload = bill.Workload(stations, interval, window, basic_ingest=basic_ingest)
+    at, counts = bill.counted()
+    ours, seeds = counts.ours, counts.seeds
+    is_counted = (at.stations, at.interval, at.window) == (stations, interval, window)
+    table = Table(title=f"{stations} stations, a message every {interval:g} s, batches of {window:g} s")
+    for heading in ("service", "what", "$ a million messages", "$ a month"):
+        table.add_column(heading, justify="right" if heading.startswith("$") else "left")
+    millions = workload.messages_a_month / 1e6
+    for title, lines in (
+        ("this design", bill.bill(workload, ours if is_counted else None)),
+        ("the seed's design", bill.seed_bill(workload, seeds if is_counted else None)),
+    ):
+        for line in lines:
+            table.add_row(
+                line.service, line.what, f"{line.usd_a_million:.3f}", f"{line.usd_a_million * millions:,.2f}"
+            )
+        whole = bill.total(lines)
+        table.add_row(
+            "[bold]total",
+            f"[bold]{title}",
+            f"[bold]{whole:.2f}",
+            f"[bold]{whole * millions:,.2f}",
+            end_section=True,
+        )
+    out.print(table)
+    say(
+        "The handler's calls: "
+        + (
+            f"counted, of {ours.messages} messages in {ours.invocations} calls"
+            if is_counted
+            else "by the design"
+        )
+        + "; `make bench WHAT=calls` counts them anew."
+    )
+    say(
+        f"{millions:,.1f} million messages a month. Prices: testbed/cost/prices.json, with their date and sources."
+    )
+
+
+def show_calls(parts: dict[str, Counted]) -> None:
+    """The AWS calls that a proxy saw, for a million messages."""
+    table = Table(title="AWS calls for a million messages, as counted on the wire")
+    for heading in ("of", "service", "operation", "calls", "MB sent", "MB received"):
+        table.add_column(
+            heading, justify="right" if heading in ("calls", "MB sent", "MB received") else "left"
+        )
+    for part, found in parts.items():
+        for service, operation, times, sent, received in found.a_million():
+            table.add_row(part, service, operation, f"{times:,.0f}", f"{sent:,.1f}", f"{received:,.1f}")
+    out.print(table)
+
+
+@app.command("scale")
+def scale_command(
+    markdown: Annotated[bool, typer.Option("--markdown", help="As docs/scale.md has it.")] = False,
+) -> None:
+    """What 10,000 to a million stations need of AWS's quotas, and what they cost: arithmetic, not measured."""
+    if markdown:
+        say(scale.markdown())
+        return
+    head, *rows = scale.table()
+    table = Table(*head, title="↑ has to be raised; ✗ cannot be: the design ends there")
+    for row in rows:
+        table.add_row(*row)
+    out.print(table)
+    say("Quotas: testbed/cost/quotas.json, with their date and sources. What follows: docs/scale.md.")

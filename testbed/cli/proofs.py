@@ -1,0 +1,97 @@
+"""Commands of what became of messages: audit, trace, dead letters, the archive."""
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from testbed.cli.console import app, out, say, short
+from testbed.deploy.deployment import current
+from testbed.deploy.settings import Settings
+from testbed.errors import TestbedError
+from testbed.proofs import redrive, trace
+from testbed.proofs.audit import AuditReport, audit
+from testbed.proofs.ledgers import ledgers_of
+
+
+@app.command("audit")
+def audit_command(
+    ledger: Annotated[
+        list[Path] | None, typer.Argument(help="Ledgers; without any, all of this deployment.")
+    ] = None,
+    wait: Annotated[float, typer.Option(help="Seconds to wait for the queue to empty.")] = 120,
+) -> None:
+    """Hold what the broker acknowledged against archive, table and DLQ; fails if a message is missing."""
+    deployment = current(Settings.from_environment())
+    ledgers = ledger or ledgers_of(deployment)
+    if not ledgers:
+        raise TestbedError("There is no ledger yet.", "Run a fleet first: make simulate")
+    start = time.monotonic()
+    report = audit(deployment, ledgers, wait_seconds=wait)
+    show_audit(report, f"Audit of {len(ledgers)} ledger(s) in {time.monotonic() - start:.1f} s")
+    raise typer.Exit(0 if report.clean else 1)
+
+
+def show_audit(report: AuditReport, title: str) -> None:
+    """An audit's counts as a table, and some of what is wrong."""
+    table = Table(title=title, show_header=False)
+    table.add_row("acknowledged by the broker", str(report.acknowledged))
+    table.add_row("of these archived", str(report.acknowledged_archived))
+    table.add_row("of these dead-lettered", str(report.acknowledged_dead_lettered))
+    table.add_row("missing", _judged(report.missing_count))
+    table.add_row("archived: unique / duplicates", f"{report.archived_unique} / {report.archived_duplicates}")
+    for reason, count in sorted(report.dead_lettered.items()):
+        table.add_row(f"dead-lettered: {reason}", str(count))
+    table.add_row("stations in the archive", str(report.stations))
+    table.add_row("wrong latest state", _judged(report.wrong_state_count))
+    table.add_row("history points due", str(report.points_due))
+    table.add_row("history points missing", _judged(report.points_missing_count))
+    table.add_row("history points not of the first message", _judged(report.points_wrong_count))
+    table.add_row("still in the queue", str(report.still_queued))
+    out.print(table)
+    for line in (
+        *(f"missing: {message}" for message in report.missing),
+        *report.wrong_state,
+        *report.wrong_points,
+    ):
+        say(line)
+
+
+def _judged(count: int) -> str:
+    return f"[{'red' if count else 'green'}]{count}"
+
+
+@app.command("trace")
+def trace_command(
+    message_id: Annotated[
+        str, typer.Argument(help="As in the ledger and the archive.", show_default=False)
+    ] = "",
+) -> None:
+    """Follow one message: measured, acknowledged, queued, archived or refused; where and when."""
+    deployment = current(Settings.from_environment())
+    where = f"Ids are in the ledgers, {short(str(deployment.path / 'ledgers'))}/, and in what make api shows."
+    if not message_id:
+        raise TestbedError("Which message? make trace ID=<message id>", where)
+    sightings = trace.trace(deployment, message_id)
+    if not sightings:
+        raise TestbedError(f"{message_id} was never seen.", where)
+    for sighting in sightings:
+        say(f"{sighting.when or '-':26} {sighting.where:20} {sighting.detail}")
+
+
+@app.command("redrive")
+def redrive_command(
+    reason: Annotated[
+        list[str] | None, typer.Option(help="Send back these reasons, repairable or not.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option(help="Only list the reasons.")] = False,
+) -> None:
+    """List the dead letters' reasons, and send the repairable ones back through the pipeline."""
+    deployment = current(Settings.from_environment())
+    reasons = frozenset(reason) if reason else redrive.REPAIRABLE
+    report = redrive.redrive(deployment, reasons, dry_run=dry_run)
+    for name, count in sorted(report.found.items()):
+        say(f"{count:6} {name}{'' if name in reasons else '  (stays: trying again would not help)'}")
+    say(f"{report.sent_back} sent back" if report.found else "The dead-letter queue is empty.")

@@ -1,0 +1,184 @@
+"""Commands of the stations: run a fleet, watch it, speak as one of it, ask the API."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+import urllib.parse
+import webbrowser
+from contextlib import ExitStack, nullcontext
+from typing import Annotated
+
+import typer
+from rich.live import Live
+from rich.table import Table
+
+from testbed import dashboard
+from testbed.archive import reader
+from testbed.cli.console import Yes, app, asking_unless, out, say, short
+from testbed.deploy import lifecycle
+from testbed.deploy.deployment import Deployment, current
+from testbed.deploy.settings import Settings
+from testbed.errors import TestbedError
+from testbed.host.processes import last_line
+from testbed.pipeline import api, dead_letters, quiet
+from testbed.stations import device, load_test, simulation
+
+
+@app.command("simulate", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def simulate_command(
+    context: typer.Context,
+    num_stations: Annotated[int, typer.Option(help="How many stations.", min=1)] = 10,
+    interval: Annotated[float, typer.Option(help="Seconds between two messages of a station.")] = 5,
+) -> None:
+    """Run a fleet of stations against what is up; further options are the simulator's."""
+    deployment = current(Settings.from_environment())
+    sys.exit(simulation.run(deployment, num_stations, interval, context.args, say))
+
+
+@app.command("demo")
+def demo_command(
+    seconds: Annotated[int, typer.Option(help="How long the stations run.")] = 60,
+    num_stations: Annotated[int, typer.Option(help="How many stations.", min=1)] = 10,
+    yes: Yes = False,
+) -> None:
+    """Up, ten stations for a minute, then what the REST API says of them."""
+    deployment = lifecycle.up(Settings.from_environment(), say, asking_unless(yes))
+    say(
+        f"{num_stations} stations publish over MQTT for {seconds} s; the table is what the REST API says of them."
+    )
+    log = deployment.place.log("simulator") if deployment.ports else deployment.path / "simulator.log"
+    # A little longer than is shown, so that the last table has the stations online.
+    with ExitStack() as stack:
+        if deployment.ports:
+            page = stack.enter_context(dashboard.running(deployment))
+            stack.enter_context(dashboard.in_background(page))
+            say(
+                f"The same in a browser, for as long: http://127.0.0.1:{page.server_port}/   (later: make dashboard)"
+            )
+        fleet = simulation.start(deployment, num_stations, ["--duration", str(seconds + 10)], log)
+        try:
+            _watch(deployment, seconds, fleet)
+        finally:
+            fleet.send_signal(signal.SIGINT)
+            fleet.wait()
+    if fleet.returncode:
+        raise TestbedError(f"The simulator failed: {last_line(log)}", f"See {log}.")
+    outputs = deployment.outputs
+    quiet.wait_for_empty_queue(deployment.client("sqs"), outputs["telemetry_queue_url"], 30)
+    objects = sum(1 for _ in reader.objects(deployment.client("s3"), outputs["telemetry_bucket_name"]))
+    letters = len(dead_letters.read(deployment.client("sqs"), outputs["dead_letter_queue_url"]))
+    say(f"Archive: {objects} objects in {outputs['telemetry_bucket_name']}   dead letters: {letters}")
+    key = short(str(deployment.api_key_file))
+    say(f"Ask yourself: curl -H \"x-api-key: $(cat {key})\" '{deployment.api_url}/stations?min_batteries=5'")
+    say("Next: make audit (is anything lost?), make status, make logs; make down removes it all.")
+
+
+def _watch(deployment: Deployment, seconds: int, fleet: "subprocess.Popen[bytes]") -> None:
+    """Show the stations until the time is over: live on a terminal, once elsewhere."""
+    deadline = time.monotonic() + seconds
+    table = _stations_table(deployment)
+    with Live(table, console=out, auto_refresh=False) if out.is_terminal else nullcontext() as live:
+        while time.monotonic() < deadline and fleet.poll() is None:
+            time.sleep(1)
+            if live:
+                live.update(_stations_table(deployment), refresh=True)
+    if not out.is_terminal:
+        out.print(_stations_table(deployment))
+
+
+def _stations_table(deployment: Deployment) -> Table:
+    table = Table(title=f"GET {deployment.api_url}/stations")
+    for heading in ("station", "ready", "charging", "swaps", "queue", "power", "temp", "status", "seen"):
+        table.add_column(
+            heading, justify="left" if heading in ("station", "status") else "right", no_wrap=True
+        )
+    for station in sorted(api.stations(deployment), key=lambda item: str(item["station_id"])):
+        table.add_row(
+            str(station["station_id"]),
+            f"{station['battery_available']}/{station.get('slots', '?')}",
+            str(station.get("charging", "")),
+            str(station.get("swaps_total", "")),
+            str(station.get("queue_length", "")),
+            f"{station['power_kw']:.0f} kW" if "power_kw" in station else "",
+            f"{station['temperature_c']:.1f} °C" if "temperature_c" in station else "",
+            str(station.get("status", "")),
+            str(station["timestamp"])[11:19],
+        )
+    return table
+
+
+@app.command("dashboard")
+def dashboard_command(
+    port: Annotated[int | None, typer.Option(help="Of the page; any free one if left out.")] = None,
+    local: Annotated[bool, typer.Option(help="Serve it here, though CloudFront does, too.")] = False,
+) -> None:
+    """Serve the live dashboard on 127.0.0.1 until Ctrl-C; where CloudFront serves it, say where that is."""
+    deployment = current(Settings.from_environment())
+    if (url := deployment.outputs.get("dashboard_url")) and not local:
+        say(
+            f"Dashboard: {url}/   It asks for the API's key, which is in {short(str(deployment.api_key_file))}"
+        )
+        if sys.stdout.isatty():
+            webbrowser.open(url)
+        return
+    # Stopped by a kill, too, it takes its front door along.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with dashboard.running(deployment, port) as page:
+        say(f"Dashboard: http://127.0.0.1:{page.server_port}/   Ctrl-C ends it.")
+        page.serve_forever()
+
+
+@app.command("publish")
+def publish_command(
+    # By the environment: on its way through make and a shell a message would lose its dollars and its quotes.
+    station: Annotated[
+        str, typer.Argument(envvar="TESTBED_STATION", help="Station id; it is enrolled if it is not.")
+    ] = "",
+    message: Annotated[str, typer.Argument(envvar="TESTBED_MESSAGE", help="The payload, good or bad.")] = "",
+) -> None:
+    """Publish one message as a station, by MQTT with its certificate."""
+    if not station or not message:
+        raise TestbedError(
+            "Who says what?",
+            """make publish STATION=station-01 MESSAGE='{"station_id": "station-01", ...}'""",
+        )
+    if device.publish(current(Settings.from_environment()), station, message.encode()):
+        say(f"Enrolled {station}, which was no station yet")
+    say(f"Acknowledged by the broker: {len(message.encode())} bytes from {station}")
+
+
+@app.command("listen")
+def listen_command(
+    messages: Annotated[int, typer.Option(help="End after so many.", min=1)] = 10,
+    seconds: Annotated[float, typer.Option(help="End after so long.")] = 60,
+) -> None:
+    """Print what stations publish, as the broker hands it on."""
+    if not device.listen(current(Settings.from_environment()), messages, seconds, say):
+        raise TestbedError(f"No station said anything in {seconds:g} s.", "Let some: make simulate")
+
+
+@app.command("api")
+def api_command(
+    route: Annotated[
+        str, typer.Argument(envvar="TESTBED_ROUTE", help="Such as /stations/station-01.")
+    ] = "/stations",
+) -> None:
+    """GET a route of the REST API, with its key."""
+    path, _, query_string = f"/{route.removeprefix('/')}".partition("?")
+    status_code, document = api.get(
+        current(Settings.from_environment()), path, **dict(urllib.parse.parse_qsl(query_string))
+    )
+    say(json.dumps(document, indent=1))
+    raise typer.Exit(0 if status_code == 200 else 1)
+
+
+@app.command("load-test")
+def load_test_command(
+    shards: Annotated[int, typer.Option(help="Containers in Compose; on AWS Terraform says it.", min=1)] = 2,
+    duration: Annotated[float, typer.Option(help="Seconds, in Compose; on AWS Terraform says it.")] = 60,
+) -> None:
+    """Run a fleet in shards: Fargate tasks on AWS, containers in Compose."""
+    settings = Settings.from_environment()
+    load_test.run(current(settings), settings, shards, duration, say)

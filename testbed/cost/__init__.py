@@ -1,0 +1,1 @@
+"""What the pipeline costs on AWS, and the quotas it needs there."""

@@ -1,0 +1,240 @@
+"""What a network costs on AWS: counts of billed things a message, times AWS's list prices.
+
+What the handler calls is counted (`cost_count`, kept in counted.json) at the workload that the goal names; for other
+workloads it follows from the design. How each service bills comes from its documentation; what is assumed is named
+beside it. The seed's design (one Lambda call and one S3 PUT for every message) is counted the same way.
+"""
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+_PRICES = Path(__file__).parent / "prices.json"
+COUNTED = Path(__file__).parent / "counted.json"
+
+SECONDS_A_MONTH = 30 * 24 * 3600
+MINUTES_A_MONTH = 30 * 24 * 60
+
+# SQS hands out and deletes at most ten messages a request.
+_SQS_BATCH = 10
+# Lambda polls a queue with five pollers at first, each filling batches of its own
+# (https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-scaling.html).
+_POLLERS = 5
+# Assumed, of a batch of hundreds on arm64 with 512 MB: 50 ms for the PUT, and updates of 5 ms on ten threads.
+_MEMORY_GB = 0.5
+_BATCH_SECONDS, _UPDATE_SECONDS, _THREADS = 0.05, 0.005, 10
+# Assumed: so many messages of a hundred come after a newer one of their station, or twice; each of those is a
+# write to the history, too, as the handler cannot know without it.
+_OUT_OF_ORDER = 0.05
+# A point with its names, as DynamoDB counts bytes, and its index overhead; kept for the default of 24 hours.
+_POINT_BYTES, _POINT_MONTHS = 350, 1 / 30
+# Alarms in terraform/monitoring.tf; buckets, tables and queues cost nothing while they are empty.
+_ALARMS = 4
+# Assumed: a telemetry message compresses to so many bytes in its batch; and a batch logs so many.
+_ARCHIVED_BYTES, _LOG_BYTES_A_BATCH = 90, 1500
+# Assumed of the seed: 128 MB on x86 for 100 ms a message; Lambda's own three lines and two of its own;
+# and an archived object of its own is not compressed.
+_SEED_MEMORY_GB, _SEED_SECONDS, _SEED_LOG_BYTES, _SEED_ARCHIVED_BYTES = 0.125, 0.1, 1000, 350
+
+
+@dataclass(frozen=True)
+class Workload:
+    """A network: ``interval`` in seconds between two messages of a station, ``window`` seconds of batching.
+
+    ``history_resolution``: seconds between two points of a station's history, as Terraform's variable.
+    """
+
+    stations: int
+    interval: float
+    window: float = 5.0
+    batch_size: int = 1000
+    basic_ingest: bool = True
+    history_resolution: float = 60
+
+    @property
+    def messages_a_month(self) -> float:
+        """Telemetry messages in 30 days."""
+        return self.stations * SECONDS_A_MONTH / self.interval
+
+
+@dataclass(frozen=True)
+class Counted:
+    """What a part really called for so many messages: calls and bytes of bodies by ``service:Operation``.
+
+    ``bytes_received`` are of the answers. ``invocations``: of the handler; 0 where it is not the handler.
+    """
+
+    messages: int
+    invocations: int
+    calls: dict[str, int]
+    bytes_sent: dict[str, int]
+    bytes_received: dict[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def from_proxy(cls, messages: int, invocations: int, calls: dict[str, Any]) -> Self:
+        """Of what `testbed.drills.faults.proxy.FaultProxy.counts` has as ``calls``."""
+        return cls(
+            messages,
+            invocations,
+            {name: found["count"] for name, found in calls.items()},
+            {name: found["bytes_in"] for name, found in calls.items()},
+            {name: found["bytes_out"] for name, found in calls.items()},
+        )
+
+    def a_million(self) -> list[tuple[str, str, float, float, float]]:
+        """Service, operation, and for a million messages: calls, MB sent, MB received."""
+        scale = 1e6 / self.messages
+        return [
+            (
+                *name.split(":", 1),  # type: ignore[misc]  # two, by the colon
+                calls * scale,
+                self.bytes_sent.get(name, 0) * scale / 1e6,
+                self.bytes_received.get(name, 0) * scale / 1e6,
+            )
+            for name, calls in sorted(self.calls.items())
+        ]
+
+    def each(self, operation: str) -> float:
+        """Calls a message."""
+        return self.calls.get(operation, 0) / self.messages
+
+    @property
+    def archived_bytes(self) -> float:
+        """Bytes a message in the archive."""
+        return self.bytes_sent.get("s3:PutObject", 0) / self.messages
+
+
+def from_design(workload: Workload) -> Counted:
+    """What the handler should call for ten million messages, by its design."""
+    messages = 10_000_000
+    batch = batch_of(workload)
+    points = min(1.0, workload.interval / workload.history_resolution)
+    calls = {
+        "s3:PutObject": round(messages / batch),
+        # Within a batch each station is written once: it saves only where a station speaks more often than that.
+        "dynamodb:UpdateItem": round(messages * min(batch, workload.stations) / batch),
+        "dynamodb:PutItem": round(messages * points),
+    }
+    return Counted(messages, round(messages / batch), calls, {"s3:PutObject": messages * _ARCHIVED_BYTES})
+
+
+def seed_from_design() -> Counted:
+    """What the seed's handler calls, by its design."""
+    calls = {"s3:PutObject": 1, "dynamodb:UpdateItem": 1}
+    return Counted(1, 1, calls, {"s3:PutObject": _SEED_ARCHIVED_BYTES})
+
+
+def batch_of(workload: Workload) -> float:
+    """How many messages AWS hands to one invocation: what one poller gathers in the window."""
+    rate = workload.stations / workload.interval
+    return max(1.0, min(workload.batch_size, rate * max(workload.window, 0.2) / _POLLERS))
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Of one count: this design's handler and bridge, and the seed's handler."""
+
+    ours: Counted
+    seeds: Counted
+    bridge: Counted
+
+
+def counted() -> tuple[Workload, Counts]:
+    """The workload that was counted, and what was."""
+    document = json.loads(COUNTED.read_text())
+    counts = Counts(*(Counted(**document[name]) for name in ("ours", "seeds", "bridge")))
+    return Workload(**document["workload"]), counts
+
+
+def keep_counted(workload: Workload, counts: Counts) -> None:
+    """Write counted.json."""
+    document = {
+        "workload": {"stations": workload.stations, "interval": workload.interval, "window": workload.window},
+        **asdict(counts),
+    }
+    COUNTED.write_text(json.dumps(document, indent=1) + "\n")
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of the bill: dollars a million messages."""
+
+    service: str
+    what: str
+    usd_a_million: float
+
+
+def prices() -> dict[str, float]:
+    """AWS's list prices in dollars, by name; their date and sources are in prices.json."""
+    return {name: entry["usd"] for name, entry in json.loads(_PRICES.read_text())["prices"].items()}
+
+
+def bill(workload: Workload, found: Counted | None = None) -> list[Line]:
+    """This design's bill for a million messages; ``found``: what was counted, or else what the design says."""
+    price = prices()
+    found = found or from_design(workload)
+    batch = found.messages / found.invocations
+    # Those out of order are not in a count: they depend on the network between.
+    points = min(1.0, found.each("dynamodb:PutItem") + _OUT_OF_ORDER)
+    seconds = batch_seconds(found)
+    million = 1_000_000
+    lines = [
+        ("IoT Core", "connected minutes", workload.interval / 60 * price["iot_connection_minute"]),
+        ("IoT Core", "messages" + (" (Basic Ingest: none)" if workload.basic_ingest else ""),
+         0.0 if workload.basic_ingest else price["iot_message"]),
+        ("IoT Core", "rule and action", price["iot_rule"] + price["iot_action"]),
+        ("SQS", "send, and receive and delete by ten", (1 + 2 / _SQS_BATCH) * price["sqs_request"]),
+        ("Lambda", f"a call for {batch:.0f} messages",
+         (price["lambda_request"] + seconds * _MEMORY_GB * price["lambda_gb_second_arm"]) / batch),
+        ("DynamoDB", f"latest state: {found.each('dynamodb:UpdateItem'):.2f} writes a message",
+         found.each("dynamodb:UpdateItem") * price["dynamodb_write"]),
+        ("DynamoDB", f"history: {points:.2f} points a message, kept for a day",
+         points * (price["dynamodb_write"] + _POINT_BYTES / 1e9 * _POINT_MONTHS * price["dynamodb_gb_month"])),
+        ("S3", f"a PUT for {1 / found.each('s3:PutObject'):.0f} messages",
+         found.each("s3:PutObject") * price["s3_put"]),
+        ("S3", f"a month of storage, {found.archived_bytes:.0f} bytes a message",
+         found.archived_bytes / 1e9 * price["s3_gb_month"]),
+        ("CloudWatch", "logs", _LOG_BYTES_A_BATCH / batch / 1e9 * price["logs_gb"]),
+    ]  # fmt: skip
+    return [Line(service, what, million * usd) for service, what, usd in lines]
+
+
+def batch_seconds(found: Counted) -> float:
+    """How long a batch of the counted size takes, its PUT and its writes."""
+    batch = found.messages / found.invocations
+    points = min(1.0, found.each("dynamodb:PutItem") + _OUT_OF_ORDER)
+    writes = (found.each("dynamodb:UpdateItem") + points) * batch
+    return _BATCH_SECONDS + writes * _UPDATE_SECONDS / _THREADS
+
+
+def seed_bill(workload: Workload, found: Counted | None = None) -> list[Line]:
+    """The seed's design for a million messages: rule -> Lambda, one PUT and one write each."""
+    price = prices()
+    found = found or seed_from_design()
+    million = 1_000_000
+    lines = [
+        ("IoT Core", "connected minutes", workload.interval / 60 * price["iot_connection_minute"]),
+        ("IoT Core", "messages", price["iot_message"]),
+        ("IoT Core", "rule and action", price["iot_rule"] + price["iot_action"]),
+        ("Lambda", "a call a message",
+         price["lambda_request"] + _SEED_SECONDS * _SEED_MEMORY_GB * price["lambda_gb_second_x86"]),
+        ("DynamoDB", f"{found.each('dynamodb:UpdateItem'):.2f} writes a message",
+         found.each("dynamodb:UpdateItem") * price["dynamodb_write"]),
+        ("S3", f"{found.each('s3:PutObject'):.2f} PUTs a message", found.each("s3:PutObject") * price["s3_put"]),
+        ("S3", f"a month of storage, {found.archived_bytes:.0f} bytes a message",
+         found.archived_bytes / 1e9 * price["s3_gb_month"]),
+        ("CloudWatch", "logs", _SEED_LOG_BYTES / 1e9 * price["logs_gb"]),
+    ]  # fmt: skip
+    return [Line(service, what, million * usd) for service, what, usd in lines]
+
+
+def fixed_monthly() -> float:
+    """Dollars a month for what is there while nobody sends anything: alarms and the dashboard."""
+    price = prices()
+    return _ALARMS * price["alarm_month"] + price["dashboard_month"]
+
+
+def total(lines: list[Line]) -> float:
+    """Dollars a million messages."""
+    return sum(line.usd_a_million for line in lines)

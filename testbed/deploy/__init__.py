@@ -1,0 +1,1 @@
+"""Bring a deployment up, keep it, take it away."""

@@ -1,0 +1,257 @@
+"""`make plan`, `make up` and `make down` on AWS."""
+
+import os
+import shutil
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+import botocore
+from botocore.exceptions import BotoCoreError, ClientError
+
+from testbed.cost import bill
+from testbed.deploy import packaging
+from testbed.deploy.deployment import Deployment
+from testbed.deploy.leftovers import leftovers
+from testbed.deploy.settings import Settings
+from testbed.deploy.state import RemoteState
+from testbed.deploy.terraform import Cloud, Workspace, fingerprint
+from testbed.engines.base import Runtime
+from testbed.errors import TestbedError
+from testbed.identity.enrolment import Enrolment
+from testbed.paths import DASHBOARD, TERRAFORM, state_root
+
+Say = Callable[[str], None]
+Confirm = Callable[[str], bool]
+
+_MQTT_PORT = 8883
+
+
+@dataclass
+class Stage:
+    """A deployment on AWS, ready for Terraform."""
+
+    deployment: Deployment
+    workspace: Workspace
+    state: RemoteState
+    account: str
+    packages: Path
+
+    @property
+    def session(self) -> boto3.Session:
+        """The user's credentials, in the deployment's region."""
+        return self.deployment.session
+
+
+def plan(settings: Settings, say: Say) -> None:
+    """Show what `up` would change and cost; makes nothing but the bucket for the state, if that is not there."""
+    stage = _prepare(settings, say)
+    if stage.workspace.plan():
+        say_cost(settings, say)
+        say("Nothing was changed. Apply it: make up TARGET=aws")
+    else:
+        say("Up to date: there is nothing to change.")
+
+
+def up(settings: Settings, say: Say, confirm: Confirm) -> Deployment:
+    """Plan, show plan and cost, ask, apply.
+
+    Raises:
+        TestbedError: no credentials, not confirmed, or Terraform failed.
+    """
+    stage = _prepare(settings, say)
+    deployment, workspace = stage.deployment, stage.workspace
+    if workspace.plan():
+        say_cost(settings, say)
+        if not confirm(f"Apply this plan to account {stage.account}?"):
+            raise TestbedError("Not applied: the plan was not confirmed.")
+        # From here on there may be something to remove.
+        deployment.save()
+        deployment.take_outputs(workspace.apply(planned=True))
+    else:
+        deployment.take_outputs(workspace.outputs())
+    deployment.api_url = deployment.outputs["api_gateway_invoke_url"]
+    deployment.mqtt_host, deployment.mqtt_port = settings.iot_endpoint or (
+        deployment.outputs["iot_endpoint"],
+        _MQTT_PORT,
+    )
+    _write_server_ca(deployment.server_ca)
+    deployment.fingerprint = fingerprint(workspace.variables, stage.packages)
+    deployment.save()
+    say(f"API: {deployment.api_url}/stations   MQTT: {deployment.mqtt_host}:{deployment.mqtt_port}")
+    return deployment
+
+
+def down(
+    settings: Settings,
+    deployment: Deployment,
+    enrolment: Enrolment,
+    say: Say,
+    confirm: Confirm,
+    *,
+    delete_archive: bool,
+) -> None:
+    """Destroy everything, the state included, and prove that nothing is left.
+
+    Raises:
+        TestbedError: not confirmed, the archive holds data and may not be deleted, or something is left.
+    """
+    bucket = deployment.outputs["telemetry_bucket_name"]
+    s3 = deployment.client("s3")
+    holds_data = _objects(s3, bucket)
+    if holds_data and not delete_archive:
+        raise TestbedError(
+            f"The archive {bucket} holds data, and nothing was removed.",
+            "Keep what you need of it; ARGS=--delete-archive then deletes it with the rest.",
+        )
+    question = f"Destroy everything of {settings.project}-{deployment.environment} in {deployment.region}"
+    if not confirm(f"{question}{', its archive included' if holds_data else ''}?"):
+        raise TestbedError("Nothing was removed: not confirmed.")
+    # Certificates hold the policy: Terraform cannot remove that before them.
+    say(f"Removed {enrolment.remove() + enrolment.remove_strangers()} stations from AWS IoT")
+    if holds_data:
+        _empty(s3, bucket)
+    stage = _prepare(settings, say)
+    stage.workspace.destroy()
+    if stage.state.remove():
+        say(f"Removed the state's bucket {stage.state.bucket}: no other deployment used it")
+    say_leftovers(settings, say)
+
+
+def say_leftovers(settings: Settings, say: Say) -> None:
+    """List what is in the account of this deployment.
+
+    Raises:
+        TestbedError: there is something.
+    """
+    session = boto3.Session(region_name=settings.region)
+    _account(session)
+    left = leftovers(session, settings.project, settings.environment)
+    for item in left:
+        say(f"left: {item}")
+    if left:
+        raise TestbedError(
+            f"{len(left)} things of {settings.project}-{settings.environment} are left in {settings.region}.",
+            "Lambda may write a last log line after its log group is gone: run it again, or remove them by hand.",
+        )
+    say(f"Nothing of {settings.project}-{settings.environment} is left in {settings.region}.")
+
+
+def say_cost(settings: Settings, say: Say) -> None:
+    """What the planned network costs a month: `make cost` for STATIONS and INTERVAL, and what it costs idle."""
+    workload = bill.Workload(settings.stations, settings.interval)
+    monthly = bill.total(bill.bill(workload)) * workload.messages_a_month / 1e6
+    say(
+        f"Cost: about ${bill.fixed_monthly():.2f} a month while idle; ${monthly + bill.fixed_monthly():,.2f} with "
+        f"{settings.stations} stations every {settings.interval:g} s (STATIONS=, INTERVAL=; details: make cost)."
+    )
+
+
+def aws_packages(settings: Settings) -> tuple[Runtime, Path]:
+    """Build the functions for AWS, where Terraform's default looks for them."""
+    runtime = Runtime.on_linux(settings.lambda_python, settings.lambda_architecture)
+    packages = state_root() / "packages" / "aws"
+    packaging.build(runtime, packages)
+    return runtime, packages
+
+
+def _account(session: boto3.Session) -> str:
+    """The account that the credentials are of.
+
+    Raises:
+        TestbedError: there are none that AWS takes.
+    """
+    try:
+        return session.client("sts").get_caller_identity()["Account"]
+    except (BotoCoreError, ClientError) as error:
+        raise TestbedError(
+            f"No usable AWS credentials: {error}",
+            "Set AWS_PROFILE, run `aws configure`, or `aws sso login`; then try again.",
+        ) from error
+
+
+def _prepare(settings: Settings, say: Say) -> Stage:
+    session = boto3.Session(region_name=settings.region)
+    account = _account(session)
+    say(
+        f"Target: aws, account {account}, region {settings.region}, "
+        f"deployment {settings.project}-{settings.environment}"
+    )
+    folder = settings.folder(None)
+    deployment = Deployment.load(folder) or Deployment(
+        target="aws", engine=None, name=settings.name, region=settings.region,
+        environment=settings.environment, folder=str(folder), air_gapped=bool(settings.air_gapped),
+    )  # fmt: skip
+    deployment.make_folder()
+    state = RemoteState(session, settings.project, settings.environment, account)
+    if state.ensure():
+        say(f"Made the bucket for Terraform's state: {state.bucket}")
+    runtime, packages = aws_packages(settings)
+    variables: dict[str, Any] = {
+        "aws_region": settings.region,
+        "project": settings.project,
+        "environment": settings.environment,
+        "lambda_package_dir": str(packages),
+        "lambda_runtime": f"python{runtime.python}",
+        "lambda_architecture": runtime.architecture,
+        "manage_api_gateway_account": _account_is_ours(session, settings),
+        "dashboard_dir": str(DASHBOARD),
+    }
+    workspace = Workspace(
+        folder / "terraform",
+        Cloud(settings.region),
+        variables,
+        air_gapped=deployment.air_gapped,
+        state=state,
+        defaults=TERRAFORM / "environments" / f"{settings.environment}.tfvars",
+    )
+    workspace.prepare()
+    return Stage(deployment, workspace, state, account, packages)
+
+
+def _account_is_ours(session: boto3.Session, settings: Settings) -> bool:
+    """Whether this deployment sets API Gateway's logging role, of which there is one a region and account."""
+    role = session.client("apigateway").get_account().get("cloudwatchRoleArn") or ""
+    return not role or role.endswith(f"/{settings.project}-{settings.environment}-api-gateway-logs")
+
+
+def _objects(s3: Any, bucket: str) -> bool:
+    return bool(s3.list_object_versions(Bucket=bucket, MaxKeys=1).get("Versions"))
+
+
+def _empty(s3: Any, bucket: str) -> None:
+    for page in s3.get_paginator("list_object_versions").paginate(Bucket=bucket):
+        keys = [
+            {"Key": item["Key"], "VersionId": item["VersionId"]}
+            for item in [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
+        ]
+        if keys:
+            s3.delete_objects(Bucket=bucket, Delete={"Objects": keys, "Quiet": True})
+
+
+def _write_server_ca(target: Path) -> None:
+    """Write the authorities that AWS IoT's endpoint may chain to.
+
+    Amazon Root CA 1 from botocore's bundle: no download. Where the user names a bundle of his own for AWS, because
+    something reads his TLS, that one holds for MQTT, too.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if own := os.environ.get("AWS_CA_BUNDLE"):
+        shutil.copy(own, target)
+        return
+    bundle = (Path(botocore.__file__).parent / "cacert.pem").read_text()
+    end = "-----END CERTIFICATE-----"
+    for part in bundle.split(end):
+        begin = part.find("-----BEGIN CERTIFICATE-----")
+        if begin < 0:
+            continue
+        pem = part[begin:] + end + "\n"
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.load_verify_locations(cadata=pem)
+        if "Amazon Root CA 1" in str(context.get_ca_certs()):
+            target.write_text(pem)
+            return
+    raise TestbedError("botocore's certificates lack Amazon Root CA 1.", "Reinstall boto3.")

@@ -1,0 +1,170 @@
+"""A deployment: what `make up` made and everything else reads, kept in one JSON file."""
+
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+import boto3
+import msgspec
+from botocore.config import Config
+
+from testbed.deploy.settings import Settings, Target
+from testbed.deploy.terraform import Cloud
+from testbed.engines.base import EngineName, Place, Ports
+from testbed.errors import TestbedError
+from testbed.host.processes import Process
+
+_FILE = "deployment.json"
+
+
+class Deployment(msgspec.Struct, kw_only=True, dict=True):
+    """See the module. ``engine`` and ``ports`` are None on AWS; ``fingerprint`` is of what was applied."""
+
+    target: Target
+    engine: EngineName | None
+    name: str
+    region: str
+    environment: str
+    folder: str
+    air_gapped: bool
+    ports: Ports | None = None
+    enforce_iam: bool = False
+    processes: dict[str, Process] = {}
+    outputs: dict[str, Any] = {}
+    fingerprint: str = ""
+    aws_url: str | None = None
+    iot_url: str | None = None
+    api_url: str = ""
+    mqtt_host: str = ""
+    mqtt_port: int = 8883
+
+    @classmethod
+    def load(cls, folder: Path) -> Self | None:
+        """The deployment in ``folder``, or None."""
+        try:
+            return msgspec.json.decode((folder / _FILE).read_bytes(), type=cls)
+        except FileNotFoundError:
+            return None
+        except msgspec.DecodeError as error:
+            raise TestbedError(f"{folder / _FILE} cannot be read: {error}.", "Remove that folder.") from error
+
+    def save(self) -> None:
+        """Write it, whole or not at all."""
+        self.make_folder()
+        partial = self.path / f"{_FILE}.partial"
+        partial.write_bytes(msgspec.json.format(msgspec.json.encode(self), indent=1))
+        partial.rename(self.path / _FILE)
+
+    @property
+    def path(self) -> Path:
+        """Its folder."""
+        return Path(self.folder)
+
+    def make_folder(self) -> None:
+        """Make its folder, for its owner alone: state, plans and keys are in there."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        self.path.chmod(0o700)
+
+    @property
+    def api_key_file(self) -> Path:
+        """The file with the API's key, mode 0600."""
+        return self.path / "api-key"
+
+    @property
+    def api_key(self) -> str:
+        """What callers of the API send as ``x-api-key``.
+
+        Raises:
+            TestbedError: the deployment has none yet.
+        """
+        try:
+            return self.api_key_file.read_text()
+        except FileNotFoundError as error:
+            raise TestbedError(f"{self.api_key_file} is not there.", "Deploy again: make up") from error
+
+    def take_outputs(self, outputs: dict[str, Any]) -> None:
+        """Keep Terraform's outputs; the one that is secret in a file of its own."""
+        self.keep_api_key(outputs["api_key"])
+        self.outputs = {name: value for name, value in outputs.items() if name != "api_key"}
+
+    def keep_api_key(self, value: str) -> None:
+        """Write the key where only its owner can read it."""
+        self.make_folder()
+        self.api_key_file.touch(mode=0o600)
+        self.api_key_file.chmod(0o600)
+        self.api_key_file.write_text(value)
+
+    @property
+    def topic_root(self) -> str:
+        """What stands before a station's name in its topics."""
+        return str(self.outputs["topic_root"])
+
+    @property
+    def topic_filter(self) -> str:
+        """All stations' telemetry."""
+        return f"{self.topic_root}/+/telemetry"
+
+    @property
+    def place(self) -> Place:
+        """Its place, for a local engine."""
+        assert self.ports is not None  # noqa: S101  # asked of local deployments alone
+        return Place(self.path, self.ports, self.region, self.enforce_iam)
+
+    @property
+    def certificates(self) -> Path:
+        """The stations' certificates and keys."""
+        return self.path / "certs" / "stations"
+
+    @property
+    def authority(self) -> Path:
+        """The fleet's certificate authority."""
+        return self.path / "certs" / "authority"
+
+    @property
+    def server_ca(self) -> Path:
+        """The PEM file with the authority that the MQTT endpoint's certificate comes from."""
+        return (
+            self.path / "certs" / "AmazonRootCA1.pem" if self.target == "aws" else self.authority / "ca.crt"
+        )
+
+    @property
+    def cloud(self) -> Cloud:
+        """Where Terraform applies to."""
+        return Cloud(self.region, self.aws_url, self.iot_url)
+
+    @cached_property
+    def session(self) -> boto3.Session:
+        """Credentials and region for it."""
+        return self.cloud.session()
+
+    def client(self, service: str, **options: Any) -> Any:
+        """A boto3 client of ``service`` in this deployment."""
+        url = self.iot_url if service == "iot" else self.aws_url
+        retries = Config(retries={"mode": "standard", "max_attempts": 5}, **options)
+        make: Callable[..., Any] = self.session.client
+        return make(service, endpoint_url=url, config=retries)
+
+    def alive(self) -> bool:
+        """Whether every process that it needs runs."""
+        return all(process.alive() for process in self.processes.values())
+
+
+def current(settings: Settings) -> Deployment:
+    """The deployment that the settings name; the engine may be left open where only one is up.
+
+    Raises:
+        TestbedError: there is none.
+    """
+    engines: list[EngineName | None]
+    engines = [None] if settings.target == "aws" else list(settings.engines())
+    found = [d for engine in engines if (d := Deployment.load(settings.folder(engine))) and d.fingerprint]
+    running = [deployment for deployment in found if deployment.alive()]
+    if not running:
+        if found:
+            dead = [name for name, process in found[0].processes.items() if not process.alive()]
+            raise TestbedError(f"{', '.join(dead)} died since `make up`.", "Start it again: make up")
+        raise TestbedError(
+            "Nothing is up.", "Start it: make up" + (" TARGET=aws" if settings.target == "aws" else "")
+        )
+    return running[0]

@@ -1,0 +1,110 @@
+"""`make dev`: what is saved in functions/ or terraform/ is live on the running engine a moment later."""
+
+import base64
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from botocore.exceptions import BotoCoreError, ClientError
+from watchfiles import Change, DefaultFilter, watch
+
+from testbed.deploy import lifecycle
+from testbed.deploy.deployment import Deployment
+from testbed.deploy.packaging import build_packages
+from testbed.deploy.settings import Settings
+from testbed.engines import choice
+from testbed.errors import TestbedError
+from testbed.paths import FUNCTIONS, REPOSITORY, TERRAFORM
+
+Say = Callable[[str], None]
+
+# The functions that every deployment has, by the output with their name; the authorizer comes by an apply.
+_OUTPUTS = {"telemetry_handler": "telemetry_function_name", "api_handler": "api_function_name"}
+
+# What the telemetry handler makes of an event that is none: it says so only when all of it was imported.
+_LOADED = "expected an SQS batch"
+
+
+_MOST_NAMED = 4
+
+
+class _Sources(DefaultFilter):
+    """Files that are deployed; what editors and Python leave beside them is not."""
+
+    def __call__(self, change: Change, path: str) -> bool:
+        if Path(path).is_relative_to(TERRAFORM):
+            return path.endswith(".tf") and super().__call__(change, path)
+        return super().__call__(change, path)
+
+
+def run(settings: Settings, say: Say) -> None:
+    """Bring the deployment up if it is not, then follow the sources until Ctrl-C; an error ends nothing.
+
+    Raises:
+        TestbedError: it is not a local one, or cannot be brought up.
+    """
+    if settings.target == "aws":
+        raise TestbedError("`make dev` is for local deployments.", "On AWS: make up TARGET=aws")
+    deployment = lifecycle.up(settings, say, lambda _: True)
+    say("Watching functions/ and terraform/; Ctrl-C ends it.")
+    for changes in watch(
+        FUNCTIONS, TERRAFORM, watch_filter=_Sources(), debounce=400, step=50, raise_interrupt=False
+    ):
+        paths = {Path(path) for _, path in changes}
+        with _told(paths, say):
+            if any(_needs_apply(path) for path in paths):
+                deployment = lifecycle.up(settings, lambda _: None, lambda _: True)
+            else:
+                reload(deployment)
+
+
+def _needs_apply(path: Path) -> bool:
+    return path.is_relative_to(TERRAFORM) or "authorizer" in path.relative_to(FUNCTIONS).as_posix()
+
+
+@contextmanager
+def _told(paths: Iterable[Path], say: Say) -> Iterator[None]:
+    """Say what was reloaded in how long, or in one line why it was not."""
+    # An editor's temporary file is gone by now; what was removed goes without a name.
+    names = sorted(str(path.relative_to(REPOSITORY)) for path in paths if path.is_file())
+    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    begun = time.monotonic()
+    try:
+        yield
+    except (TestbedError, BotoCoreError, ClientError) as error:
+        problem = error.problem if isinstance(error, TestbedError) else str(error)
+        say(f"not live: {' '.join(problem.split())}")
+    else:
+        say(f"live in {time.monotonic() - begun:.1f} s: {', '.join(names[:_MOST_NAMED])}{more}")
+
+
+def reload(deployment: Deployment) -> None:
+    """Give each function its package, where that is not what it has.
+
+    Raises:
+        TestbedError: a file is not Python, or a function cannot be loaded.
+    """
+    for file in FUNCTIONS.rglob("*.py"):
+        try:
+            compile(file.read_bytes(), str(file), "exec", dont_inherit=True)
+        except SyntaxError as error:
+            raise TestbedError(f"{file.relative_to(REPOSITORY)}:{error.lineno}: {error.msg}") from error
+    _, folder = build_packages(choice.engine(deployment.engine or "embedded"))
+    client = deployment.client("lambda")
+    for name, output in _OUTPUTS.items():
+        package = (folder / f"{name}.zip").read_bytes()
+        digest = base64.b64encode(hashlib.sha256(package).digest()).decode()
+        function = deployment.outputs[output]
+        if client.get_function_configuration(FunctionName=function)["CodeSha256"] == digest:
+            continue
+        client.update_function_code(FunctionName=function, ZipFile=package)
+        client.get_waiter("function_updated_v2").wait(
+            FunctionName=function, WaiterConfig={"Delay": 0.1, "MaxAttempts": 300}
+        )
+        answer = client.invoke(FunctionName=function, Payload=b"{}")
+        said = json.loads(answer["Payload"].read())
+        if "FunctionError" in answer and _LOADED not in said.get("errorMessage", ""):
+            raise TestbedError(f"{function} cannot be loaded: {said.get('errorMessage')}")

@@ -1,0 +1,219 @@
+"""`make up` on this machine: start the engine, apply Terraform, start broker and bridge."""
+
+import secrets
+import time
+from collections.abc import Container, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from testbed.deploy import enforced_iam, terraform
+from testbed.deploy.airgap import provider
+from testbed.deploy.deployment import Deployment
+from testbed.deploy.packaging import build_packages
+from testbed.deploy.settings import Settings
+from testbed.deploy.terraform import Workspace, fingerprint
+from testbed.engines import choice
+from testbed.engines.base import Engine, Ports
+from testbed.errors import TestbedError
+from testbed.host import ports, processes
+from testbed.host.processes import Process
+from testbed.identity.authority import Authority
+from testbed.paths import DASHBOARD
+from testbed.say import Say
+
+# Local functions are child processes of one machine: few, so that a burst queues instead of starting a
+# herd (ministack without a limit: 203 processes and 11 GB for 200 messages), and quick to try again.
+_LOCAL_VARIABLES: dict[str, Any] = {
+    "lambda_reserved_concurrency": 2,
+    "telemetry_max_concurrency": 2,
+    "telemetry_timeout_seconds": 20,
+    # Fresh, where a batch costs nothing.
+    "telemetry_batch_window_seconds": 1,
+    "queue_visibility_timeout_seconds": 30,
+    "force_destroy_archive": True,
+    # No local engine has AWS IoT's WebSocket; the local page's server signs for a front door of its own.
+    "realtime_endpoint": "",
+}
+
+
+# What can be started again while the cloud runs.
+_TALK = frozenset({"broker", "bridge"})
+
+
+@dataclass
+class Stopwatch:
+    """Where the time of a command went."""
+
+    parts: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        """Count the time inside under ``name``."""
+        start = time.monotonic()
+        try:
+            yield
+        finally:
+            self.parts[name] = self.parts.get(name, 0.0) + time.monotonic() - start
+
+    def __str__(self) -> str:
+        total = sum(self.parts.values())
+        return f"{total:.1f} s: " + ", ".join(f"{name} {spent:.1f}" for name, spent in self.parts.items())
+
+
+def up(settings: Settings, say: Say) -> Deployment:
+    name, why = choice.choose(settings.engine)
+    engine = choice.engine(name)
+    say(f"Engine: {name} ({why})")
+    for note in engine.lacks.notes:
+        say(f"Off on this engine: {note}")
+
+    folder = settings.folder(name)
+    deployment = Deployment.load(folder)
+    if settings.enforce_iam and name != "embedded":
+        raise TestbedError("LocalStack enforces IAM in its paid tiers only.", "Use ENGINE=embedded.")
+    if settings.enforce_iam and deployment and not deployment.enforce_iam:
+        raise TestbedError("This deployment is up without IAM enforced.", "First: make down")
+    watch = Stopwatch()
+    with watch.part("install"):
+        engine.install()
+    with watch.part("packages"):
+        runtime, packages = build_packages(engine)
+    variables = _LOCAL_VARIABLES | {
+        "aws_region": settings.region,
+        "environment": settings.environment,
+        "lambda_package_dir": str(packages),
+        "dashboard_dir": str(DASHBOARD),
+        "lambda_runtime": f"python{runtime.python}",
+        "lambda_architecture": runtime.architecture,
+        **engine.lacks.variables,
+    }
+    wanted = fingerprint(variables, packages)
+
+    if deployment and deployment.alive() and deployment.fingerprint == wanted:
+        say(f"Already up. API: {deployment.api_url}/stations")
+        return deployment
+
+    fresh = deployment is None or not _alive(deployment, but=_TALK)
+    if fresh and deployment:
+        _check_not_forgotten(deployment, engine)
+    if deployment is None:
+        deployment = _new_deployment(settings, engine, folder)
+    place = deployment.place
+    endpoints = engine.endpoints(place)
+    deployment.aws_url, deployment.iot_url = endpoints.aws, endpoints.iot
+    deployment.save()
+
+    if fresh:
+        _check_ports(deployment)
+        with watch.part("cloud"), processes.stopped_on_failure():
+            stop(deployment)
+            _note(deployment, engine.start_cloud(place))
+
+    deployment.air_gapped = (
+        settings.air_gapped if settings.air_gapped is not None else not terraform.registry_answers()
+    )
+    with watch.part("terraform"):
+        _apply(deployment, variables, say)
+    outputs = deployment.outputs
+    deployment.api_url = endpoints.api.format(
+        api_id=outputs["api_gateway_id"], stage=outputs["api_gateway_stage"]
+    )
+    deployment.mqtt_host, deployment.mqtt_port = "localhost", place.ports.mqtt
+
+    # The cloud may run without them: they died, or an earlier `up` failed in Terraform.
+    if fresh or not (deployment.processes.keys() >= _TALK and deployment.alive()):
+        with watch.part("broker and bridge"), processes.stopped_on_failure():
+            _start_talk(deployment, engine)
+    deployment.fingerprint = wanted
+    deployment.save()
+    say(f"Up in {watch}")
+    say(f"API: {deployment.api_url}/stations   MQTT: {deployment.mqtt_host}:{deployment.mqtt_port}")
+    return deployment
+
+
+def _check_not_forgotten(deployment: Deployment, engine: Engine) -> None:
+    # LocalStack comes back empty, and Terraform's old provider stumbles over what it knew.
+    if deployment.outputs and not engine.keeps_state:
+        raise TestbedError(
+            "The cloud ended, and all that it held with it.", "Begin anew: make down, and then make up"
+        )
+
+
+def _start_talk(deployment: Deployment, engine: Engine) -> None:
+    """Start broker and bridge, in place of what is left of them."""
+    stop(deployment, _TALK)
+    authority = Authority.load_or_create(deployment.authority, name="EV swap fleet CA")
+    server = deployment.path / "certs" / "server.crt"
+    if not server.is_file():
+        authority.server("localhost", "127.0.0.1", "broker").write(server, server.with_suffix(".key"))
+    _note(deployment, [engine.start_broker(deployment.place), engine.start_bridge(deployment.place)])
+
+
+def _apply(deployment: Deployment, variables: dict[str, Any], say: Say) -> None:
+    if not deployment.api_key_file.is_file():
+        # ministack 1.5.33 makes none where the provider sends an empty one.
+        deployment.keep_api_key(secrets.token_urlsafe(30))
+    workspace = Workspace(
+        deployment.path / "terraform",
+        deployment.cloud,
+        variables,
+        air_gapped=deployment.air_gapped,
+        secrets={"api_key_value": deployment.api_key},
+    )
+    workspace.prepare()
+    if deployment.air_gapped:
+        say(
+            "Terraform: its registry cannot be reached, so this applies a configuration derived for provider "
+            f"{provider.VERSION}; {len(workspace.dropped)} settings follow by the AWS API"
+        )
+    deployment.take_outputs(workspace.apply())
+    if deployment.enforce_iam:
+        enforced_iam.adapt(deployment)
+
+
+def _new_deployment(settings: Settings, engine: Engine, folder: Path) -> Deployment:
+    wanted = Ports(
+        aws=ports.choose(settings.aws_port, setting="make up AWS_PORT={}", what="the AWS APIs"),
+        mqtt=ports.choose(settings.mqtt_port, setting="make up MQTT_PORT={}", what="MQTT"),
+        metrics=ports.choose(
+            settings.metrics_port, setting="make up METRICS_PORT={}", what="the bridge's metrics"
+        ),
+        iot=ports.choose(None, what="the IoT control plane"),
+        broker=ports.choose(None, what="the broker's health page"),
+    )
+    return Deployment(
+        target="local", engine=engine.name, name=settings.name, region=settings.region,
+        environment=settings.environment, folder=str(folder), air_gapped=False, ports=wanted,
+        enforce_iam=settings.enforce_iam,
+    )  # fmt: skip
+
+
+def _check_ports(deployment: Deployment) -> None:
+    """A port of a deployment that is to start again may be somebody else's by now."""
+    assert deployment.ports is not None  # noqa: S101  # local
+    if deployment.processes:
+        for process in deployment.processes.values():
+            process.stop()
+    ports.choose(deployment.ports.aws, setting="make up AWS_PORT={}", what="the AWS APIs")
+    ports.choose(deployment.ports.mqtt, setting="make up MQTT_PORT={}", what="MQTT")
+    ports.choose(deployment.ports.metrics, setting="make up METRICS_PORT={}", what="the bridge's metrics")
+
+
+def _note(deployment: Deployment, started: list[Process]) -> None:
+    deployment.processes |= {process.name: process for process in started}
+    deployment.save()
+
+
+def stop(deployment: Deployment, names: Container[str] | None = None) -> None:
+    # The bridge first: it finishes what is in flight while the rest still answers.
+    for name, process in reversed(deployment.processes.items()):
+        if names is None or name in names:
+            process.stop()
+
+
+def _alive(deployment: Deployment, *, but: Container[str]) -> bool:
+    """Whether it has processes beside these, and they all run."""
+    others = [process for name, process in deployment.processes.items() if name not in but]
+    return bool(others) and all(process.alive() for process in others)

@@ -1,0 +1,29 @@
+"""Give stations of a deployment their certificates."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from testbed.deploy.deployment import Deployment
+from testbed.engines import choice
+from testbed.identity.authority import Authority
+from testbed.identity.enrolment import Enrolment
+
+
+def enrolment_of(
+    deployment: Deployment, *, policy: str | None = None, folder: Path | None = None
+) -> Enrolment:
+    """The deployment's stations; or other devices, with another policy and in another folder."""
+    return Enrolment(
+        deployment.session,
+        deployment.iot_url,
+        authority=Authority.load_or_create(deployment.authority, name="EV swap fleet CA"),
+        policy=policy or deployment.outputs["iot_policy_name"],
+        folder=folder or deployment.certificates,
+        admitted=lambda stations: wait_admitted(deployment, stations),
+    )
+
+
+def wait_admitted(deployment: Deployment, stations: Sequence[str]) -> None:
+    """Wait until the broker knows stations that are enrolled; on AWS there is nothing to wait for."""
+    if deployment.engine is not None:
+        choice.engine(deployment.engine).wait_admitted(deployment.place, stations)

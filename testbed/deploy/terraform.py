@@ -1,0 +1,316 @@
+"""Runs Terraform: finds it, chooses how providers come, applies, reads outputs, destroys."""
+
+import hashlib
+import json
+import os
+import shutil
+import stat
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import boto3
+
+from testbed.deploy.airgap import provider, tf_cmd
+from testbed.deploy.airgap.finish import DROPPED_OUTPUT, finish, withdraw
+from testbed.deploy.airgap.iot_proxy import iot_proxy
+from testbed.errors import TestbedError
+from testbed.paths import REPOSITORY, TERRAFORM, state_root
+
+_REGISTRY = "https://registry.terraform.io/.well-known/terraform.json"
+
+# Terraform's binary as a wheel, where a package registry has it.
+_CARRIER = "terraform-binary-wheel"
+
+Json = dict[str, Any]
+
+
+class Backend(Protocol):
+    """A place for Terraform's state."""
+
+    def write_backend(self, folder: Path) -> None:
+        """Write Terraform's backend block into ``folder``."""
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """Where Terraform applies to.
+
+    ``endpoint`` and ``iot_endpoint`` are a local engine's URLs, None on AWS, whose credentials and
+    endpoints are the user's own.
+    """
+
+    region: str
+    endpoint: str | None = None
+    iot_endpoint: str | None = None
+
+    def session(self) -> boto3.Session:
+        """A boto3 session for it."""
+        if self.endpoint is None:
+            return boto3.Session(region_name=self.region)
+        return boto3.Session("test", "test", region_name=self.region)
+
+
+def find() -> str:
+    """Terraform from PATH, or else from a package registry.
+
+    Raises:
+        TestbedError: neither is there.
+    """
+    on_path = shutil.which("terraform")
+    if on_path:
+        return on_path
+    folder = state_root() / "terraform"
+    binary = folder / "bin" / "terraform"
+    if not binary.is_file():
+        install = [
+            sys.executable,
+            "-m",
+            "uv",
+            "pip",
+            "install",
+            "--quiet",
+            "--no-deps",
+            "--target",
+            str(folder),
+        ]
+        done = subprocess.run(
+            [*install, "--only-binary", ":all:", _CARRIER], capture_output=True, text=True, check=False
+        )
+        if done.returncode != 0 or not binary.is_file():
+            raise TestbedError(
+                "Terraform is not on PATH, and no package registry offers it for this machine.",
+                "Install Terraform 1.5 or newer: https://developer.hashicorp.com/terraform/install",
+            )
+    binary.chmod(binary.stat().st_mode | stat.S_IXUSR)
+    return str(binary)
+
+
+def fingerprint(variables: Mapping[str, Any], packages: Path) -> str:
+    """Of all that an apply depends on: if it is the same, there is nothing to apply."""
+    # Terraform reads TF_VAR_... by itself; what it says must count here, too.
+    from_environment = {name: value for name, value in os.environ.items() if name.startswith("TF_VAR_")}
+    digest = hashlib.sha256(json.dumps([variables, from_environment], sort_keys=True).encode())
+    for path in [*sorted(TERRAFORM.glob("*.tf")), packages / "built-from"]:
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def registry_answers() -> bool:
+    """Whether Terraform's registry can be reached from here."""
+    try:
+        with urllib.request.urlopen(_REGISTRY, timeout=5) as answer:  # a constant https address
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+class Workspace:
+    """A folder that Terraform works in, and the cloud that it applies to."""
+
+    def __init__(
+        self,
+        folder: Path,
+        cloud: Cloud,
+        variables: Mapping[str, Any],
+        *,
+        air_gapped: bool,
+        secrets: Mapping[str, str] = {},
+        state: Backend | None = None,
+        defaults: Path | None = None,
+    ) -> None:
+        """Prepare nothing yet; see `prepare`.
+
+        Args:
+            folder: for the working copy and the state; kept from one run to the next.
+            cloud: where to.
+            variables: Terraform variables, by name.
+            air_gapped: whether the registry is out of reach.
+            secrets: further variables, which reach Terraform without a file of ours.
+            state: where the state is, if not in ``folder``.
+            defaults: a .tfvars file, if it is there, that ``variables`` come before.
+        """
+        self._state = state
+        self._defaults = defaults
+        self.folder = folder
+        self.cloud = cloud
+        self.variables = dict(variables)
+        self.air_gapped = air_gapped
+        self._secrets = {f"TF_VAR_{name}": value for name, value in secrets.items()}
+        self.terraform = find()
+        self.dropped: list[str] = []
+
+    def prepare(self) -> None:
+        """Lay out the configuration and run ``terraform init``.
+
+        Raises:
+            TestbedError: as `testbed.deploy.airgap.derive.derive`, or Terraform failed.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for stale in (
+            *self.folder.glob("*.tf"),
+            *self.folder.glob("*.tf.json"),
+            self.folder / "terraform.tfvars",
+        ):
+            stale.unlink(missing_ok=True)
+        if self.air_gapped:
+            # It reads HCL, which takes a parser a while to start.
+            from testbed.deploy.airgap.derive import derive  # noqa: PLC0415
+
+            environment = self._environment(None)
+            schema = provider.schema(self.terraform, self.folder / "schema", environment)
+            configuration, self.dropped = derive(TERRAFORM, schema)
+            (self.folder / "main.tf.json").write_text(json.dumps(configuration, indent=1))
+            (self.folder / ".terraform.lock.hcl").unlink(missing_ok=True)
+        else:
+            for file in TERRAFORM.glob("*.tf"):
+                shutil.copy(file, self.folder)
+        variables = self.variables | {"lambda_package_dir": str(self._own_packages())}
+        (self.folder / "terraform.tfvars.json").write_text(json.dumps(variables, indent=1))
+        if self._defaults and self._defaults.is_file():
+            # terraform.tfvars.json is read after it.
+            shutil.copy(self._defaults, self.folder / "terraform.tfvars")
+        if self._state:
+            self._state.write_backend(self.folder)
+            # Whatever an earlier run had for a backend, this is the state.
+            self._run("init", "-input=false", "-reconfigure")
+        else:
+            self._run("init", "-input=false")
+
+    def _own_packages(self) -> Path:
+        """Copies that stay as they are from plan to apply, whatever somebody else's `make` builds meanwhile."""
+        own = self.folder / "packages"
+        own.mkdir(exist_ok=True)
+        for package in Path(self.variables["lambda_package_dir"]).glob("*.zip"):
+            shutil.copy(package, own)
+        return own
+
+    def plan(self) -> bool:
+        """Write a plan and print it.
+
+        Returns:
+            Whether it would change anything.
+        """
+        return self._run("plan", "-input=false", "-out=plan.tfplan", "-detailed-exitcode", show=True) == 2
+
+    def apply(self, *, planned: bool = False) -> Json:
+        """Apply the plan, or whatever there is to change, and finish what the provider could not.
+
+        Returns:
+            The outputs, name -> value.
+        """
+        how = ["plan.tfplan"] if planned else ["-auto-approve"]
+        self._run("apply", "-input=false", "-parallelism=32", *how, show=planned)
+        outputs = self.outputs()
+        if self.air_gapped:
+            finish(self.cloud.session(), self.cloud.endpoint, outputs.pop(DROPPED_OUTPUT))
+        return outputs
+
+    def outputs(self) -> Json:
+        """The outputs of the last apply."""
+        # The state alone answers: no provider, and so no tflocal.
+        done = subprocess.run(
+            [self.terraform, "output", "-json"],
+            cwd=self.folder,
+            env=self._environment(None),
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return {name: output["value"] for name, output in json.loads(done.stdout).items()}
+
+    def destroy(self) -> None:
+        """Remove everything that was applied."""
+        dropped = self.outputs().get(DROPPED_OUTPUT, []) if self.air_gapped else []
+        self._run("destroy", "-input=false", "-auto-approve", show=self.cloud.endpoint is None)
+        withdraw(self.cloud.session(), self.cloud.endpoint, dropped)
+
+    def test(self) -> str:
+        """Run ``terraform test`` over what is in ``tests/`` of the folder, and give what it said.
+
+        Raises:
+            TestbedError: a test failed.
+        """
+        self._run("test")
+        return (self.folder / "test.log").read_text()
+
+    def _run(self, *arguments: str, show: bool = False) -> int:
+        done = self._execute([*arguments, "-no-color"], capture=not show)
+        if not show:
+            (self.folder / f"{arguments[0]}.log").write_text(done.stdout)
+        good = (0, 2) if "-detailed-exitcode" in arguments else (0,)
+        if done.returncode not in good:
+            log = self.folder / "terraform.log"
+            log.write_text(f"{done.stdout}\n{done.stderr}")
+            # tflocal passes Terraform's errors on as output.
+            errors = [line for line in log.read_text().splitlines() if line.startswith("Error: ")]
+            said = errors[0].removeprefix("Error: ") if errors else "see above"
+            raise TestbedError(f"terraform {arguments[0]} failed: {said}", f"See {log}.")
+        return done.returncode
+
+    def _execute(self, arguments: list[str], *, capture: bool = True) -> "subprocess.CompletedProcess[str]":
+        with self._iot_endpoint() as iot_endpoint:
+            command = self.terraform
+            # `init` asks no AWS API, and tflocal takes two seconds to say so.
+            if self.cloud.endpoint is not None and arguments[0] != "init":
+                command = str(Path(sys.executable).parent / "tflocal")
+            return subprocess.run(
+                [command, *arguments],
+                cwd=self.folder,
+                env=self._environment(iot_endpoint),
+                stdin=subprocess.DEVNULL,
+                capture_output=capture,
+                text=True,
+                check=False,
+            )
+
+    @contextmanager
+    def _iot_endpoint(self) -> Iterator[str | None]:
+        endpoint = self.cloud.iot_endpoint or self.cloud.endpoint
+        if endpoint is None or not self.air_gapped:
+            yield endpoint
+            return
+        with iot_proxy(endpoint, self.cloud.session(), self.cloud.region) as corrected:
+            yield corrected
+
+    def _environment(self, iot_endpoint: str | None) -> dict[str, str]:
+        environment = os.environ | self._secrets
+        if self.air_gapped:
+            environment["TF_CLI_CONFIG_FILE"] = str(provider.ensure())
+        if self.cloud.endpoint is None:
+            return environment
+        # A local engine must never see, nor be mistaken for, the user's real account.
+        environment = {name: value for name, value in environment.items() if not name.startswith("AWS_")}
+        environment |= {
+            "AWS_ENDPOINT_URL": self.cloud.endpoint,
+            "AWS_DEFAULT_REGION": self.cloud.region,
+            "AWS_ACCESS_KEY_ID": "test",
+            "DISABLE_DEPRECATION_NOTICE": "1",
+            # Buckets by path: names in front of a loopback address lead nowhere.
+            "S3_HOSTNAME": "127.0.0.1",
+            "IOT_ENDPOINT": iot_endpoint or self.cloud.endpoint,
+        }
+        if self.air_gapped:
+            environment |= {
+                "TF_CMD": str(self._terraform_for_tflocal()),
+                tf_cmd.TERRAFORM_VARIABLE: self.terraform,
+                tf_cmd.SCHEMA_VARIABLE: str(state_root() / "airgap" / f"schema-{provider.VERSION}.json"),
+            }
+        else:
+            environment["TF_CMD"] = self.terraform
+        return environment
+
+    def _terraform_for_tflocal(self) -> Path:
+        # TF_CMD takes one word.
+        script = state_root() / "airgap" / "terraform"
+        script.write_text(
+            f'#!/bin/sh\nPYTHONPATH="{REPOSITORY}" exec "{sys.executable}" -m testbed.deploy.airgap.tf_cmd "$@"\n'
+        )
+        script.chmod(0o755)
+        return script

@@ -1,0 +1,1 @@
+"""What we do to a live deployment: faults, parity, rehearsal."""

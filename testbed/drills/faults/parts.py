@@ -1,0 +1,115 @@
+"""Kills, freezes and restarts the processes of a local deployment."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import psutil
+
+from testbed.deploy.deployment import Deployment
+from testbed.drills.faults.proxy import FaultProxy
+from testbed.engines import choice, embedded
+from testbed.engines.base import Engine, Place
+from testbed.host.processes import Process
+
+# Long enough for several tries of a call to fail, short of what anybody would call an outage.
+FROZEN_SECONDS = 6.0
+# ministack writes its state down when it ends; killed before that is over, it loses what it had acknowledged. On a
+# loaded machine (load 30) 15 s were too short once.
+_SAVING_SECONDS = 180.0
+
+
+class Parts:
+    """The parts of one deployment; the bridge calls AWS through the proxy."""
+
+    def __init__(
+        self, deployment: Deployment, proxy: FaultProxy, frozen_seconds: float = FROZEN_SECONDS
+    ) -> None:
+        """Nothing is touched yet; see `bridge_through_proxy`. ``frozen_seconds``: how long what is frozen stays so."""
+        self.frozen_seconds = frozen_seconds
+        self._deployment = deployment
+        self._proxy = proxy
+
+    @contextmanager
+    def bridge_through_proxy(self) -> Iterator[None]:
+        """A bridge that calls AWS through the proxy; the old way again at the end."""
+        self._restart_bridge(self._proxied)
+        try:
+            yield
+        finally:
+            self._restart_bridge(self._deployment.place)
+
+    def kill_bridge(self) -> None:
+        """SIGKILL, and a new one."""
+        self._deployment.processes["bridge"].stop(kill=True)
+        self._restart_bridge(self._proxied)
+
+    def kill_broker(self) -> None:
+        """SIGKILL, and a new one with the old one's files."""
+        self._deployment.processes["broker"].stop(kill=True)
+        self._deployment.processes["broker"] = self._engine.start_broker(self._deployment.place)
+        self._deployment.save()
+
+    def freeze_broker(self) -> None:
+        """Stop the broker for some seconds: it accepts connections and answers nothing."""
+        _freeze(self._deployment.processes["broker"], self.frozen_seconds)
+
+    def freeze_cloud(self) -> None:
+        """Stop the emulator for some seconds."""
+        _freeze(self._cloud, self.frozen_seconds)
+
+    def restart_cloud(self) -> None:
+        """End ministack as a host that shuts down does, and start it with its state.
+
+        A SIGKILL would lose what it had acknowledged, which AWS does not do: so calls wait at the proxy meanwhile.
+        """
+        self._proxy.gate(open=False)
+        try:
+            self._cloud.stop(seconds=_SAVING_SECONDS)
+            self._deployment.processes["ministack"] = embedded.start_ministack(
+                self._deployment.place, self._deployment.place.ports.aws, name="ministack"
+            )
+            self._deployment.save()
+        finally:
+            self._proxy.gate(open=True)
+
+    def kill_lambda_workers(self) -> None:
+        """SIGKILL every process that runs a function, in the middle of whatever it does."""
+        for child in psutil.Process(self._cloud.pid).children(recursive=True):
+            command = " ".join(child.cmdline())
+            if "worker" in command and "java" not in command:
+                child.kill()
+
+    @property
+    def _cloud(self) -> Process:
+        name = "localstack" if self._deployment.engine == "localstack" else "ministack"
+        return self._deployment.processes[name]
+
+    @property
+    def _engine(self) -> Engine:
+        return choice.engine(self._deployment.engine or "embedded")
+
+    @property
+    def _proxied(self) -> Place:
+        """The deployment's place, with the proxy where the AWS APIs are."""
+        place = self._deployment.place
+        return replace(place, ports=replace(place.ports, aws=self._proxy.port))
+
+    def _restart_bridge(self, place: Place) -> None:
+        self._deployment.processes["bridge"].stop()
+        self._deployment.processes["bridge"] = self._engine.start_bridge(place)
+        self._deployment.save()
+
+
+def _freeze(process: Process, seconds: float) -> None:
+    pids = [process.pid, *(child.pid for child in psutil.Process(process.pid).children())]
+    try:
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        time.sleep(seconds)
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)

@@ -1,0 +1,130 @@
+"""Puts the fault proxy between a deployment's functions and bridge and its AWS emulator, and tells it what to break."""
+
+import json
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from testbed.deploy.deployment import Deployment
+from testbed.host import ports, processes
+from testbed.host.environments import environment
+from testbed.host.processes import Process
+
+_REQUIREMENTS = Path(__file__).parent / "requirements.txt"
+_SERVER = Path(__file__).with_name("proxy_server.py")
+_VARIABLE = "AWS_ENDPOINT_URL"
+_START_SECONDS = 30
+# A slow call is held for no longer than this.
+_CONTROL_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class Order:
+    """A fault for the next ``times`` calls of ``operations`` within ``expires`` seconds; see `proxy_server.Order`."""
+
+    name: str
+    action: str
+    operations: tuple[str, ...]
+    times: int
+    expires: float = 30.0
+    code: str = ""
+    status: int = 0
+    seconds: float = 0.0
+    after: bool = False
+
+
+class FaultProxy:
+    """A running proxy."""
+
+    def __init__(self, process: Process, port: int) -> None:
+        """See `start`."""
+        self.process = process
+        self.port = port
+        self.url = f"http://127.0.0.1:{port}"
+
+    def order(self, *orders: Order) -> None:
+        """Break these calls from now on."""
+        self._call("POST", "orders", [asdict(order) for order in orders])
+
+    def gate(self, *, open: bool) -> None:  # noqa: A002  # what a gate is
+        """Hold every call back (and wait until none is on its way), or let them go on."""
+        self._call("POST", "gate", {"open": open})
+
+    def counts(self) -> dict[str, Any]:
+        """``hits``: calls broken, by the order's name; ``calls``: by ``service:Operation``, count and bytes."""
+        counts: dict[str, Any] = self._call("GET", "counts")
+        return counts
+
+    def forget(self) -> None:
+        """Count from nothing."""
+        self._call("DELETE", "counts")
+
+    def _call(self, method: str, path: str, document: Any = None) -> Any:
+        request = urllib.request.Request(  # noqa: S310  # our own proxy
+            f"{self.url}/_faults/{path}",
+            method=method,
+            data=None if document is None else json.dumps(document).encode(),
+        )
+        with urllib.request.urlopen(request, timeout=_CONTROL_SECONDS) as answer:  # noqa: S310
+            return json.load(answer)
+
+
+def start(upstream: str, *, log: Path, folder: Path) -> FaultProxy:
+    """Start a proxy in front of ``upstream`` on a free port, and wait until it answers.
+
+    Raises:
+        TestbedError: its packages cannot be had, or it died.
+    """
+    python = environment("faults", _REQUIREMENTS) / "bin" / "python"
+    port = ports.choose(None, what="the fault proxy")
+    process = processes.start(
+        "fault-proxy",
+        [str(python), str(_SERVER), "--port", str(port), "--upstream", upstream],
+        log=log,
+        environment=processes.clean_environment(),
+        folder=folder,
+    )
+    proxy = FaultProxy(process, port)
+    processes.wait_until(
+        lambda: "hits" in proxy.counts(), what="The fault proxy", seconds=_START_SECONDS, process=process
+    )
+    return proxy
+
+
+@contextmanager
+def functions_through(deployment: Deployment, url: str, functions: Sequence[str]) -> Iterator[None]:
+    """Have these functions call AWS at ``url``; as before again at the end."""
+    client = deployment.client("lambda")
+    for function in functions:
+        _set_endpoint(client, function, url)
+    try:
+        yield
+    finally:
+        for function in functions:
+            _set_endpoint(client, function, None)
+
+
+def _set_endpoint(client: Any, function: str, url: str | None) -> None:
+    configuration = client.get_function_configuration(FunctionName=function)
+    variables = {
+        name: value for name, value in configuration["Environment"]["Variables"].items() if name != _VARIABLE
+    }
+    if url:
+        variables[_VARIABLE] = url
+    client.update_function_configuration(FunctionName=function, Environment={"Variables": variables})
+    client.get_waiter("function_updated_v2").wait(
+        FunctionName=function, WaiterConfig={"Delay": 1, "MaxAttempts": 60}
+    )
+
+
+def telemetry_function(deployment: Deployment) -> str:
+    """The name of the function that the telemetry queue feeds."""
+    mappings = deployment.client("lambda").list_event_source_mappings()["EventSourceMappings"]
+    queue = deployment.outputs["telemetry_queue_url"].rsplit("/", 1)[-1]
+    for mapping in mappings:
+        if mapping["EventSourceArn"].endswith(f":{queue}"):
+            return str(mapping["FunctionArn"].rsplit(":", 1)[-1])
+    raise LookupError(f"no event source mapping of {queue}")

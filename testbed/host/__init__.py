@@ -1,0 +1,1 @@
+"""This machine: processes, containers, ports, locks, environments, programs."""

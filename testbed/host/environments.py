@@ -1,0 +1,60 @@
+"""Python environments beside our own, each from a lock: an engine's packages may clash with ours."""
+
+import hashlib
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from testbed.errors import TestbedError
+from testbed.host import locks
+from testbed.paths import state_root
+
+
+def environment(name: str, requirements: Path, *, python: str = sys.executable) -> Path:
+    """The environment ``name`` with exactly the packages of a hashed lock; made or renewed when it differs.
+
+    Returns:
+        Its folder; programs are in ``bin/``.
+
+    Raises:
+        TestbedError: the packages could not be installed.
+    """
+    folder = state_root() / "venvs" / name
+    stamp = folder / "installed"
+    key = hashlib.sha256(requirements.read_bytes() + python.encode()).hexdigest()
+    with locks.exclusive(f"venv-{name}"):
+        if stamp.is_file() and stamp.read_text() == key:
+            return folder
+        uv("venv", "--quiet", "--clear", "--python", python, str(folder))
+        uv(
+            "pip", "install", "--quiet", "--require-hashes", "--no-deps",
+            "--python", str(folder / "bin" / "python"), "-r", str(requirements),
+        )  # fmt: skip
+        stamp.write_text(key)
+    return folder
+
+
+def locked_version(requirements: Path, package: str) -> str:
+    """The version of a package in a lock; empty if it is not in there."""
+    found = re.search(rf"^{re.escape(package)}==([^ ;\\\n]+)", requirements.read_text(), re.MULTILINE)
+    return found[1] if found else ""
+
+
+def uv(*arguments: str) -> None:
+    """Run the project's uv.
+
+    Raises:
+        TestbedError: it failed; with its last line.
+    """
+    done = subprocess.run(
+        [sys.executable, "-m", "uv", *arguments], capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        said = done.stderr.strip().splitlines() or ["no message"]
+        raise TestbedError(
+            f"uv {arguments[0]} failed: {said[-1].strip()}",
+            "A package registry must be reachable; `--debug` shows all of the output."
+            if "--debug" not in sys.argv
+            else done.stderr,
+        )

@@ -1,0 +1,183 @@
+"""Child processes that outlive the command that started them, found again by id and start time."""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import psutil
+
+from testbed.errors import TestbedError
+from testbed.host import containers
+
+# SIGTERM first: the emulator saves its state and the bridge finishes what is in flight.
+STOP_SECONDS = 15.0
+
+
+@dataclass(frozen=True)
+class Process:
+    """A process of ours: its id alone could by now be somebody else's, so its start time goes with it (see `_born`)."""
+
+    name: str
+    pid: int
+    started_at: float
+    log: str
+    # The name of the container that it is, if it is one: then the rest but the name means nothing.
+    container: str = ""
+
+    @classmethod
+    def of(cls, name: str, pid: int, log: Path) -> Self:
+        """The running process with this id."""
+        return cls(name, pid, _born(psutil.Process(pid)), str(log))
+
+    def alive(self) -> bool:
+        """Whether this very process still runs."""
+        return containers.running(self.container) if self.container else self._find() is not None
+
+    @property
+    def where(self) -> str:
+        """Where its log is: a file, or the command that prints it."""
+        return f"docker logs {self.container}" if self.container else self.log
+
+    def last_lines(self, lines: int) -> list[str]:
+        """The newest lines of its log."""
+        if self.container:
+            return containers.log_lines(self.container, lines)
+        path = Path(self.log)
+        return path.read_text(errors="replace").splitlines()[-lines:] if path.is_file() else []
+
+    def stop(self, *, kill: bool = False, seconds: float = STOP_SECONDS) -> None:
+        """End it and its children; with ``kill``, by SIGKILL at once. Does nothing if it is gone.
+
+        Args:
+            kill: without asking first.
+            seconds: how long it may take to end by itself.
+        """
+        if self.container:
+            containers.stop(self.container, kill=kill)
+            return
+        found = self._find()
+        if found is None:
+            return
+        family = [*found.children(recursive=True), found]
+        if not kill:
+            found.send_signal(signal.SIGTERM)
+            psutil.wait_procs([found], timeout=seconds)
+        for member in family:
+            try:
+                member.kill()
+            except psutil.NoSuchProcess:
+                continue
+        psutil.wait_procs(family, timeout=STOP_SECONDS)
+
+    def _find(self) -> psutil.Process | None:
+        try:
+            found = psutil.Process(self.pid)
+            if abs(_born(found) - self.started_at) > 1 or found.status() == psutil.STATUS_ZOMBIE:
+                return None
+        except psutil.NoSuchProcess:
+            return None
+        return found
+
+
+def _born(process: psutil.Process) -> float:
+    """When it started, in seconds; the same for as long as it lives, though somebody may set the clock.
+
+    Linux counts from the machine's start, and psutil adds the time of that by today's clock: take it off again.
+    """
+    return process.create_time() - psutil.boot_time() if psutil.LINUX else process.create_time()
+
+
+_collecting: list[list[Process]] = []
+
+
+@contextmanager
+def stopped_on_failure() -> Iterator[None]:
+    """Stop every process started inside, if what is inside fails: half a cloud must not stay behind."""
+    started: list[Process] = []
+    _collecting.append(started)
+    try:
+        yield
+    except BaseException:
+        for process in reversed(started):
+            process.stop()
+        raise
+    finally:
+        _collecting.remove(started)
+
+
+def start(
+    name: str, command: Sequence[str], *, log: Path, environment: Mapping[str, str], folder: Path
+) -> Process:
+    """Start ``command`` in a session of its own, with its output in ``log``.
+
+    Raises:
+        TestbedError: the program cannot be started.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as output:
+        try:
+            child = subprocess.Popen(
+                list(command),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=dict(environment),
+                cwd=folder,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise TestbedError(f"Cannot start {name}: {error}.", f"See {log}.") from error
+    # It outlives us: nobody here waits for it, and Popen need not warn of that.
+    child.returncode = 0
+    return of_ours(Process.of(name, child.pid, log))
+
+
+def of_ours(process: Process) -> Process:
+    """Have `stopped_on_failure` know of it, however it is started."""
+    for started in _collecting:
+        started.append(process)
+    return process
+
+
+def wait_until(
+    ready: Callable[[], bool], *, what: str, seconds: float, process: Process | None = None
+) -> None:
+    """Wait until ``ready()``; an exception in it means "not yet".
+
+    Raises:
+        TestbedError: ``process`` died meanwhile, or the time ran out; with the log's last line.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            if ready():
+                return
+        except Exception:  # noqa: S110  # whatever it is, it is not ready yet
+            pass
+        if process is not None and not process.alive():
+            raise TestbedError(f"{process.name} died: {last_line(process.log)}", f"See {process.log}.")
+        if time.monotonic() > deadline:
+            where = f"See {process.log}." if process else ""
+            raise TestbedError(f"{what} was not ready within {seconds:.0f} s.", where)
+        time.sleep(0.05)
+
+
+def last_line(log: str | Path) -> str:
+    """The last line of a log that says something, or a word that there is none."""
+    try:
+        lines = [line for line in Path(log).read_text(errors="replace").splitlines() if line.strip()]
+    except OSError:
+        lines = []
+    return lines[-1].strip() if lines else "it wrote no log"
+
+
+def clean_environment(**extra: str) -> dict[str, str]:
+    """Our environment without AWS settings, which belong to the user's real account, plus ``extra``."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "TF_"))}
+    return kept | extra

@@ -1,0 +1,1 @@
+"""Certificates: the authority that signs them, and their registration."""

@@ -1,0 +1,163 @@
+"""What enrolment does for one station, here or in a process of a pool; without boto3, whose import costs each one."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import msgspec
+from botocore.credentials import ReadOnlyCredentials
+from botocore.exceptions import ClientError
+
+from bridge.control_plane import ControlPlane
+from testbed.identity.authority import Authority, append, certificate_id
+
+What = Literal["enrol", "remove"]
+# Threads of a process: they wait for the emulator's one process.
+PARALLEL = 2
+
+
+class Calls(Protocol):
+    """Of the control plane, through boto3 or without."""
+
+    def call(self, operation: str, **parameters: Any) -> Any:
+        """Call an operation."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """What another process needs to enrol at the same place."""
+
+    credentials: ReadOnlyCredentials
+    region: str
+    endpoint: str
+    authority: Path
+    policy: str
+    folder: Path
+
+    def calls(self) -> ControlPlane:
+        """For the calls there."""
+        return ControlPlane(self.endpoint, self.region, self.credentials, seconds=30)
+
+
+class Journal:
+    """The certificates' ARNs of the stations that are enrolled: a line for each that came or went.
+
+    One file for a fleet; lines are appended whole, by as many processes as enrol.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """In the stations' folder."""
+        self._path = folder / "enrolled.ndjson"
+
+    def read(self) -> dict[str, str]:
+        """ARN by station."""
+        found: dict[str, str] = {}
+        if self._path.is_file():
+            for line in self._path.read_bytes().splitlines():
+                station, arn = msgspec.json.decode(line, type=tuple[str, str])
+                if arn:
+                    found[station] = arn
+                else:
+                    found.pop(station, None)
+        return found
+
+    def note(self, station: str, arn: str) -> None:
+        """Of one that is enrolled, or (without an ARN) removed."""
+        append(self._path, msgspec.json.encode((station, arn)) + b"\n")
+
+
+class Station:
+    """What is done for one station."""
+
+    def __init__(self, calls: Calls, authority: Authority, policy: str, folder: Path) -> None:
+        """As for `testbed.identity.enrolment.Enrolment`."""
+        self._call = calls.call
+        self._authority = authority
+        self._policy = policy
+        self._folder = folder
+        self._journal = Journal(folder)
+
+    def enrol(self, station: str, _arn: str = "") -> None:
+        """Make key and certificate if they are not there, register, attach."""
+        pem = self._certificate(station)
+        try:
+            arn = self._call("RegisterCertificateWithoutCA", certificatePem=pem.decode(), status="ACTIVE")[
+                "certificateArn"
+            ]
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "ResourceAlreadyExistsException":
+                raise
+            # An enrolment that was cut off: go on where it ended.
+            described = self._call("DescribeCertificate", certificateId=certificate_id(pem))
+            arn = described["certificateDescription"]["certificateArn"]
+        self._call("CreateThing", thingName=station)
+        self._call("AttachThingPrincipal", thingName=station, principal=arn)
+        self._call("AttachPolicy", policyName=self._policy, target=arn)
+        self._journal.note(station, arn)
+
+    def _certificate(self, station: str) -> bytes:
+        """Its certificate, made if it has none."""
+        certificate, key = self._folder / f"{station}.crt", self._folder / f"{station}.key"
+        if certificate.is_file() and key.is_file():
+            return certificate.read_bytes()
+        pair = self._authority.client(station)
+        pair.write(certificate, key)
+        return pair.certificate
+
+    def remove(self, station: str, arn: str) -> None:
+        """Undo that, files included; without an ARN only these."""
+        if arn:
+            self.unregister(station, arn)
+            self._journal.note(station, "")
+        for ending in ("crt", "key"):
+            (self._folder / f"{station}.{ending}").unlink(missing_ok=True)
+
+    def unregister(self, station: str, arn: str) -> None:
+        """Remove thing and certificate; what is gone already is no error."""
+        identity = arn.rsplit("/", 1)[-1]
+        for call in (
+            lambda: self._call("DetachPolicy", policyName=self._policy, target=arn),
+            lambda: self._call("DetachThingPrincipal", thingName=station, principal=arn),
+            lambda: self._call("DeleteThing", thingName=station),
+            lambda: self._call("UpdateCertificate", certificateId=identity, newStatus="INACTIVE"),
+            lambda: self._call("DeleteCertificate", certificateId=identity, forceDelete=True),
+        ):
+            _unless_gone(call)
+
+
+def side_by_side(station: Station, what: What, items: list[tuple[str, str]], parallel: int) -> Iterator[str]:
+    """Do it for each (station, ARN) on so many threads; those that are done, in order."""
+    do = getattr(station, what)
+    with ThreadPoolExecutor(parallel) as pool:
+        for (name, _), _done in zip(items, pool.map(lambda item: do(*item), items), strict=True):
+            yield name
+
+
+def _unless_gone(call: Callable[[], object]) -> None:
+    try:
+        call()
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "ResourceNotFoundException":
+            raise
+
+
+# --- in a process of a pool --------------------------------------------------
+
+_worker: Station | None = None
+
+
+def start_worker(place: Place) -> None:
+    """Get ready for `in_worker`."""
+    global _worker  # noqa: PLW0603  # a process pool hands its workers nothing else
+    _worker = Station(
+        place.calls(), Authority.load_or_create(place.authority, name="known already"),
+        place.policy, place.folder,
+    )  # fmt: skip
+
+
+def in_worker(what: What, items: list[tuple[str, str]]) -> list[str]:
+    """`side_by_side` in this process."""
+    assert _worker  # noqa: S101  # the pool has started it
+    return list(side_by_side(_worker, what, items, PARALLEL))

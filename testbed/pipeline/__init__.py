@@ -1,0 +1,1 @@
+"""The running pipeline: its API, dead letters, logs, and when it is quiet."""

@@ -1,0 +1,72 @@
+"""When the bridge has passed on all that the broker acknowledged: the queue alone does not show it."""
+
+import time
+import urllib.request
+from collections.abc import Callable
+from typing import Any
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from testbed.deploy.deployment import Deployment
+from testbed.host import processes
+
+
+def until_bridge_is_idle(deployment: Deployment, seconds: float) -> None:
+    """Wait for it; on AWS there is no bridge and nothing to wait for.
+
+    Raises:
+        TestbedError: it took longer than ``seconds``.
+    """
+    if deployment.ports is None:
+        return
+    asked = time.time()
+
+    def idle() -> bool:
+        holds, caught_up = _gauges(deployment, "bridge_in_flight", "bridge_caught_up_timestamp_seconds")
+        return holds == 0 and caught_up > asked
+
+    processes.wait_until(idle, what="The bridge", seconds=seconds)
+
+
+def in_flight(deployment: Deployment) -> int:
+    """Messages that the bridge has and no queue has taken yet; 0 on AWS."""
+    return int(_gauges(deployment, "bridge_in_flight")[0]) if deployment.ports else 0
+
+
+def _gauges(deployment: Deployment, *names: str) -> list[float]:
+    url = f"http://127.0.0.1:{deployment.place.ports.metrics}/metrics"
+    with urllib.request.urlopen(url, timeout=5) as page:
+        families = {family.name: family for family in text_string_to_metric_families(page.read().decode())}
+    return [families[name].samples[0].value for name in names]
+
+
+def wait_for_empty_queue(
+    sqs: Any, queue_url: str, seconds: float, say: Callable[[int], None] = lambda _: None
+) -> int:
+    """Wait until nothing waits or is in work; returns how many still do when the time is over."""
+    deadline = time.monotonic() + seconds
+    while True:
+        waiting = queue_depth(sqs, queue_url)
+        say(waiting)
+        if waiting == 0 or time.monotonic() > deadline:
+            return waiting
+        time.sleep(0.2)
+
+
+def queue_depth(sqs: Any, queue_url: str) -> int:
+    """Messages that wait or are in work."""
+    states = ("", "NotVisible", "Delayed")
+    names = [f"ApproximateNumberOfMessages{state}" for state in states]
+    attributes = sqs.get_queue_attributes(QueueUrl=queue_url, AttributeNames=names)["Attributes"]
+    return sum(int(attributes[name]) for name in names)
+
+
+# After the last fault, for what waits for its visibility timeout.
+QUIET_SECONDS = 300
+
+
+def wait_until_quiet(deployment: Deployment) -> None:
+    """Wait until neither the bridge nor the queue holds a message."""
+    until_bridge_is_idle(deployment, QUIET_SECONDS)
+    queue = deployment.outputs["telemetry_queue_url"]
+    wait_for_empty_queue(deployment.client("sqs"), queue, QUIET_SECONDS)

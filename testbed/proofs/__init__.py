@@ -1,0 +1,1 @@
+"""Proofs that nothing was lost: audit, trace, redrive."""

@@ -1,0 +1,160 @@
+"""The audit: what the broker acknowledged, held against archive, stations table, history and dead-letter queue."""
+
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from testbed.archive import reader
+from testbed.deploy.deployment import Deployment
+from testbed.pipeline import dead_letters
+from testbed.pipeline.dead_letters import DeadLetter
+from testbed.pipeline.quiet import wait_for_empty_queue
+from testbed.proofs.books import Books, HistoryWindow, Order, Point
+from testbed.proofs.ledgers import read_ledger
+
+# Of what is wrong, so many are named.
+_SHOWN = 10
+
+
+@dataclass(frozen=True)
+class AuditReport:
+    """Counts of messages, and of points of the history.
+
+    ``points_due``: intervals (minutes) of the ledger that should have a point; not those whose first message is
+    in the dead-letter queue, which owes it until a redrive. ``missing``, ``wrong_state`` and ``wrong_points`` (missing
+    or not the first message) list some, for a person to follow up.
+    """
+
+    acknowledged: int
+    archived_unique: int
+    archived_duplicates: int
+    dead_lettered: dict[str, int]
+    acknowledged_archived: int
+    acknowledged_dead_lettered: int
+    missing_count: int
+    stations: int
+    wrong_state_count: int
+    still_queued: int
+    points_due: int
+    points_missing_count: int
+    points_wrong_count: int
+    missing: list[str] = field(default_factory=list)
+    wrong_state: list[str] = field(default_factory=list)
+    wrong_points: list[str] = field(default_factory=list)
+
+    @property
+    def clean(self) -> bool:
+        """Whether every guarantee held."""
+        return not (
+            self.missing_count
+            or self.wrong_state_count
+            or self.points_missing_count
+            or self.points_wrong_count
+        )
+
+
+def audit(deployment: Deployment, ledgers: Iterable[Path], *, wait_seconds: float = 120) -> AuditReport:
+    """Wait until the queue is empty, then compare.
+
+    Args:
+        deployment: where.
+        ledgers: NDJSON files of acknowledged messages.
+        wait_seconds: how long to wait for the queue.
+
+    Raises:
+        TestbedError: a ledger cannot be read.
+    """
+    outputs = deployment.outputs
+    sqs = deployment.client("sqs")
+    queued = wait_for_empty_queue(sqs, outputs["telemetry_queue_url"], wait_seconds)
+    with (
+        tempfile.TemporaryDirectory(dir=deployment.path) as folder,
+        closing(Books(Path(folder) / "audit.db", _history_window(deployment))) as books,
+    ):
+        for path in ledgers:
+            books.acknowledged(read_ledger(path))
+        books.archived(reader.records(deployment.client("s3"), outputs["telemetry_bucket_name"]))
+        letters = dead_letters.read(sqs, outputs["dead_letter_queue_url"])
+        books.dead_lettered(letter.message_id for letter in letters if letter.message_id)
+        books.kept(_points(deployment, books.stations_due()))
+        return _report(books, letters, sorted(_wrong_states(deployment, books.newest)), queued)
+
+
+def _report(books: Books, letters: list[DeadLetter], wrong: list[str], queued: int) -> AuditReport:
+    archived_unique, archived_duplicates = books.archived_count()
+    missing_count, missing = books.missing(_SHOWN)
+    points_missing_count, points_missing = books.points_missing(_SHOWN)
+    points_wrong_count, points_wrong = books.points_wrong(_SHOWN)
+    return AuditReport(
+        acknowledged=books.acknowledged_count(),
+        archived_unique=archived_unique,
+        archived_duplicates=archived_duplicates,
+        dead_lettered=dict(Counter(letter.reason for letter in letters)),
+        acknowledged_archived=books.acknowledged_and_archived(),
+        acknowledged_dead_lettered=books.acknowledged_and_dead_lettered(),
+        missing_count=missing_count,
+        stations=len(books.newest),
+        wrong_state_count=len(wrong),
+        still_queued=queued,
+        points_due=books.points_due(),
+        points_missing_count=points_missing_count,
+        points_wrong_count=points_wrong_count,
+        missing=missing,
+        wrong_state=wrong[:_SHOWN],
+        wrong_points=[*points_missing, *points_wrong][:_SHOWN],
+    )
+
+
+def _wrong_states(deployment: Deployment, newest: dict[str, tuple[Order, set[Any]]]) -> Iterator[str]:
+    """Stations whose table item is not their newest archived message."""
+    table = deployment.session.resource("dynamodb", endpoint_url=deployment.aws_url).Table(
+        deployment.outputs["stations_table_name"]
+    )
+    left = dict(newest)
+    options: dict[str, Any] = {}
+    while True:
+        page = table.scan(ConsistentRead=True, **options)
+        for item in page["Items"]:
+            station: Any = item["station_id"]
+            expected = left.pop(station, None)
+            if expected is None:
+                continue
+            sequence: Any = item.get("sequence", 0)
+            found = (item.get("timestamp"), int(sequence), item.get("message_id"))
+            if found != expected[0] or item.get("battery_available") not in expected[1]:
+                yield f"{station}: the table has {found}, its newest message is {tuple(expected[0])}"
+        if "LastEvaluatedKey" not in page:
+            break
+        options = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
+    yield from (f"{station}: not in the table" for station in left)
+
+
+def _history_window(deployment: Deployment) -> HistoryWindow:
+    """As the handler has it."""
+    function = deployment.outputs["telemetry_function_name"]
+    configuration = deployment.client("lambda").get_function_configuration(FunctionName=function)
+    variables = configuration["Environment"]["Variables"]
+    return HistoryWindow(
+        int(variables["HISTORY_RESOLUTION_SECONDS"]), int(variables["HISTORY_HOURS"]), datetime.now(UTC)
+    )
+
+
+def _points(deployment: Deployment, stations: Iterable[tuple[str, int]]) -> Iterator[Point]:
+    """The points of these stations, each from an interval on: the table's other stations cost nothing."""
+    pages = deployment.client("dynamodb").get_paginator("query")
+    for station, begin in stations:
+        for page in pages.paginate(
+            TableName=deployment.outputs["history_table_name"],
+            ConsistentRead=True,
+            KeyConditionExpression="station_id = :station AND #interval >= :begin",
+            ExpressionAttributeNames={"#interval": "interval"},
+            ExpressionAttributeValues={":station": {"S": station}, ":begin": {"N": str(begin)}},
+        ):
+            for item in page["Items"]:
+                order = Order(item["timestamp"]["S"], int(item["sequence"]["N"]), item["message_id"]["S"])
+                yield Point(station, int(item["interval"]["N"]), order)

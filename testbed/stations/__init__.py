@@ -1,0 +1,1 @@
+"""Devices that this machine plays: simulated fleets, single devices, observers."""

@@ -1,0 +1,102 @@
+"""Runs the simulator against a deployment: enrols the stations, then hands over."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import psutil
+
+from simulator.messages import station_ids
+from testbed.deploy.deployment import Deployment
+from testbed.deploy.stations import enrolment_of
+from testbed.errors import TestbedError
+from testbed.paths import REPOSITORY
+
+# Beside the stations' connections.
+_BROKERS_FILES = 100
+
+
+def run(
+    deployment: Deployment,
+    num_stations: int,
+    interval: float,
+    extra: Sequence[str],
+    say: Callable[[str], None],
+) -> int:
+    """Enrol what is not enrolled, and run the simulator until it ends.
+
+    Args:
+        deployment: where.
+        num_stations: how many.
+        interval: seconds between two messages of a station.
+        extra: further options of the simulator.
+        say: prints a line.
+
+    Returns:
+        The simulator's exit code.
+    """
+    ids = station_ids(num_stations, _option(extra, "--prefix", "station-"))
+    _check_room(deployment, num_stations)
+    begun = time.monotonic()
+    new = enrolment_of(deployment).enrol(ids)
+    if new:
+        say(f"Enrolled {new} stations in {time.monotonic() - begun:.1f} s")
+    process = subprocess.Popen(command(deployment, num_stations, interval, extra), cwd=REPOSITORY)
+    while True:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            # The terminal has told the simulator, too: it ends by itself, and cleanly.
+            continue
+
+
+def start(
+    deployment: Deployment, num_stations: int, extra: Sequence[str], log: Path
+) -> "subprocess.Popen[bytes]":
+    """Enrol, and start the simulator in the background with its output in ``log``; for the demo."""
+    enrolment_of(deployment).enrol(station_ids(num_stations))
+    with log.open("wb") as output:
+        return subprocess.Popen(
+            command(deployment, num_stations, 5, extra),
+            cwd=REPOSITORY,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+
+
+def _check_room(deployment: Deployment, stations: int) -> None:
+    """The broker must be allowed a connection, an open file, for each station; the simulator sees to itself."""
+    broker = deployment.processes.get("broker")
+    if broker is None or broker.container or not broker.alive() or not psutil.LINUX:
+        return  # elsewhere nobody tells what another process may have
+    _, hard = psutil.Process(broker.pid).rlimit(psutil.RLIMIT_NOFILE)
+    if hard != psutil.RLIM_INFINITY and stations + _BROKERS_FILES > hard:
+        raise TestbedError(
+            f"{stations} stations need {stations + _BROKERS_FILES} open files in the broker, which may have {hard}.",
+            "Raise the limit in the shell that starts it (ulimit -Hn), then: make down, make up.",
+        )
+
+
+def command(deployment: Deployment, num_stations: int, interval: float, extra: Sequence[str]) -> list[str]:
+    """The simulator's command line for a deployment; with a ledger of its own if ``extra`` names none."""
+    ledger = [] if "--ledger" in extra else ["--ledger", str(_new_ledger(deployment))]
+    return [
+        sys.executable, "-m", "simulator", "--endpoint", deployment.mqtt_host, "--port", str(deployment.mqtt_port),
+        "--ca", str(deployment.server_ca), "--certs", str(deployment.certificates),
+        "--topic-root", deployment.topic_root,
+        "--num-stations", str(num_stations), "--interval", str(interval), *ledger, *extra,
+    ]  # fmt: skip
+
+
+def _new_ledger(deployment: Deployment) -> Path:
+    return (
+        deployment.path
+        / "ledgers"
+        / f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{time.monotonic_ns() % 10**6}.ndjson"
+    )
+
+
+def _option(extra: Sequence[str], name: str, default: str) -> str:
+    return extra[extra.index(name) + 1] if name in extra else default

@@ -1,0 +1,18 @@
+"""The plots in docs/images are those of the results in docs/results, to the byte."""
+
+from pathlib import Path
+
+import pytest
+
+from bench.results import pages
+
+
+@pytest.mark.skipif(not pages.drawable(), reason="matplotlib is not installed: make plots")
+def test_drawn_again_the_plots_are_the_same(tmp_path: Path) -> None:
+    pages.draw(tmp_path, print)
+    drawn = sorted(tmp_path.glob("*.svg"))
+    assert drawn
+    for path in drawn:
+        assert path.read_bytes() == (pages.IMAGES / path.name).read_bytes(), (
+            f"{path.name} differs: make plots"
+        )

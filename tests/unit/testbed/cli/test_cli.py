@@ -1,0 +1,107 @@
+"""The command line: an error is one line with its remedy."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from testbed.deploy.deployment import Deployment
+from testbed.paths import REPOSITORY
+
+# Every message that a user may meet first, and a word of its remedy.
+CASES = [
+    ({"TARGET": "moon"}, ["status"], "TARGET=moon is unknown", "TARGET=local"),
+    ({"ENGINE": "steam"}, ["up"], "ENGINE=steam is unknown", "ENGINE=embedded"),
+    ({"AWS_PORT": "99999"}, ["up"], "AWS_PORT=99999 is not a port", "65535"),
+    ({}, ["status"], "Nothing is up", "make up"),
+    ({}, ["audit"], "Nothing is up", "make up"),
+    ({}, ["simulate"], "Nothing is up", "make up"),
+    ({"TARGET": "aws"}, ["up"], "No usable AWS credentials", "aws configure"),
+]
+
+
+def command(arguments: list[str], home: Path, **environment: str) -> "subprocess.CompletedProcess[str]":
+    clean = {
+        name: value for name, value in os.environ.items() if not name.startswith("AWS_") and name != "ENGINE"
+    }
+    nowhere = {
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    }
+    return subprocess.run(
+        [sys.executable, "-m", "testbed", *arguments],
+        cwd=REPOSITORY, env=clean | nowhere | {"TESTBED_HOME": str(home), "NO_COLOR": "1"} | environment,
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("environment", "arguments", "problem", "remedy"), CASES)
+def test_an_error_is_one_line_with_its_remedy(
+    environment: dict[str, str], arguments: list[str], problem: str, remedy: str, tmp_path: Path
+) -> None:
+    done = command(arguments, tmp_path, **environment)
+    assert done.returncode == 1
+    assert problem in done.stderr
+    assert remedy in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) <= 2
+
+
+def test_debug_shows_where_it_came_from(tmp_path: Path) -> None:
+    done = command(["--debug", "status"], tmp_path)
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+
+
+def test_down_is_harmless_where_nothing_is_up(tmp_path: Path) -> None:
+    done = command(["down"], tmp_path)
+    assert done.returncode == 0
+    assert "Nothing is up" in done.stdout
+
+
+def test_an_engine_that_died_is_named(tmp_path: Path) -> None:
+    """`make status` after a crash says what is gone and how to get it back."""
+    import json
+
+    folder = tmp_path / "deployments" / "local-embedded-default"
+    folder.mkdir(parents=True)
+    dead = {"name": "ministack", "pid": 2**22 - 1, "started_at": 1.0, "log": "x"}
+    deployment = {
+        "target": "local", "engine": "embedded", "name": "default", "region": "eu-central-1", "environment": "dev",
+        "folder": str(folder), "air_gapped": True, "fingerprint": "f", "processes": {"ministack": dead},
+        "ports": {"aws": 1, "mqtt": 2, "metrics": 3},
+    }  # fmt: skip
+    (folder / "deployment.json").write_text(json.dumps(deployment))
+    done = command(["status"], tmp_path)
+    assert done.returncode == 1
+    assert "ministack died since `make up`" in done.stderr
+    assert "make up" in done.stderr
+
+
+def test_the_dashboard_of_cloudfront_is_named_and_nothing_is_served(tmp_path: Path) -> None:
+    Deployment(
+        target="aws", engine=None, name="default", region="eu-central-1", environment="dev", air_gapped=False,
+        folder=str(tmp_path / "deployments" / "aws-eu-central-1-ev-swap-dev"), fingerprint="applied",
+        outputs={"dashboard_url": "https://d1234.cloudfront.net"},
+    ).save()  # fmt: skip
+    done = command(["dashboard"], tmp_path, TARGET="aws")
+    assert done.returncode == 0, done.stderr
+    assert "https://d1234.cloudfront.net/" in done.stdout
+    assert "api-key" in done.stdout
+
+
+def test_the_dashboard_from_here_wants_an_api_that_offers_a_url(tmp_path: Path) -> None:
+    deployment = Deployment(
+        target="aws", engine=None, name="default", region="eu-central-1", environment="dev", air_gapped=False,
+        folder=str(tmp_path / "deployments" / "aws-eu-central-1-ev-swap-dev"), fingerprint="applied",
+        outputs={"dashboard_url": ""}, api_url="http://127.0.0.1:9",
+    )  # fmt: skip
+    deployment.save()
+    deployment.keep_api_key("a key")
+    done = command(["dashboard"], tmp_path, TARGET="aws")
+    assert done.returncode == 1
+    assert "does not answer" in done.stderr
+    assert "Traceback" not in done.stderr

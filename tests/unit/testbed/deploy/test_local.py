@@ -1,0 +1,38 @@
+"""What `make up` starts again when something has died."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from testbed.deploy import local
+from testbed.deploy.deployment import Deployment
+from testbed.engines.compose import ComposeEngine
+from testbed.engines.embedded import EmbeddedEngine
+from testbed.errors import TestbedError
+from testbed.host.processes import Process
+
+ALIVE = Process.of("cloud", os.getpid(), Path())
+DEAD = Process("broker", 2**22 + 1, 0.0, "")
+
+
+def deployment(folder: Path, **processes: Process) -> Deployment:
+    """A local one that was applied."""
+    return Deployment(
+        target="local", engine="compose", name="test", region="eu-central-1", environment="dev", folder=str(folder),
+        air_gapped=True, processes=processes, outputs={"bucket": "b"},
+    )  # fmt: skip
+
+
+def test_a_cloud_runs_on_without_its_broker(tmp_path: Path) -> None:
+    talk = frozenset({"broker", "bridge"})
+    assert local._alive(deployment(tmp_path, cloud=ALIVE, broker=DEAD), but=talk)
+    assert not local._alive(deployment(tmp_path, cloud=DEAD, broker=ALIVE), but=talk)
+    assert not local._alive(deployment(tmp_path), but=talk)
+
+
+def test_a_cloud_that_forgets_is_not_applied_to_as_if_it_knew(tmp_path: Path) -> None:
+    ended = deployment(tmp_path, cloud=DEAD)
+    with pytest.raises(TestbedError, match="all that it held"):
+        local._check_not_forgotten(ended, ComposeEngine())
+    local._check_not_forgotten(ended, EmbeddedEngine())
