@@ -38,9 +38,11 @@ class _Fleet:
         turn, station = divmod(number, self.stations)
         moment = self._start + timedelta(seconds=_INTERVAL_SECONDS * turn, milliseconds=station)
         return {
-            "message_id": f"station-{station:04}-20260301T120000-{turn + 1}", "station_id": f"station-{station:04}",
-            "sequence": turn + 1, "timestamp": moment.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-        }  # fmt: skip
+            "message_id": f"station-{station:04}-20260301T120000-{turn + 1}",
+            "station_id": f"station-{station:04}",
+            "sequence": turn + 1,
+            "timestamp": moment.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        }
 
     def write_ledger(self, path: Path) -> None:
         encode = msgspec.json.Encoder().encode

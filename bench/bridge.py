@@ -205,10 +205,20 @@ def _resident(deployment: Deployment, name: str) -> float:
 def _message(name: str, number: int) -> dict[str, Any]:
     """Of the size of a station's telemetry."""
     return {
-        "station_id": name, "message_id": f"{name}-{number:09}", "sequence": number, "battery_available": 7,
-        "slots": 13, "charging": 6, "swaps_total": 1234, "queue_length": 0, "power_kw": 480.0, "temperature_c": 21.5,
-        "status": "OK", "firmware": "2.4.1", "timestamp": "2026-11-23T12:00:00.000Z",
-    }  # fmt: skip
+        "station_id": name,
+        "message_id": f"{name}-{number:09}",
+        "sequence": number,
+        "battery_available": 7,
+        "slots": 13,
+        "charging": 6,
+        "swaps_total": 1234,
+        "queue_length": 0,
+        "power_kw": 480.0,
+        "temperature_c": 21.5,
+        "status": "OK",
+        "firmware": "2.4.1",
+        "timestamp": "2026-11-23T12:00:00.000Z",
+    }
 
 
 @contextmanager
@@ -238,10 +248,13 @@ def _publishers(deployment: Deployment) -> Iterator[Publishers]:
     names = [f"{_NAME}-{number}" for number in range(_CLIENTS)]
     folder = deployment.path / "bench" / "certs"
     enrolment = Enrolment(
-        deployment.session, deployment.iot_url, policy=_NAME, folder=folder,
+        deployment.session,
+        deployment.iot_url,
+        policy=_NAME,
+        folder=folder,
         authority=Authority.load_or_create(deployment.authority, name="EV swap fleet CA"),
         admitted=lambda stations: wait_admitted(deployment, stations),
-    )  # fmt: skip
+    )
     enrolment.enrol(names)
     publishers = Publishers(
         deployment.mqtt_host, deployment.mqtt_port, ca=deployment.server_ca, certificates=folder, names=names

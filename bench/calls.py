@@ -115,13 +115,20 @@ def _batches(workload: Workload, run: str) -> Iterator[list[dict[str, Any]]]:
 def _telemetry(run: str, station: int, turn: int, moment: datetime) -> dict[str, Any]:
     """A message as large as the simulator's."""
     return {
-        "station_id": f"{run}-{station:04}", "message_id": f"{run}-{station:04}-{moment:%H%M%S%f}-{turn}",
+        "station_id": f"{run}-{station:04}",
+        "message_id": f"{run}-{station:04}-{moment:%H%M%S%f}-{turn}",
         "timestamp": (moment + timedelta(milliseconds=station)).isoformat(timespec="milliseconds"),
-        "sequence": turn + 1, "battery_available": (station + turn) % 22, "slots": 21, "charging": (station * 7) % 9,
-        "swaps_total": 1000 + station * 3 + turn, "queue_length": (station + turn) % 3,
-        "power_kw": round(40 + station * 1.37 % 400, 1), "temperature_c": round(18 + station * 0.61 % 15, 1),
-        "status": "OK", "firmware": "2.4.1",
-    }  # fmt: skip
+        "sequence": turn + 1,
+        "battery_available": (station + turn) % 22,
+        "slots": 21,
+        "charging": (station * 7) % 9,
+        "swaps_total": 1000 + station * 3 + turn,
+        "queue_length": (station + turn) % 3,
+        "power_kw": round(40 + station * 1.37 % 400, 1),
+        "temperature_c": round(18 + station * 0.61 % 15, 1),
+        "status": "OK",
+        "firmware": "2.4.1",
+    }
 
 
 def _event(batch: list[dict[str, Any]]) -> dict[str, Any]:
@@ -138,14 +145,18 @@ def _record(message: dict[str, Any], received: int) -> dict[str, Any]:
         "topic": f"ev-swap/stations/{message['station_id']}/telemetry",
     }
     return {
-        "messageId": message["message_id"], "receiptHandle": "counted", "body": json.dumps(body),
-        "attributes": {"SentTimestamp": str(received)}, "eventSource": "aws:sqs",
-    }  # fmt: skip
+        "messageId": message["message_id"],
+        "receiptHandle": "counted",
+        "body": json.dumps(body),
+        "attributes": {"SentTimestamp": str(received)},
+        "eventSource": "aws:sqs",
+    }
 
 
 def _seed(message: dict[str, Any]) -> dict[str, Any]:
     """As the seed's rule hands it over: the message itself. Newer than the counted ones, so that it is written."""
     later = datetime.fromisoformat(message["timestamp"]) + timedelta(minutes=3)
     return message | {
-        "timestamp": later.isoformat(timespec="milliseconds"), "message_id": f"{message['message_id']}-seed",
-    }  # fmt: skip
+        "timestamp": later.isoformat(timespec="milliseconds"),
+        "message_id": f"{message['message_id']}-seed",
+    }

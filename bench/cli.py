@@ -95,9 +95,13 @@ def bridge_command(
     """Broker and bridge against what one boto3 process sends to the queue; and their memory over time."""
     deployment = lifecycle.up(Settings.from_environment(), say, confirm)
     bridge.run(
-        deployment, say, messages=messages, minutes=minutes, rate=rate,
+        deployment,
+        say,
+        messages=messages,
+        minutes=minutes,
+        rate=rate,
         report=report or deployment.path / "bench" / "bridge.json",
-    )  # fmt: skip
+    )
 
 
 Only = Annotated[
@@ -134,11 +138,18 @@ def open_mqtt_command(
     """The Open MQTT Benchmark Suite's connections and fan-in, by the simulator and by others on one Mosquitto."""
     command.run(
         Scale(
-            messages=0, connections=connections, mtls_connections=mtls_connections, ramp=ramp, hold=hold,
-            fan_in=fan_in, fan_in_seconds=fan_in_seconds,
+            messages=0,
+            connections=connections,
+            mtls_connections=mtls_connections,
+            ramp=ramp,
+            hold=hold,
+            fan_in=fan_in,
+            fan_in_seconds=fan_in_seconds,
         ),
-        only or list(OPEN_MQTT), out, say,
-    )  # fmt: skip
+        only or list(OPEN_MQTT),
+        out,
+        say,
+    )
 
 
 @app.command("calls")
@@ -153,10 +164,13 @@ def calls_command(
     # What the tests hold the design to stays what it is of.
     if workload == bill.counted()[0]:
         bill.keep_counted(workload, counts)
-    show_calls({
-        "telemetry handler": counts.ours, "bridge (not AWS's rule)": counts.bridge,
-        "the baseline design's handler": counts.seeds,
-    })  # fmt: skip
+    show_calls(
+        {
+            "telemetry handler": counts.ours,
+            "bridge (not AWS's rule)": counts.bridge,
+            "the baseline design's handler": counts.seeds,
+        }
+    )
 
 
 @app.command("audit")

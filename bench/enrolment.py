@@ -76,9 +76,12 @@ def _measure(stations: int, place: Place, emulator: Process, say: Callable[[str]
     policy = json.dumps({"Version": "2012-10-17", "Statement": []})
     session.client("iot", endpoint_url=url).create_policy(policyName="bench", policyDocument=policy)
     enrolment = Enrolment(
-        session, url, authority=Authority.load_or_create(place.certificates / "authority", name="bench"),
-        policy="bench", folder=place.certificates,
-    )  # fmt: skip
+        session,
+        url,
+        authority=Authority.load_or_create(place.certificates / "authority", name="bench"),
+        policy="bench",
+        folder=place.certificates,
+    )
     ids = station_ids(stations)
     emulated = psutil.Process(emulator.pid)
     steps: list[tuple[str, Callable[[], int], int]] = [
@@ -92,9 +95,13 @@ def _measure(stations: int, place: Place, emulator: Process, say: Callable[[str]
         done = step()
         assert done == expected, f"{what}: {done} of {expected}"  # noqa: S101  # a figure of something else is none
         one = Figures(
-            what, stations, round(time.monotonic() - begun, 2), round(_cpu(emulated) - theirs, 2),
-            round(_own_cpu() - ours, 2), round(os.getloadavg()[0], 1),
-        )  # fmt: skip
+            what,
+            stations,
+            round(time.monotonic() - begun, 2),
+            round(_cpu(emulated) - theirs, 2),
+            round(_own_cpu() - ours, 2),
+            round(os.getloadavg()[0], 1),
+        )
         say(
             f"{what:15} {stations:6} stations: {one.seconds:7.2f} s; CPU: ministack {one.emulator_cpu_seconds:.1f} s, "
             f"here {one.our_cpu_seconds:.1f} s ({one.cpu_milliseconds_a_station:.1f} ms a station); "

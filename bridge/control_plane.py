@@ -177,9 +177,13 @@ def _operation(name: str) -> _Operation:
         where = shape.serialization.get("location", "body")
         places[where][member] = shape.serialization.get("name", member)
     return _Operation(
-        found.http["method"], found.http["requestUri"],
-        places["uri"], places["querystring"], places["header"], places["body"],
-    )  # fmt: skip
+        found.http["method"],
+        found.http["requestUri"],
+        places["uri"],
+        places["querystring"],
+        places["header"],
+        places["body"],
+    )
 
 
 def _refusal(status: int, headers: http.client.HTTPMessage, answer: bytes) -> Any:

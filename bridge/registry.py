@@ -105,10 +105,15 @@ class Registry:
     def targets(self, policy: str) -> list[str]:
         """The ARNs that the policy is attached to."""
         return list(
-            self._pages("ListTargetsForPolicy", "targets", "nextMarker", "marker",
-                policyName=policy, pageSize=250,
+            self._pages(
+                "ListTargetsForPolicy",
+                "targets",
+                "nextMarker",
+                "marker",
+                policyName=policy,
+                pageSize=250,
             )
-        )  # fmt: skip
+        )
 
     def forget_policies(self) -> None:
         """Read policy documents anew from now on."""
@@ -127,10 +132,13 @@ class Registry:
             if not rule.get("ruleDisabled"):
                 found.append(
                     RuleDefinition(
-                        rule["ruleName"], rule["sql"], rule.get("awsIotSqlVersion", "2015-10-08"),
-                        tuple(rule.get("actions", [])), rule.get("errorAction") or None,
+                        rule["ruleName"],
+                        rule["sql"],
+                        rule.get("awsIotSqlVersion", "2015-10-08"),
+                        tuple(rule.get("actions", [])),
+                        rule.get("errorAction") or None,
                     )
-                )  # fmt: skip
+                )
         return found
 
     def document(self, name: str) -> dict[str, Any]:

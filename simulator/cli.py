@@ -91,14 +91,29 @@ def simulate(
     where = Endpoint(endpoint, port, None if plain else ca, None if plain else certs, keep_alive)
     try:
         options = FleetOptions(
-            num_stations=num_stations, endpoint=where, interval=interval,
-            duration=duration, messages=messages, seed=seed, run_id=run_id, start=_start(start),
-            prefix=prefix, topic_root=topic_root, shard=_shard(shard), speed=speed,
+            num_stations=num_stations,
+            endpoint=where,
+            interval=interval,
+            duration=duration,
+            messages=messages,
+            seed=seed,
+            run_id=run_id,
+            start=_start(start),
+            prefix=prefix,
+            topic_root=topic_root,
+            shard=_shard(shard),
+            speed=speed,
             scenario=scenarios.load(scenario, scenario_file),
-            qos=qos, ramp_per_second=ramp, replay_window=replay_window, basic_ingest=basic_ingest, ledger=ledger,
-            storm_every=storm_every, storm_share=storm_share, payload_bytes=payload_bytes,
+            qos=qos,
+            ramp_per_second=ramp,
+            replay_window=replay_window,
+            basic_ingest=basic_ingest,
+            ledger=ledger,
+            storm_every=storm_every,
+            storm_share=storm_share,
+            payload_bytes=payload_bytes,
             chatty=verbose or (num_stations <= CHATTY_STATIONS and interval > 0 and not quiet),
-        )  # fmt: skip
+        )
         result = run_fleet(options) if processes == 1 else spread.run(options, processes, run_fleet)
     except (LedgerError, FleetError, scenarios.ScenarioError, OSError) as error:
         sys.exit(f"error: {error}")

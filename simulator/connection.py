@@ -75,10 +75,27 @@ class Connection:
     """A connection from CONNECT to its end; a new one is made to connect again."""
 
     __slots__ = (
-        "_acknowledged", "_descriptor", "_drained", "_endpoint", "_greeted", "_gulping", "_identities", "_in",
-        "_keeper", "_loop", "_lost", "_next_packet_id", "_out", "_pending", "_pinged", "_scheduled", "_socket",
-        "_spoke_at", "_station_id", "_writing",
-    )  # fmt: skip
+        "_acknowledged",
+        "_descriptor",
+        "_drained",
+        "_endpoint",
+        "_greeted",
+        "_gulping",
+        "_identities",
+        "_in",
+        "_keeper",
+        "_loop",
+        "_lost",
+        "_next_packet_id",
+        "_out",
+        "_pending",
+        "_pinged",
+        "_scheduled",
+        "_socket",
+        "_spoke_at",
+        "_station_id",
+        "_writing",
+    )
 
     def __init__(
         self,

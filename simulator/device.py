@@ -31,9 +31,23 @@ class Device:
     """One of very many: timers, and no tasks but to connect."""
 
     __slots__ = (
-        "_blocked", "_connecting", "_connection", "_ever_connected", "_finished", "_fleet", "_messages", "_next_at",
-        "_pause", "_random", "_remembered", "_station_id", "_timer", "_topic", "_unacknowledged", "_waiting",
-    )  # fmt: skip
+        "_blocked",
+        "_connecting",
+        "_connection",
+        "_ever_connected",
+        "_finished",
+        "_fleet",
+        "_messages",
+        "_next_at",
+        "_pause",
+        "_random",
+        "_remembered",
+        "_station_id",
+        "_timer",
+        "_topic",
+        "_unacknowledged",
+        "_waiting",
+    )
 
     def __init__(self, fleet: "Fleet", station_id: str, messages: Messages) -> None:
         """Connect to nothing yet."""
@@ -100,9 +114,13 @@ class Device:
             if pause:
                 await asyncio.sleep(pause)
             connection = Connection(
-                self._station_id, fleet.options.endpoint, fleet.identities,
-                acknowledged=self._on_acknowledged, lost=self._on_lost, drained=self._on_drained,
-            )  # fmt: skip
+                self._station_id,
+                fleet.options.endpoint,
+                fleet.identities,
+                acknowledged=self._on_acknowledged,
+                lost=self._on_lost,
+                drained=self._on_drained,
+            )
             try:
                 async with fleet.handshakes:
                     await connection.connect()

@@ -39,10 +39,15 @@ class Ledger:
         """Note an acknowledged message."""
         if self._file is None:
             return
-        self._unwritten += _encode({
-            "message_id": message_id, "station_id": station_id, "sequence": sequence, "timestamp": timestamp,
-            "acked_at": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-        })  # fmt: skip
+        self._unwritten += _encode(
+            {
+                "message_id": message_id,
+                "station_id": station_id,
+                "sequence": sequence,
+                "timestamp": timestamp,
+                "acked_at": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            }
+        )
         self._unwritten += b"\n"
 
     def flush(self) -> None:

@@ -23,11 +23,14 @@ def shards(options: FleetOptions, processes: int) -> list[FleetOptions]:
     run_id = options.run_id or datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
     return [
         replace(
-            options, run_id=run_id, shard=(index + count * number, count * processes),
-            ramp_per_second=options.ramp_per_second / processes, ledger=_ledger(options.ledger, number),
+            options,
+            run_id=run_id,
+            shard=(index + count * number, count * processes),
+            ramp_per_second=options.ramp_per_second / processes,
+            ledger=_ledger(options.ledger, number),
         )
         for number in range(processes)
-    ]  # fmt: skip
+    ]
 
 
 def run(options: FleetOptions, processes: int, run_one: Run) -> FleetSummary:

@@ -55,13 +55,32 @@ def command(environment: Mapping[str, str], shard: int, certificates: Path, ledg
     """
     shards = int(environment["SHARDS"])
     return [
-        sys.executable, "-m", "simulator", "--endpoint", environment["ENDPOINT"], "--port", environment["PORT"],
-        "--ca", str(certificates / "ca.crt"), "--certs", str(certificates), "--ledger", str(ledger),
-        "--num-stations", environment["STATIONS"], "--interval", environment["INTERVAL"],
-        "--topic-root", environment.get("TOPIC_ROOT") or TOPIC_ROOT,
-        "--duration", environment["DURATION"], "--shard", f"{shard}/{shards}",
-        "--ramp", f"{min(100.0, float(environment.get('RAMP', '500')) / shards):g}",
-    ]  # fmt: skip
+        sys.executable,
+        "-m",
+        "simulator",
+        "--endpoint",
+        environment["ENDPOINT"],
+        "--port",
+        environment["PORT"],
+        "--ca",
+        str(certificates / "ca.crt"),
+        "--certs",
+        str(certificates),
+        "--ledger",
+        str(ledger),
+        "--num-stations",
+        environment["STATIONS"],
+        "--interval",
+        environment["INTERVAL"],
+        "--topic-root",
+        environment.get("TOPIC_ROOT") or TOPIC_ROOT,
+        "--duration",
+        environment["DURATION"],
+        "--shard",
+        f"{shard}/{shards}",
+        "--ramp",
+        f"{min(100.0, float(environment.get('RAMP', '500')) / shards):g}",
+    ]
 
 
 def main() -> None:

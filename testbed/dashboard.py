@@ -152,11 +152,25 @@ def start_door(
     door = processes.start(
         "front-door",
         [
-            sys.executable, "-m", "bridge.front_door", "--port", str(port),
-            "--broker-port", str(place.ports.mqtt), "--broker-ca", str(place.certificates / "authority" / "ca.crt"),
-            "--client-id", certificate.stem, "--certificate", str(certificate),
-            "--key", str(certificate.with_suffix(".key")),
-            "--region", place.region, "--topic-filter", topic_filter,
+            sys.executable,
+            "-m",
+            "bridge.front_door",
+            "--port",
+            str(port),
+            "--broker-port",
+            str(place.ports.mqtt),
+            "--broker-ca",
+            str(place.certificates / "authority" / "ca.crt"),
+            "--client-id",
+            certificate.stem,
+            "--certificate",
+            str(certificate),
+            "--key",
+            str(certificate.with_suffix(".key")),
+            "--region",
+            place.region,
+            "--topic-filter",
+            topic_filter,
         ],
         log=place.log("front-door"),
         environment=processes.clean_environment(
@@ -165,7 +179,7 @@ def start_door(
             **({"FRONT_DOOR_SESSION_TOKEN": credentials.token} if credentials.token else {}),
         ),
         folder=REPOSITORY,
-    )  # fmt: skip
+    )
     processes.wait_until(
         lambda: not ports.is_free(port), what="The front door", seconds=_START_SECONDS, process=door
     )

@@ -35,19 +35,28 @@ def messages(first: date, *, seed: int = SEED, hours: int = 30, minutes: int = 5
                 swaps = 0
             late = rng.choice([0.2, 0.2, 0.2, 90.0, 7200.0]) if rng.random() < 0.1 else 0.2
             message: dict[str, Any] = {
-                "station_id": f"{station}-{first}", "battery_available": ready, "timestamp": _written(said, rng),
-                "message_id": f"{station}-{first}-{step}", "sequence": step, "slots": 13, "charging": 13 - ready,
-                "swaps_total": swaps, "colour": {"deep": [1, 2.5, None, "ü"]},
+                "station_id": f"{station}-{first}",
+                "battery_available": ready,
+                "timestamp": _written(said, rng),
+                "message_id": f"{station}-{first}-{step}",
+                "sequence": step,
+                "slots": 13,
+                "charging": 13 - ready,
+                "swaps_total": swaps,
+                "colour": {"deep": [1, 2.5, None, "ü"]},
                 "_received_at": round((said.timestamp() + late) * 1000),
                 "_topic": f"ev-swap/stations/{station}-{first}/telemetry",
                 "_source_message_id": f"sqs-{station}-{first}-{step}",
-            }  # fmt: skip
+            }
             lines.append(message)
             if rng.random() < 0.05:  # the station published it again
-                lines.append(message | {
-                    "_received_at": message["_received_at"] + 1500,
-                    "_source_message_id": message["_source_message_id"] + "-again",
-                })  # fmt: skip
+                lines.append(
+                    message
+                    | {
+                        "_received_at": message["_received_at"] + 1500,
+                        "_source_message_id": message["_source_message_id"] + "-again",
+                    }
+                )
     return lines
 
 

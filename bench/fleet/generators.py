@@ -84,12 +84,27 @@ class Ours(Generator):
         messages, interval = (load.messages, load.interval) if load.messages else (1, load.hold)
         return run(
             [
-                sys.executable, "-m", "simulator", "--endpoint", load.host, "--port", str(load.port), *how,
-                "--num-stations", str(len(load.names)), "--interval", str(interval), "--ramp", str(load.ramp),
-                "--messages", str(messages), *payload,
+                sys.executable,
+                "-m",
+                "simulator",
+                "--endpoint",
+                load.host,
+                "--port",
+                str(load.port),
+                *how,
+                "--num-stations",
+                str(len(load.names)),
+                "--interval",
+                str(interval),
+                "--ramp",
+                str(load.ramp),
+                "--messages",
+                str(messages),
+                *payload,
             ],
-            log=self.log, load=load,
-        )  # fmt: skip
+            log=self.log,
+            load=load,
+        )
 
 
 class PythonPeer(Generator):
@@ -144,11 +159,20 @@ class Locust(Generator):
         count = str(len(load.names))
         return run(
             [
-                str(_python_peers() / "bin" / "locust"), "--headless", "--only-summary", "-f",
-                str(_DRIVERS / "locustfile.py"), "-u", count, "-r", str(min(100, load.ramp)),
+                str(_python_peers() / "bin" / "locust"),
+                "--headless",
+                "--only-summary",
+                "-f",
+                str(_DRIVERS / "locustfile.py"),
+                "-u",
+                count,
+                "-r",
+                str(min(100, load.ramp)),
             ],
-            log=self.log, load=load, tell=load.written(self.folder),
-        )  # fmt: skip
+            log=self.log,
+            load=load,
+            tell=load.written(self.folder),
+        )
 
 
 class MqttJs(Generator):
@@ -216,19 +240,35 @@ class MqttBenchmark(Generator):
         """See `Generator.prepare`."""
         if not self._program.is_file():
             _install(
-                "cargo", "install", "--quiet", "--locked", "--root", str(self.folder / "rust"),
-                "--version", _RUST_VERSION, "mqtt-benchmark", folder=self.folder,
-            )  # fmt: skip
+                "cargo",
+                "install",
+                "--quiet",
+                "--locked",
+                "--root",
+                str(self.folder / "rust"),
+                "--version",
+                _RUST_VERSION,
+                "mqtt-benchmark",
+                folder=self.folder,
+            )
 
     def run(self, load: Load) -> Cost:
         """See `Generator.run`."""
         return run(
             [
-                str(self._program), "--broker", f"{load.host}:{load.port}", "--client-num", str(len(load.names)),
-                "--size", str(load.messages), "--payload", "x" * load.payload_bytes,
+                str(self._program),
+                "--broker",
+                f"{load.host}:{load.port}",
+                "--client-num",
+                str(len(load.names)),
+                "--size",
+                str(load.messages),
+                "--payload",
+                "x" * load.payload_bytes,
             ],
-            log=self.log, load=load,
-        )  # fmt: skip
+            log=self.log,
+            load=load,
+        )
 
     @property
     def _program(self) -> Path:
@@ -259,20 +299,41 @@ class MosquittoPub(Generator):
         secured = ["--cafile", load.ca, "--cert", f"{stem}.crt", "--key", f"{stem}.key"]
         return run(
             [
-                "mosquitto_pub", "-h", load.host, "-p", str(load.port), "-i", name, "-q", "1", "-l",
-                "-t", load.topic.format(station_id=name), *(secured if load.certificates else []),
+                "mosquitto_pub",
+                "-h",
+                load.host,
+                "-p",
+                str(load.port),
+                "-i",
+                name,
+                "-q",
+                "1",
+                "-l",
+                "-t",
+                load.topic.format(station_id=name),
+                *(secured if load.certificates else []),
             ],
-            log=self.log, load=load, stdin=lines,
-        )  # fmt: skip
+            log=self.log,
+            load=load,
+            stdin=lines,
+        )
 
 
 def generators(folder: Path) -> list[Generator]:
     """All, ours first."""
     return [
-        Ours(folder), Ours(folder, telemetry=True), PythonPeer(folder, "gmqtt"), PythonPeer(folder, "paho", share=0.2),
-        PythonPeer(folder, "aiomqtt", share=0.05), PythonPeer(folder, "amqtt", share=0.03, tls=False),
-        Locust(folder), MqttJs(folder), PahoGo(folder), MqttBenchmark(folder), MosquittoPub(folder),
-    ]  # fmt: skip
+        Ours(folder),
+        Ours(folder, telemetry=True),
+        PythonPeer(folder, "gmqtt"),
+        PythonPeer(folder, "paho", share=0.2),
+        PythonPeer(folder, "aiomqtt", share=0.05),
+        PythonPeer(folder, "amqtt", share=0.03, tls=False),
+        Locust(folder),
+        MqttJs(folder),
+        PahoGo(folder),
+        MqttBenchmark(folder),
+        MosquittoPub(folder),
+    ]
 
 
 def _python_peers() -> Path:

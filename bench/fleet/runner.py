@@ -184,9 +184,12 @@ class _Bench:
         if long.cpu <= short.cpu:
             raise TestbedError(f"{count} publishes are too few to tell from its start", "More --messages.")
         found = Publishing(
-            generator.name, generator.language, count,
-            1e6 * (long.cpu - short.cpu) / count, count / max(1e-6, long.seconds - short.seconds),
-        )  # fmt: skip
+            generator.name,
+            generator.language,
+            count,
+            1e6 * (long.cpu - short.cpu) / count,
+            count / max(1e-6, long.seconds - short.seconds),
+        )
         how = "mTLS" if secured else "TCP"
         self._say(
             f"publish, {how}: {found.name} ({found.language}): {found.cpu_microseconds:.1f} µs of CPU a publish, "
@@ -200,9 +203,11 @@ class _Bench:
         few = generator.run(replace(self._load(_PUBLISHERS, secured=secured), hold=min(1.0, scale.hold)))
         wait_for_ports(count)
         load = replace(
-            self._load(count, secured=secured), ramp=scale.ramp, hold=scale.hold,
+            self._load(count, secured=secured),
+            ramp=scale.ramp,
+            hold=scale.hold,
             limit=_SLOWER * count / scale.ramp + scale.hold + _START_SECONDS,
-        )  # fmt: skip
+        )
         failed = ""
         with observed(self._broker) as connected:
             try:
@@ -215,11 +220,15 @@ class _Bench:
             0.0 if failed else float(many.said.get("connect_seconds") or many.said.get("ramp_seconds") or 0)
         )
         found = Connecting(
-            generator.name, generator.language, count, most, most / max(1e-3, said or connected.seconds),
+            generator.name,
+            generator.language,
+            count,
+            most,
+            most / max(1e-3, said or connected.seconds),
             1e3 * (many.cpu - few.cpu) / max(1, most - _PUBLISHERS),
             (many.rss_bytes - few.rss_bytes) / 1024 / max(1, most - _PUBLISHERS),
             failed or ("" if most >= count else "it ended before all were connected"),
-        )  # fmt: skip
+        )
         self._say(
             f"connect, {'mTLS' if secured else 'TCP'}: {found.name}: {found.connected} of {count} at "
             f"{found.a_second:.0f}/s, {found.cpu_milliseconds:.2f} ms of CPU and {found.kib:.0f} KiB each"
@@ -231,17 +240,25 @@ class _Bench:
         """A message a second from each, 16 bytes, to five subscribers that share a subscription."""
         scale = self._scale
         load = replace(
-            self._load(scale.fan_in, secured=False), payload_bytes=16, interval=1.0, messages=scale.fan_in_seconds,
-            ramp=max(100.0, scale.fan_in / 5), limit=_SLOWER * (scale.fan_in_seconds + 5) + _START_SECONDS,
-        )  # fmt: skip
+            self._load(scale.fan_in, secured=False),
+            payload_bytes=16,
+            interval=1.0,
+            messages=scale.fan_in_seconds,
+            ramp=max(100.0, scale.fan_in / 5),
+            limit=_SLOWER * (scale.fan_in_seconds + 5) + _START_SECONDS,
+        )
         published = scale.fan_in * scale.fan_in_seconds
         with _subscribers(self._broker) as received:
             cost = generator.run(load)
             _wait_for(lambda: received() >= published)
         found = FanIn(
-            generator.name, generator.language, published, received(), cost.cpu / cost.seconds,
+            generator.name,
+            generator.language,
+            published,
+            received(),
+            cost.cpu / cost.seconds,
             cost.rss_bytes / 2**20,
-        )  # fmt: skip
+        )
         self._say(
             f"fan-in: {found.name}: {published} published, {found.received} received, "
             f"{100 * found.core_share:.0f} % of a core, {found.mib:.0f} MiB"
@@ -251,9 +268,13 @@ class _Bench:
     def _load(self, clients: int, *, secured: bool) -> Load:
         broker = self._broker
         return Load(
-            HOST, broker.tls if secured else broker.plain, str(broker.folder / "ca.crt"),
-            str(broker.folder) if secured else "", tuple(station_ids(clients)), TOPIC,
-        )  # fmt: skip
+            HOST,
+            broker.tls if secured else broker.plain,
+            str(broker.folder / "ca.crt"),
+            str(broker.folder) if secured else "",
+            tuple(station_ids(clients)),
+            TOPIC,
+        )
 
 
 @contextmanager
@@ -265,12 +286,21 @@ def _subscribers(broker: Broker) -> Iterator[Callable[[], int]]:
             processes.append(
                 subprocess.Popen(
                     [
-                        "mosquitto_sub", "-h", HOST, "-p", str(broker.plain), "-q", "1", "-F", "%t",
-                        "-t", f"$share/benchmark/{TOPIC.format(station_id='+')}",
+                        "mosquitto_sub",
+                        "-h",
+                        HOST,
+                        "-p",
+                        str(broker.plain),
+                        "-q",
+                        "1",
+                        "-F",
+                        "%t",
+                        "-t",
+                        f"$share/benchmark/{TOPIC.format(station_id='+')}",
                     ],
                     stdout=output,
                 )
-            )  # fmt: skip
+            )
     try:
         yield lambda: sum(len(file.read_bytes().splitlines()) for file in files)
     finally:

@@ -194,15 +194,26 @@ def _step(deployment: Deployment, scale: GrowthScale, size: int, prefix: str, le
     )
     third = max(1, len(waiting) // 3)
     return Step(
-        stations=size, interval=interval, connected=summary["connected"], disconnects=summary["disconnects"],
-        refused=summary["refused"], enrol_seconds=enrol_seconds,
-        connect_rate=summary["connected"] / max(1e-3, summary["ramp_seconds"]), seconds=seconds,
-        offered=size / interval, acknowledged=len(sent) / seconds,
+        stations=size,
+        interval=interval,
+        connected=summary["connected"],
+        disconnects=summary["disconnects"],
+        refused=summary["refused"],
+        enrol_seconds=enrol_seconds,
+        connect_rate=summary["connected"] / max(1e-3, summary["ramp_seconds"]),
+        seconds=seconds,
+        offered=size / interval,
+        acknowledged=len(sent) / seconds,
         stored=sum(since <= when < until for when in stored.values()) / seconds,
-        latency_p50=_quantile(latencies, 0.5), latency_p99=_quantile(latencies, 0.99),
-        ack_p50_ms=summary["ack_p50_ms"], ack_p99_ms=summary["ack_p99_ms"], cpu=cpu, memory=memory,
-        waiting_first=statistics.fmean(waiting[:third]), waiting_last=statistics.fmean(waiting[-third:]),
-    )  # fmt: skip
+        latency_p50=_quantile(latencies, 0.5),
+        latency_p99=_quantile(latencies, 0.99),
+        ack_p50_ms=summary["ack_p50_ms"],
+        ack_p99_ms=summary["ack_p99_ms"],
+        cpu=cpu,
+        memory=memory,
+        waiting_first=statistics.fmean(waiting[:third]),
+        waiting_last=statistics.fmean(waiting[-third:]),
+    )
 
 
 def _said(step: Step) -> str:
@@ -268,8 +279,16 @@ def _fleet(
 ) -> Iterator[_Fleet]:
     log, summary = ledger.with_suffix(".log"), ledger.with_suffix(".json")
     extra = [
-        "--quiet", "--prefix", prefix, "--ramp", str(ramp), "--ledger", str(ledger), "--summary", str(summary),
-    ]  # fmt: skip
+        "--quiet",
+        "--prefix",
+        prefix,
+        "--ramp",
+        str(ramp),
+        "--ledger",
+        str(ledger),
+        "--summary",
+        str(summary),
+    ]
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as output:
         process = subprocess.Popen(

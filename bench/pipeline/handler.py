@@ -21,11 +21,18 @@ _BATCH = 1000
 _STATIONS = 500
 _ROUNDS = 5
 _VARIABLES = {
-    "AWS_DEFAULT_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test",
-    "TELEMETRY_BUCKET": "b", "STATIONS_TABLE": "t", "HISTORY_TABLE": "h", "DEAD_LETTER_QUEUE_URL": "http://q",
-    "HISTORY_RESOLUTION_SECONDS": "60", "HISTORY_HOURS": "24", "POWERTOOLS_SERVICE_NAME": "bench",
+    "AWS_DEFAULT_REGION": "us-east-1",
+    "AWS_ACCESS_KEY_ID": "test",
+    "AWS_SECRET_ACCESS_KEY": "test",
+    "TELEMETRY_BUCKET": "b",
+    "STATIONS_TABLE": "t",
+    "HISTORY_TABLE": "h",
+    "DEAD_LETTER_QUEUE_URL": "http://q",
+    "HISTORY_RESOLUTION_SECONDS": "60",
+    "HISTORY_HOURS": "24",
+    "POWERTOOLS_SERVICE_NAME": "bench",
     "POWERTOOLS_METRICS_NAMESPACE": "bench",
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True)
@@ -64,11 +71,15 @@ def _import_seconds(module: str, folder: str) -> float:
         float(
             subprocess.run(
                 # -B, and a folder just unpacked: a Lambda's first start finds nothing compiled either.
-                [sys.executable, "-B", "-c", program], check=True, capture_output=True, text=True, env=_VARIABLES,
+                [sys.executable, "-B", "-c", program],
+                check=True,
+                capture_output=True,
+                text=True,
+                env=_VARIABLES,
             ).stdout
         )
         for _ in range(_ROUNDS)
-    )  # fmt: skip
+    )
 
 
 def _record_microseconds() -> tuple[float, float]:
@@ -99,10 +110,14 @@ def _record_microseconds() -> tuple[float, float]:
 
 def _envelope(name: str, message: dict[str, Any]) -> bytes:
     """What the rule sends; see terraform/iot.tf."""
-    return json.dumps({
-        "payload_base64": base64.b64encode(json.dumps(message).encode()).decode(),
-        "topic": TOPIC.format(name=name), "client_id": name, "received_at": int(time.time() * 1000),
-    }).encode()  # fmt: skip
+    return json.dumps(
+        {
+            "payload_base64": base64.b64encode(json.dumps(message).encode()).decode(),
+            "topic": TOPIC.format(name=name),
+            "client_id": name,
+            "received_at": int(time.time() * 1000),
+        }
+    ).encode()
 
 
 def _least(work: Any) -> float:

@@ -137,9 +137,13 @@ def _set_up(url: str) -> tuple[Any, Any, str]:
         archive.writestr("native.py", _HANDLER)
     role = client("iam").create_role(RoleName="native", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
     lambda_.create_function(
-        FunctionName="native", Runtime="python3.12", Handler="native.handler", Role=role, Timeout=30,
+        FunctionName="native",
+        Runtime="python3.12",
+        Handler="native.handler",
+        Role=role,
+        Timeout=30,
         Code={"ZipFile": package.getvalue()},
-    )  # fmt: skip
+    )
     lambda_.put_function_concurrency(FunctionName="native", ReservedConcurrentExecutions=2)
     lambda_.create_event_source_mapping(EventSourceArn=arn, FunctionName="native", BatchSize=10)
     iot.create_topic_rule(

@@ -69,9 +69,13 @@ class Pipeline:
     def stored(self, run_id: str) -> int:
         """See `MessagePath`."""
         s3, bucket = self.deployment.client("s3"), self.deployment.outputs["telemetry_bucket_name"]
-        return len({
-            record["message_id"] for record in reader.records(s3, bucket) if f"-{run_id}-" in record["message_id"]
-        })  # fmt: skip
+        return len(
+            {
+                record["message_id"]
+                for record in reader.records(s3, bucket)
+                if f"-{run_id}-" in record["message_id"]
+            }
+        )
 
 
 @dataclass(frozen=True)

@@ -26,10 +26,15 @@ def telemetry(run_id: str, first_sequence: int = 1) -> Payload:
     def payload(name: str, number: int) -> dict[str, Any]:
         sequence = first_sequence + number
         return {
-            "station_id": name, "battery_available": number % 13, "sequence": sequence,
-            "message_id": f"{name}-{run_id}-{sequence}", "slots": 13, "temperature_c": 21.5, "status": "OK",
+            "station_id": name,
+            "battery_available": number % 13,
+            "sequence": sequence,
+            "message_id": f"{name}-{run_id}-{sequence}",
+            "slots": 13,
+            "temperature_c": 21.5,
+            "status": "OK",
             "timestamp": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-        }  # fmt: skip
+        }
 
     return payload
 

@@ -119,9 +119,13 @@ def _testbed(deployment: Deployment, names: list[str], ledger: Path) -> Iterator
         "EventSourceMappings"
     ]
     publishers = Publishers(
-        deployment.mqtt_host, deployment.mqtt_port, ca=deployment.server_ca,
-        certificates=deployment.certificates, names=names, ledger=ledger,
-    )  # fmt: skip
+        deployment.mqtt_host,
+        deployment.mqtt_port,
+        ca=deployment.server_ca,
+        certificates=deployment.certificates,
+        names=names,
+        ledger=ledger,
+    )
     try:
         yield Pipeline(deployment, publishers, float(mappings[0].get("MaximumBatchingWindowInSeconds", 0)))
     finally:

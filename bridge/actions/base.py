@@ -11,11 +11,25 @@ from bridge.sql import CompiledRule, RuleSqlError
 
 # Errors that go away by themselves: https://docs.aws.amazon.com/general/latest/gr/api-retries.html
 _PASSING_CODES = {
-    "InternalError", "InternalFailure", "InternalServerError", "ServiceUnavailable", "RequestTimeout",
-    "RequestTimeoutException", "Throttling", "ThrottlingException", "ThrottledException", "TooManyRequestsException",
-    "ProvisionedThroughputExceededException", "RequestThrottled", "SlowDown", "LimitExceededException",
-    "PriorRequestNotComplete", "TransactionInProgressException", "ExpiredToken", "KMSThrottlingException",
-}  # fmt: skip
+    "InternalError",
+    "InternalFailure",
+    "InternalServerError",
+    "ServiceUnavailable",
+    "RequestTimeout",
+    "RequestTimeoutException",
+    "Throttling",
+    "ThrottlingException",
+    "ThrottledException",
+    "TooManyRequestsException",
+    "ProvisionedThroughputExceededException",
+    "RequestThrottled",
+    "SlowDown",
+    "LimitExceededException",
+    "PriorRequestNotComplete",
+    "TransactionInProgressException",
+    "ExpiredToken",
+    "KMSThrottlingException",
+}
 
 
 class UnsupportedActionError(Exception):

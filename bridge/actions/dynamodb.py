@@ -50,11 +50,14 @@ class DynamoDBAction:
         template = rule.compile_template
         self._table = template(parameters["tableName"])
         self._keys = [
-            (template(parameters[f"{key}KeyField"]), template(parameters[f"{key}KeyValue"]),
-             "N" if parameters.get(f"{key}KeyType") == "NUMBER" else "S")
+            (
+                template(parameters[f"{key}KeyField"]),
+                template(parameters[f"{key}KeyValue"]),
+                "N" if parameters.get(f"{key}KeyType") == "NUMBER" else "S",
+            )
             for key in ("hash", "range")
             if parameters.get(f"{key}KeyField")
-        ]  # fmt: skip
+        ]
         self._payload_field: str = parameters.get("payloadField") or "payload"
         self._operation = template(parameters.get("operation") or "INSERT")
         self._dynamodb = services.client("dynamodb")

@@ -38,10 +38,14 @@ class FrontDoor:
     async def serve(self, host: str, port: int) -> Server:
         """Listen."""
         return await serve(
-            self._carry, host, port,
-            subprotocols=[Subprotocol("mqtt")], process_request=self._admit,
-            max_size=_MOST_FROM_PAGE, compression=None,
-        )  # fmt: skip
+            self._carry,
+            host,
+            port,
+            subprotocols=[Subprotocol("mqtt")],
+            process_request=self._admit,
+            max_size=_MOST_FROM_PAGE,
+            compression=None,
+        )
 
     def hear(self, topic: str, payload: bytes) -> None:
         """Pass a message of the broker's to every page that wants it."""
@@ -61,9 +65,12 @@ class FrontDoor:
     def _admit(self, connection: ServerConnection, request: Request) -> Response | None:
         try:
             verify(
-                request.path, request.headers.get("Host", ""), self._credentials, self._region,
+                request.path,
+                request.headers.get("Host", ""),
+                self._credentials,
+                self._region,
                 now=datetime.now(UTC),
-            )  # fmt: skip
+            )
         except RefusedUrlError as error:
             log.info("url_refused", reason=str(error))
             return connection.respond(HTTPStatus.FORBIDDEN, f"{error}\n")

@@ -49,15 +49,22 @@ def main(
     files.write(
         files.configuration,
         configuration(
-            files, host=host, port=port, certificate=certificate.resolve(), key=key.resolve(),
-            client_ca=client_ca.resolve(), user=running_user(),
+            files,
+            host=host,
+            port=port,
+            certificate=certificate.resolve(),
+            key=key.resolve(),
+            client_ca=client_ca.resolve(),
+            user=running_user(),
         ).encode(),
-    )  # fmt: skip
+    )
     supervisor = Supervisor(
-        Path(found), files, Directory(Registry(iot_endpoint_url, region)),
+        Path(found),
+        files,
+        Directory(Registry(iot_endpoint_url, region)),
         Revocations(client_ca, client_ca_key, state_dir / "revoked.json"),
         trusted=tuple(trusted),
-    )  # fmt: skip
+    )
     try:
         server = _serve_pages(health_host, health_port, supervisor)
     except OSError as error:

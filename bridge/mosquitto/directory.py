@@ -70,10 +70,7 @@ class Directory:
             both.publish |= allowed.publish
             both.receive |= allowed.receive
             both.denied |= allowed.denied
-        off = {
-            known.serial for identity, known in self._known.items()
-            if not statuses.get(identity, False)
-        }  # fmt: skip
+        off = {known.serial for identity, known in self._known.items() if not statuses.get(identity, False)}
         on = {known.serial for identity, known in self._known.items() if statuses.get(identity, False)}
         for identity in deleted:
             del self._known[identity]

@@ -45,9 +45,12 @@ class _Services:
         if service not in self._clients:
             make: Any = self._session.client
             options = Config(
-                retries={"mode": "standard", "total_max_attempts": 1}, connect_timeout=2, read_timeout=20,
-                max_pool_connections=32, tcp_keepalive=True,
-            )  # fmt: skip
+                retries={"mode": "standard", "total_max_attempts": 1},
+                connect_timeout=2,
+                read_timeout=20,
+                max_pool_connections=32,
+                tcp_keepalive=True,
+            )
             self._clients[service] = make(service, endpoint_url=self._endpoint_url, config=options)
         return self._clients[service]
 
@@ -86,10 +89,16 @@ def main(
     services = _Services(aws_endpoint_url, region)
     dispatcher, state = Dispatcher(), _State()
     session = MqttSession(
-        broker_host, broker_port, ca=ca, certificate=certificate, key=key, client_id=client_id,
-        names_publishers=names_publishers, receive=dispatcher.receive,
+        broker_host,
+        broker_port,
+        ca=ca,
+        certificate=certificate,
+        key=key,
+        client_id=client_id,
+        names_publishers=names_publishers,
+        receive=dispatcher.receive,
         publisher=state.publisher,
-    )  # fmt: skip
+    )
     services.broker = session
     registry = Registry(iot_endpoint_url, region)
     try:

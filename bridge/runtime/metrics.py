@@ -30,6 +30,8 @@ CAUGHT_UP = Gauge(
 RULES = Gauge("bridge_rules", "Rules loaded", registry=registry)
 REFUSED_RULES = Gauge("bridge_refused_rules", "Rules that this bridge cannot run", registry=registry)
 LAG = Histogram(
-    "bridge_lag_seconds", "From receiving a message to acknowledging it", registry=registry,
+    "bridge_lag_seconds",
+    "From receiving a message to acknowledging it",
+    registry=registry,
     buckets=(0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
-)  # fmt: skip
+)

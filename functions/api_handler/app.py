@@ -15,9 +15,14 @@ from api_handler.stations import Stations
 from api_handler.summary import Summary
 
 for _name in (
-    "STATIONS_TABLE", "HISTORY_TABLE", "HISTORY_RESOLUTION_SECONDS", "HISTORY_HOURS", "TELEMETRY_QUEUE_URL",
-    "DEAD_LETTER_QUEUE_URL", "ALARM_PREFIX",
-):  # fmt: skip
+    "STATIONS_TABLE",
+    "HISTORY_TABLE",
+    "HISTORY_RESOLUTION_SECONDS",
+    "HISTORY_HOURS",
+    "TELEMETRY_QUEUE_URL",
+    "DEAD_LETTER_QUEUE_URL",
+    "ALARM_PREFIX",
+):
     if not os.environ.get(_name):
         raise RuntimeError(f"the environment variable {_name} is not set: terraform/lambda.tf does it")
 

@@ -46,14 +46,26 @@ _NUMBERS: tuple[tuple[str, bool, int, int], ...] = (
 _TEXTS: tuple[tuple[str, int], ...] = (("message_id", 256), ("status", 64), ("firmware", 128))
 # Fields that the stations table shows when the newest message has them.
 OPTIONAL_FIELDS = (
-    "slots", "charging", "swaps_total", "queue_length", "power_kw", "temperature_c", "status", "firmware",
-)  # fmt: skip
+    "slots",
+    "charging",
+    "swaps_total",
+    "queue_length",
+    "power_kw",
+    "temperature_c",
+    "status",
+    "firmware",
+)
 
 _FIELDS = frozenset(_REQUIRED) | {name for name, *_ in (*_NUMBERS, *_TEXTS)}
 _JSON_TYPES = {
-    bool: "a boolean", int: "an integer", float: "a fraction", str: "a string", list: "an array",
-    dict: "an object", type(None): "null",
-}  # fmt: skip
+    bool: "a boolean",
+    int: "an integer",
+    float: "a fraction",
+    str: "a string",
+    list: "an array",
+    dict: "an object",
+    type(None): "null",
+}
 _ABSENT = object()
 _decoder = msgspec.json.Decoder()
 

@@ -57,9 +57,11 @@ def quotas() -> dict[str, Quota]:
         for key, entry in entries.items()
     }
     found["max_concurrency"] = Quota(
-        "this design: batches in work (telemetry_max_concurrency)", MAX_CONCURRENCY, adjustable=True,
+        "this design: batches in work (telemetry_max_concurrency)",
+        MAX_CONCURRENCY,
+        adjustable=True,
         source="terraform/variables.tf, up to 1,000",
-    )  # fmt: skip
+    )
     return found
 
 

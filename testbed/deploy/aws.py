@@ -182,9 +182,14 @@ def _prepare(settings: Settings, say: Say) -> Stage:
     )
     folder = settings.folder(None)
     deployment = Deployment.load(folder) or Deployment(
-        target="aws", engine=None, name=settings.name, region=settings.region,
-        environment=settings.environment, folder=str(folder), air_gapped=bool(settings.air_gapped),
-    )  # fmt: skip
+        target="aws",
+        engine=None,
+        name=settings.name,
+        region=settings.region,
+        environment=settings.environment,
+        folder=str(folder),
+        air_gapped=bool(settings.air_gapped),
+    )
     deployment.make_folder()
     state = RemoteState(session, settings.project, settings.environment, account)
     if state.ensure():

@@ -184,10 +184,16 @@ def _new_deployment(settings: Settings, engine: Engine, folder: Path) -> Deploym
         broker=ports.choose(None, what="the broker's health page"),
     )
     return Deployment(
-        target="local", engine=engine.name, name=settings.name, region=settings.region,
-        environment=settings.environment, folder=str(folder), air_gapped=False, ports=wanted,
+        target="local",
+        engine=engine.name,
+        name=settings.name,
+        region=settings.region,
+        environment=settings.environment,
+        folder=str(folder),
+        air_gapped=False,
+        ports=wanted,
         enforce_iam=settings.enforce_iam,
-    )  # fmt: skip
+    )
 
 
 def _check_ports(deployment: Deployment) -> None:

@@ -58,10 +58,23 @@ def _dependencies(runtime: Runtime, requirements: Path, folder: Path) -> Path:
     with tempfile.TemporaryDirectory(dir=folder) as temporary:
         where = ("--python-platform", runtime.platform) if runtime.platform else ()
         uv(
-            "pip", "install", "--quiet", "--require-hashes", "--no-deps", "--only-binary", ":all:",
-            "--link-mode", "copy", "--python-version", runtime.python, *where,
-            "--target", str(Path(temporary) / key), "-r", str(requirements),
-        )  # fmt: skip
+            "pip",
+            "install",
+            "--quiet",
+            "--require-hashes",
+            "--no-deps",
+            "--only-binary",
+            ":all:",
+            "--link-mode",
+            "copy",
+            "--python-version",
+            runtime.python,
+            *where,
+            "--target",
+            str(Path(temporary) / key),
+            "-r",
+            str(requirements),
+        )
         (Path(temporary) / key).rename(installed)
     return installed
 

@@ -35,18 +35,35 @@ def start_bridge(place: Place, endpoints: Endpoints, *, names_publishers: bool) 
     bridge = processes.start(
         "bridge",
         [
-            sys.executable, "-m", "bridge.runtime",
-            "--broker-host", "localhost", "--broker-port", str(place.ports.mqtt),
-            "--ca", str(place.certificates / "authority" / "ca.crt"),
-            "--certificate", str(certificate), "--key", str(certificate.with_suffix(".key")),
-            "--iot-endpoint-url", endpoints.iot, "--aws-endpoint-url", endpoints.aws,
-            "--region", place.region, "--client-id", CLIENT_ID, "--metrics-port", str(place.ports.metrics),
+            sys.executable,
+            "-m",
+            "bridge.runtime",
+            "--broker-host",
+            "localhost",
+            "--broker-port",
+            str(place.ports.mqtt),
+            "--ca",
+            str(place.certificates / "authority" / "ca.crt"),
+            "--certificate",
+            str(certificate),
+            "--key",
+            str(certificate.with_suffix(".key")),
+            "--iot-endpoint-url",
+            endpoints.iot,
+            "--aws-endpoint-url",
+            endpoints.aws,
+            "--region",
+            place.region,
+            "--client-id",
+            CLIENT_ID,
+            "--metrics-port",
+            str(place.ports.metrics),
             "--names-publishers" if names_publishers else "--infer-publishers",
         ],
         log=place.log("bridge"),
         environment=processes.clean_environment(),
         folder=REPOSITORY,
-    )  # fmt: skip
+    )
 
     def ready() -> bool:
         with urllib.request.urlopen(f"http://127.0.0.1:{place.ports.metrics}/health", timeout=2) as answer:

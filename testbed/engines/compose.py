@@ -140,11 +140,14 @@ def images_tag() -> str:
     """The tag of our images: of all that goes into them."""
     digest = hashlib.sha256()
     sources = [
-        REPOSITORY / "docker" / "Dockerfile", *(REPOSITORY / "docker").glob("*.txt"),
+        REPOSITORY / "docker" / "Dockerfile",
+        *(REPOSITORY / "docker").glob("*.txt"),
         REPOSITORY / "testbed" / "engines" / "requirements" / "embedded.txt",
-        *(REPOSITORY / "bridge").rglob("*.py"), *(REPOSITORY / "bridge").rglob("*.lark"),
-        *(REPOSITORY / "simulator").rglob("*.py"), *(REPOSITORY / "simulator").rglob("*.toml"),
-    ]  # fmt: skip
+        *(REPOSITORY / "bridge").rglob("*.py"),
+        *(REPOSITORY / "bridge").rglob("*.lark"),
+        *(REPOSITORY / "simulator").rglob("*.py"),
+        *(REPOSITORY / "simulator").rglob("*.toml"),
+    ]
     for source in sorted(sources):
         digest.update(f"{source.relative_to(REPOSITORY)}\0".encode() + source.read_bytes())
     return digest.hexdigest()[:12]
@@ -220,11 +223,13 @@ def _certificates(place: Place, uid: int, gid: int) -> Path:
     authority, bridge = place.certificates / "authority", bridge_certificate(place)
     needed = {
         "broker": [
-            authority / "ca.crt", authority / "ca.key",
-            place.certificates / "server.crt", place.certificates / "server.key",
+            authority / "ca.crt",
+            authority / "ca.key",
+            place.certificates / "server.crt",
+            place.certificates / "server.key",
         ],
         "bridge": [authority / "ca.crt", bridge, bridge.with_suffix(".key")],
-    }  # fmt: skip
+    }
     for service, sources in needed.items():
         folder = place.folder / "container-certs" / service
         folder.mkdir(parents=True, exist_ok=True)
@@ -265,9 +270,14 @@ def _compose(
     try:
         done = subprocess.run(
             [*program, "--file", str(REPOSITORY / "docker-compose.yml"), *arguments],
-            cwd=REPOSITORY, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
+            cwd=REPOSITORY,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
             timeout=seconds,
-        )  # fmt: skip
+        )
     except subprocess.TimeoutExpired as error:
         raise TestbedError(
             f"Docker Compose cannot {what} within {seconds / 60:.0f} minutes.",

@@ -99,18 +99,32 @@ def start_own_broker(place: Place, endpoints: Endpoints) -> Process:
     broker = processes.start(
         "broker",
         [
-            sys.executable, "-m", "bridge.broker", "--port", str(place.ports.mqtt),
-            "--certificate", str(place.certificates / "server.crt"),
-            "--key", str(place.certificates / "server.key"),
-            "--client-ca", str(place.certificates / "authority" / "ca.crt"),
-            "--trusted-certificate", str(certificate), "--required-client", CLIENT_ID,
-            "--iot-endpoint-url", endpoints.iot, "--region", place.region,
-            "--state-dir", str(place.data("broker")),
+            sys.executable,
+            "-m",
+            "bridge.broker",
+            "--port",
+            str(place.ports.mqtt),
+            "--certificate",
+            str(place.certificates / "server.crt"),
+            "--key",
+            str(place.certificates / "server.key"),
+            "--client-ca",
+            str(place.certificates / "authority" / "ca.crt"),
+            "--trusted-certificate",
+            str(certificate),
+            "--required-client",
+            CLIENT_ID,
+            "--iot-endpoint-url",
+            endpoints.iot,
+            "--region",
+            place.region,
+            "--state-dir",
+            str(place.data("broker")),
         ],
         log=place.log("broker"),
         environment=processes.clean_environment(),
         folder=REPOSITORY,
-    )  # fmt: skip
+    )
     processes.wait_until(
         lambda: not ports.is_free(place.ports.mqtt), what="The broker", seconds=_START_SECONDS, process=broker
     )

@@ -28,9 +28,16 @@ def environment(name: str, requirements: Path, *, python: str = sys.executable) 
             return folder
         uv("venv", "--quiet", "--clear", "--python", python, str(folder))
         uv(
-            "pip", "install", "--quiet", "--require-hashes", "--no-deps",
-            "--python", str(folder / "bin" / "python"), "-r", str(requirements),
-        )  # fmt: skip
+            "pip",
+            "install",
+            "--quiet",
+            "--require-hashes",
+            "--no-deps",
+            "--python",
+            str(folder / "bin" / "python"),
+            "-r",
+            str(requirements),
+        )
         stamp.write_text(key)
     return folder
 

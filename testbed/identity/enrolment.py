@@ -68,9 +68,13 @@ class Enrolment:
             credentials = session.get_credentials()
             assert credentials  # noqa: S101  # a local endpoint's session has made ones
             self._place = Place(
-                credentials.get_frozen_credentials(), session.region_name, endpoint,
-                authority.path.parent, policy, folder,
-            )  # fmt: skip
+                credentials.get_frozen_credentials(),
+                session.region_name,
+                endpoint,
+                authority.path.parent,
+                policy,
+                folder,
+            )
             self._calls = self._place.calls()
         self._journal = Journal(folder)
         self._station = Station(self._calls, authority, policy, folder)

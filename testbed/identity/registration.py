@@ -152,9 +152,11 @@ def start_worker(place: Place) -> None:
     """Get ready for `in_worker`."""
     global _worker  # noqa: PLW0603  # a process pool hands its workers nothing else
     _worker = Station(
-        place.calls(), Authority.load_or_create(place.authority, name="known already"),
-        place.policy, place.folder,
-    )  # fmt: skip
+        place.calls(),
+        Authority.load_or_create(place.authority, name="known already"),
+        place.policy,
+        place.folder,
+    )
 
 
 def in_worker(what: What, items: list[tuple[str, str]]) -> list[str]:

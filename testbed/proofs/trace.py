@@ -14,9 +14,16 @@ from testbed.pipeline.quiet import in_flight, queue_depth
 from testbed.proofs.ledgers import ledgers_of
 
 _PLACES = (
-    "measured", "acknowledged", "queued", "batched", "archived", "refused", "dead-lettered", "latest state",
+    "measured",
+    "acknowledged",
+    "queued",
+    "batched",
+    "archived",
+    "refused",
+    "dead-lettered",
+    "latest state",
     "not the latest state",
-)  # fmt: skip
+)
 
 
 @dataclass(frozen=True)

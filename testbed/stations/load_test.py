@@ -120,10 +120,14 @@ def _start(ecs: Any, place: dict[str, Any], say: Say) -> list[str]:
     for shard in range(1, place["shards"] + 1):
         own = {"name": "simulator", "environment": [{"name": "SHARD", "value": str(shard)}]}
         answer = ecs.run_task(
-            cluster=place["cluster"], taskDefinition=place["task_definition"], launchType="FARGATE", count=1,
-            startedBy="load-test", networkConfiguration={"awsvpcConfiguration": network},
+            cluster=place["cluster"],
+            taskDefinition=place["task_definition"],
+            launchType="FARGATE",
+            count=1,
+            startedBy="load-test",
+            networkConfiguration={"awsvpcConfiguration": network},
             overrides={"containerOverrides": [own]},
-        )  # fmt: skip
+        )
         if answer.get("failures"):
             _stop(ecs, place, tasks)
             raise TestbedError(
@@ -199,10 +203,14 @@ def _by_compose(deployment: Deployment, settings: Settings, shards: int, duratio
     new = enrolment_of(deployment).enrol(ids)
     say(f"Enrolled {new} of {len(ids)} stations, the others were")
     ledgers = compose.run_shards(
-        deployment.place, shards, bundle(deployment.certificates, deployment.server_ca, ids),
-        STATIONS=str(settings.stations), INTERVAL=f"{settings.interval:g}", DURATION=f"{duration:g}",
+        deployment.place,
+        shards,
+        bundle(deployment.certificates, deployment.server_ca, ids),
+        STATIONS=str(settings.stations),
+        INTERVAL=f"{settings.interval:g}",
+        DURATION=f"{duration:g}",
         TOPIC_ROOT=deployment.topic_root,
-    )  # fmt: skip
+    )
     folder = deployment.path / "ledgers"
     folder.mkdir(parents=True, exist_ok=True)
     stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())

@@ -83,11 +83,26 @@ def command(deployment: Deployment, num_stations: int, interval: float, extra: S
     """The simulator's command line for a deployment; with a ledger of its own if ``extra`` names none."""
     ledger = [] if "--ledger" in extra else ["--ledger", str(_new_ledger(deployment))]
     return [
-        sys.executable, "-m", "simulator", "--endpoint", deployment.mqtt_host, "--port", str(deployment.mqtt_port),
-        "--ca", str(deployment.server_ca), "--certs", str(deployment.certificates),
-        "--topic-root", deployment.topic_root,
-        "--num-stations", str(num_stations), "--interval", str(interval), *ledger, *extra,
-    ]  # fmt: skip
+        sys.executable,
+        "-m",
+        "simulator",
+        "--endpoint",
+        deployment.mqtt_host,
+        "--port",
+        str(deployment.mqtt_port),
+        "--ca",
+        str(deployment.server_ca),
+        "--certs",
+        str(deployment.certificates),
+        "--topic-root",
+        deployment.topic_root,
+        "--num-stations",
+        str(num_stations),
+        "--interval",
+        str(interval),
+        *ledger,
+        *extra,
+    ]
 
 
 def _new_ledger(deployment: Deployment) -> Path:

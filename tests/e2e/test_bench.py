@@ -21,9 +21,13 @@ def test_both_paths_store_what_is_sent(
     enrolment.enrol([name])
     ledger = tmp_path / "ledger.ndjson"
     publishers = Publishers(
-        deployment.mqtt_host, deployment.mqtt_port, ca=deployment.server_ca,
-        certificates=deployment.certificates, names=[name], ledger=ledger,
-    )  # fmt: skip
+        deployment.mqtt_host,
+        deployment.mqtt_port,
+        ca=deployment.server_ca,
+        certificates=deployment.certificates,
+        names=[name],
+        ledger=ledger,
+    )
     try:
         with native.running(tmp_path, [name]) as theirs:
             for path in (Pipeline(deployment, publishers, 1), theirs):

@@ -34,9 +34,14 @@ from tests.e2e.conftest import Connect, now, station_in_api, wait_for
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 # Without them Chromium asks the network for things at every start.
 QUIET = (
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-)  # fmt: skip
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
 PATIENCE_MS = 60_000
 CREDENTIALS = Credentials("dashboard", "a key for this run")
 
@@ -109,11 +114,20 @@ def opened(browser: Browser, url: str, **context: Any) -> Iterator[Page]:
 
 
 def telemetry(station: str, ready: int, sequence: int) -> bytes:
-    return json.dumps({
-        "station_id": station, "timestamp": now(), "message_id": f"{station}-{sequence}", "sequence": sequence,
-        "battery_available": ready, "slots": 21, "charging": 2, "queue_length": 1, "temperature_c": 21.5,
-        "status": "OK",
-    }).encode()  # fmt: skip
+    return json.dumps(
+        {
+            "station_id": station,
+            "timestamp": now(),
+            "message_id": f"{station}-{sequence}",
+            "sequence": sequence,
+            "battery_available": ready,
+            "slots": 21,
+            "charging": 2,
+            "queue_length": 1,
+            "temperature_c": 21.5,
+            "status": "OK",
+        }
+    ).encode()
 
 
 def wait_for_ready(page: Page, station: str, ready: int, within_ms: int) -> None:
@@ -262,8 +276,12 @@ def test_the_focus_stays_with_its_station(browser: Browser, deployment: Deployme
         page.get_by_label("Find").fill("crowd-")
         page.get_by_role("button", name="crowd-00008").focus()
         for rows, focused in (
-            (6, "crowd-00008"), (100, "scroller"), (150, "scroller"), (2, "crowd-00008"), (0, "crowd-00008"),
-        ):  # fmt: skip
+            (6, "crowd-00008"),
+            (100, "scroller"),
+            (150, "scroller"),
+            (2, "crowd-00008"),
+            (0, "crowd-00008"),
+        ):
             page.evaluate(_SCROLL, rows)
             page.wait_for_function(
                 "first => Number(document.querySelector('#rows tr[data-station]').dataset.station.slice(-5)) === first",

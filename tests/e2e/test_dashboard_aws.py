@@ -33,9 +33,10 @@ def browser() -> Iterator[Browser]:
     trust = ("--ignore-certificate-errors",) if os.environ.get("AWS_CA_BUNDLE") else ()
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(
-            executable_path=str(program), args=[*QUIET, *trust],
+            executable_path=str(program),
+            args=[*QUIET, *trust],
             proxy={"server": proxy, "bypass": "127.0.0.1"} if proxy else None,
-        )  # fmt: skip
+        )
         yield started
         started.close()
 

@@ -85,9 +85,10 @@ class Elsewhere:
                     return
                 url = urlsplit(self.path)
                 event = {
-                    "httpMethod": "GET", "path": url.path.removeprefix("/dev"),
+                    "httpMethod": "GET",
+                    "path": url.path.removeprefix("/dev"),
                     "multiValueQueryStringParameters": parse_qs(url.query) or None,
-                }  # fmt: skip
+                }
                 made = respond(event, None, elsewhere.services, lambda: None)
                 self.answer(made["statusCode"], made["headers"], made["body"].encode())
 
@@ -101,9 +102,10 @@ class Elsewhere:
                     f"{door}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
                 )
                 headers = {
-                    "Content-Type": _TYPES[name.rsplit(".", 1)[-1]], "Content-Security-Policy": policy,
+                    "Content-Type": _TYPES[name.rsplit(".", 1)[-1]],
+                    "Content-Security-Policy": policy,
                     "X-Content-Type-Options": "nosniff",
-                }  # fmt: skip
+                }
                 if name == "config.json":
                     config = {"api": f"{elsewhere.api}/dev", "key": True, "token": False}
                     self.answer(200, headers, json.dumps(config).encode())
@@ -172,8 +174,10 @@ def test_a_key_is_asked_for_once_and_the_page_is_live(
         connect(name).publish(telemetry(name, 7, 1))
         wait_for_ready(page, name, 7, 2000)
         assert page.evaluate("[Object.entries(sessionStorage), localStorage.length, document.cookie]") == [
-            [["api-key", KEY]], 0, "",
-        ]  # fmt: skip
+            [["api-key", KEY]],
+            0,
+            "",
+        ]
         # In this tab it is not asked for again; in another it is.
         page.reload()
         page.locator('#link[data-state="up"]').wait_for(timeout=PATIENCE_MS)
@@ -205,9 +209,11 @@ def test_alarms_are_shown(browser: Browser, elsewhere: Elsewhere, deployment: De
         finally:
             state("OK")
         elsewhere.services = Services(
-            elsewhere.services.stations, elsewhere.services.history, _summary(deployment, "nothing-"),
+            elsewhere.services.stations,
+            elsewhere.services.history,
+            _summary(deployment, "nothing-"),
             elsewhere.services.realtime,
-        )  # fmt: skip
+        )
         page.reload()
         page.get_by_text("None is set up here.").wait_for(timeout=PATIENCE_MS)
         assert page.locator("#alarm-list li").count() == 0

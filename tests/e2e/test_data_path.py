@@ -11,9 +11,15 @@ from tests.e2e.conftest import Connect, archived, now, station_in_api, wait_for
 def test_a_message_is_served_and_archived(deployment: Deployment, connect: Connect, name: str) -> None:
     """What a station publishes, the API serves, and the archive keeps whole, unknown fields too."""
     message = {
-        "station_id": name, "battery_available": 7, "timestamp": now(), "message_id": f"{name}-run-1",
-        "sequence": 1, "slots": 13, "temperature_c": 25.3, "colour": "green",
-    }  # fmt: skip
+        "station_id": name,
+        "battery_available": 7,
+        "timestamp": now(),
+        "message_id": f"{name}-run-1",
+        "sequence": 1,
+        "slots": 13,
+        "temperature_c": 25.3,
+        "colour": "green",
+    }
     connect(name).publish(json.dumps(message).encode())
 
     served = wait_for(lambda: station_in_api(deployment, name))

@@ -18,9 +18,11 @@ def test_each_minute_has_its_first_message_in_the_history(
     for minute, second in ((1, 30), (0, 40), (0, 20), (2, 10), (1, 50), (0, 20)):
         moment = start + timedelta(minutes=minute, seconds=second)
         message = {
-            "station_id": name, "battery_available": second // 10, "timestamp": moment.isoformat(),
+            "station_id": name,
+            "battery_available": second // 10,
+            "timestamp": moment.isoformat(),
             "message_id": f"{name}-{minute}-{second}",
-        }  # fmt: skip
+        }
         station.publish(json.dumps(message).encode())
     assert wait_for(lambda: len({line["message_id"] for line in archived(deployment, name)}) == 5)
 

@@ -71,9 +71,11 @@ def without(grant: Grant, document: dict[str, Any]) -> dict[str, Any]:
 def handles(deployment: Deployment, **changes: Any) -> bool:
     """Whether the telemetry handler makes a message safe."""
     telemetry = {
-        "station_id": "least-privilege", "battery_available": 1, "message_id": uuid.uuid4().hex,
+        "station_id": "least-privilege",
+        "battery_available": 1,
+        "message_id": uuid.uuid4().hex,
         "timestamp": datetime.now(UTC).isoformat(),
-    }  # fmt: skip
+    }
     answer = deployment.client("lambda").invoke(
         FunctionName=proxy.telemetry_function(deployment), Payload=json.dumps(telemetry | changes)
     )
@@ -127,9 +129,11 @@ def listens(document: dict[str, Any]) -> bool:
         "iot:Receive": f"topic/{topic}",
     }
     for action, resource in {
-        "iot:Connect": "client/station-01", "iot:Subscribe": "topicfilter/#", "iot:Publish": f"topic/{topic}",
+        "iot:Connect": "client/station-01",
+        "iot:Subscribe": "topicfilter/#",
+        "iot:Publish": f"topic/{topic}",
         "iot:Receive": "topic/ev-swap/stations/station-01/commands",
-    }.items():  # fmt: skip
+    }.items():
         assert not policies.allow(action, resource, page), f"a page may {action} on {resource}"
     return all(policies.allow(action, resource, page) for action, resource in wanted.items())
 
@@ -152,19 +156,23 @@ def log_group(arn: str) -> str:
 
 BY_AWS: dict[tuple[str, str], tuple[str, Callable[[Any, str], object]]] = {
     ("telemetry-handler", "sqs:ReceiveMessage"): (
-        "sqs", lambda sqs, arn: sqs.receive_message(QueueUrl=queue(sqs, arn), VisibilityTimeout=0),
+        "sqs",
+        lambda sqs, arn: sqs.receive_message(QueueUrl=queue(sqs, arn), VisibilityTimeout=0),
     ),
     ("telemetry-handler", "sqs:DeleteMessage"): (
-        "sqs", lambda sqs, arn: sqs.delete_message(QueueUrl=queue(sqs, arn), ReceiptHandle="none"),
+        "sqs",
+        lambda sqs, arn: sqs.delete_message(QueueUrl=queue(sqs, arn), ReceiptHandle="none"),
     ),
     ("telemetry-handler", "sqs:GetQueueAttributes"): (
-        "sqs", lambda sqs, arn: sqs.get_queue_attributes(QueueUrl=queue(sqs, arn)),
+        "sqs",
+        lambda sqs, arn: sqs.get_queue_attributes(QueueUrl=queue(sqs, arn)),
     ),
     # No character of XML's: refused after the policy was asked, so that nothing is in the queue.
     ("iot-rules", "sqs:SendMessage"): (
-        "sqs", lambda sqs, arn: sqs.send_message(QueueUrl=queue(sqs, arn), MessageBody="\x00"),
+        "sqs",
+        lambda sqs, arn: sqs.send_message(QueueUrl=queue(sqs, arn), MessageBody="\x00"),
     ),
-}  # fmt: skip
+}
 for _function in ("telemetry-handler", "api-handler"):
     BY_AWS[_function, "logs:CreateLogStream"] = (
         "logs",

@@ -52,9 +52,11 @@ def _spoil_history(deployment: Deployment, gone: str, wrong: str) -> None:
 
     def first(station: str) -> dict[str, Any]:
         found: dict[str, Any] = dynamodb.query(
-            TableName=table, Limit=1, KeyConditionExpression="station_id = :station",
+            TableName=table,
+            Limit=1,
+            KeyConditionExpression="station_id = :station",
             ExpressionAttributeValues={":station": {"S": station}},
-        )["Items"][0]  # fmt: skip
+        )["Items"][0]
         return found
 
     dynamodb.delete_item(

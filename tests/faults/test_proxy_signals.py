@@ -42,10 +42,18 @@ def test_a_bystander_with_the_callers_port_lives(tmp_path: Path) -> None:
     python = environment("faults", _LOCK) / "bin" / "python"
     proxy = processes.start(
         "proxy",
-        [str(python), str(REPOSITORY / "testbed" / "faults" / "proxy_server.py"), "--port", str(port), "--upstream",
-         "http://127.0.0.1:9"],
-        log=tmp_path / "proxy.log", environment=processes.clean_environment(), folder=tmp_path,
-    )  # fmt: skip
+        [
+            str(python),
+            str(REPOSITORY / "testbed" / "faults" / "proxy_server.py"),
+            "--port",
+            str(port),
+            "--upstream",
+            "http://127.0.0.1:9",
+        ],
+        log=tmp_path / "proxy.log",
+        environment=processes.clean_environment(),
+        folder=tmp_path,
+    )
     with socket.create_server(("127.0.0.1", 0)) as server:
         other = server.getsockname()[1]
         try:

@@ -6,11 +6,21 @@ from testbed.paths import REPOSITORY, TERRAFORM
 
 # What messages, requests and people pass through. The rest is rights, wiring, logs and settings of these.
 SHOWN = {
-    "aws_api_gateway_rest_api", "aws_athena_workgroup", "aws_dynamodb_table", "aws_iot_policy",
-    "aws_iot_topic_rule", "aws_lambda_function", "aws_s3_bucket", "aws_sns_topic", "aws_sqs_queue",
-    "aws_wafv2_web_acl", "aws_cloudfront_distribution", "aws_kinesis_firehose_delivery_stream",
-    "aws_cognito_user_pool", "aws_apigatewayv2_api",
-}  # fmt: skip
+    "aws_api_gateway_rest_api",
+    "aws_athena_workgroup",
+    "aws_dynamodb_table",
+    "aws_iot_policy",
+    "aws_iot_topic_rule",
+    "aws_lambda_function",
+    "aws_s3_bucket",
+    "aws_sns_topic",
+    "aws_sqs_queue",
+    "aws_wafv2_web_acl",
+    "aws_cloudfront_distribution",
+    "aws_kinesis_firehose_delivery_stream",
+    "aws_cognito_user_pool",
+    "aws_apigatewayv2_api",
+}
 
 
 def test_each_thing_in_the_picture_is_deployed_and_none_is_missing() -> None:

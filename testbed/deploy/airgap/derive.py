@@ -111,10 +111,15 @@ def _prune(kind: str, name: str, body: Json, block: Json, dropped: list[Json]) -
                     f"The air-gapped mode cannot drop {argument} from {kind}.{name}, which has for_each.",
                     "Apply where the Terraform registry can be reached.",
                 )
-            dropped.append({
-                "type": kind, "name": name, "argument": argument, "value": value,
-                "id": _id(kind, name),
-            })  # fmt: skip
+            dropped.append(
+                {
+                    "type": kind,
+                    "name": name,
+                    "argument": argument,
+                    "value": value,
+                    "id": _id(kind, name),
+                }
+            )
             if (kind, argument) in _REFUSED_VALUES:
                 kept[argument] = _REFUSED_VALUES[kind, argument]
                 # A second apply must not set it back.
@@ -125,9 +130,12 @@ def _prune(kind: str, name: str, body: Json, block: Json, dropped: list[Json]) -
 def _dropped_whole(kind: str, name: str, body: Json) -> Json:
     """A resource that is not there; what it says of others must hold where their switch is off."""
     return {
-        "type": kind, "name": name, "argument": None, "value": _tolerant(_without_meta(body)),
+        "type": kind,
+        "name": name,
+        "argument": None,
+        "value": _tolerant(_without_meta(body)),
         "count": body.get("count", 1),
-    }  # fmt: skip
+    }
 
 
 def _tolerant(value: Any) -> Any:
@@ -148,10 +156,15 @@ def _drop_known_nested(kind: str, name: str, argument: str, value: Any, dropped:
     for block in value if isinstance(value, list) else []:
         for nested in [nested for nested in block if (kind, f"{argument}.{nested}") in FINISHERS]:
             del block[nested]
-            dropped.append({
-                "type": kind, "name": name, "argument": f"{argument}.{nested}", "value": None,
-                "id": _id(kind, name),
-            })  # fmt: skip
+            dropped.append(
+                {
+                    "type": kind,
+                    "name": name,
+                    "argument": f"{argument}.{nested}",
+                    "value": None,
+                    "id": _id(kind, name),
+                }
+            )
 
 
 def _refuse_unknown_nested(kind: str, argument: str, value: Any, block_type: Json | None) -> None:

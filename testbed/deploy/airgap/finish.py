@@ -153,10 +153,13 @@ def _response_headers_policy(session: boto3.Session, endpoint: str | None, drop:
     [content], [types], [frames], [referrer], [transport] = (
         security[name]
         for name in (
-            "content_security_policy", "content_type_options", "frame_options", "referrer_policy",
+            "content_security_policy",
+            "content_type_options",
+            "frame_options",
+            "referrer_policy",
             "strict_transport_security",
         )
-    )  # fmt: skip
+    )
     own = [
         {"Header": item["header"], "Value": item["value"], "Override": item["override"]}
         for block in value.get("custom_headers_config", [])
@@ -167,12 +170,14 @@ def _response_headers_policy(session: boto3.Session, endpoint: str | None, drop:
         "Comment": value["comment"],
         "SecurityHeadersConfig": {
             "ContentSecurityPolicy": {
-                "ContentSecurityPolicy": content["content_security_policy"], "Override": content["override"],
+                "ContentSecurityPolicy": content["content_security_policy"],
+                "Override": content["override"],
             },
             "ContentTypeOptions": {"Override": types["override"]},
             "FrameOptions": {"FrameOption": frames["frame_option"], "Override": frames["override"]},
             "ReferrerPolicy": {
-                "ReferrerPolicy": referrer["referrer_policy"], "Override": referrer["override"],
+                "ReferrerPolicy": referrer["referrer_policy"],
+                "Override": referrer["override"],
             },
             "StrictTransportSecurity": {
                 "AccessControlMaxAgeSec": int(transport["access_control_max_age_sec"]),
@@ -181,7 +186,7 @@ def _response_headers_policy(session: boto3.Session, endpoint: str | None, drop:
             },
         },
         "CustomHeadersConfig": {"Quantity": len(own), "Items": own},
-    }  # fmt: skip
+    }
     if found := _find_headers_policy(cloudfront, value["name"]):
         tag = cloudfront.get_response_headers_policy(Id=found)["ETag"]
         cloudfront.update_response_headers_policy(Id=found, IfMatch=tag, ResponseHeadersPolicyConfig=wanted)

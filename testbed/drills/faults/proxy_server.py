@@ -115,11 +115,13 @@ class Proxy:
     async def _tell_counts(self, _request: web.Request) -> web.Response:
         calls = {
             name: {
-                "count": each.count, "bytes_in": each.bytes_in, "bytes_out": each.bytes_out,
+                "count": each.count,
+                "bytes_in": each.bytes_in,
+                "bytes_out": each.bytes_out,
                 "statuses": dict(each.statuses),
             }
             for name, each in sorted(self._calls.items())
-        }  # fmt: skip
+        }
         return web.json_response({"hits": dict(self._hits), "calls": calls})
 
     async def _forget_counts(self, _request: web.Request) -> web.Response:
@@ -144,10 +146,15 @@ class Proxy:
         if order and not order.after:
             if order.action == "error":
                 status, headers, text = render_error(
-                    context.service, order.code, "injected", order.status, protocol=context.protocol,
-                    query_compat=context.query_compat, request_ct=request.headers.get("Content-Type"),
+                    context.service,
+                    order.code,
+                    "injected",
+                    order.status,
+                    protocol=context.protocol,
+                    query_compat=context.query_compat,
+                    request_ct=request.headers.get("Content-Type"),
                     resource=context.path,
-                )  # fmt: skip
+                )
                 calls.statuses[status] += 1
                 return web.Response(status=status, headers=headers, body=text)
             if order.action in _SIGNALS:
@@ -186,9 +193,13 @@ class Proxy:
         self._idle.clear()
         try:
             async with self._session.request(
-                request.method, url, headers=headers, data=body,
-                allow_redirects=False, skip_auto_headers=("User-Agent", "Content-Type", "Accept-Encoding"),
-            ) as answer:  # fmt: skip
+                request.method,
+                url,
+                headers=headers,
+                data=body,
+                allow_redirects=False,
+                skip_auto_headers=("User-Agent", "Content-Type", "Accept-Encoding"),
+            ) as answer:
                 read = await answer.read()
                 kept = [(k, v) for k, v in answer.headers.items() if k.lower() not in _HOP_HEADERS]
                 return web.Response(status=answer.status, headers=kept, body=read)
@@ -233,9 +244,13 @@ def main() -> None:
     parser.add_argument("--upstream", required=True)
     options = parser.parse_args()
     web.run_app(
-        Proxy(options.upstream).application(), host="127.0.0.1", port=options.port, print=None, access_log=None,
+        Proxy(options.upstream).application(),
+        host="127.0.0.1",
+        port=options.port,
+        print=None,
+        access_log=None,
         shutdown_timeout=1,
-    )  # fmt: skip
+    )
 
 
 if __name__ == "__main__":

@@ -143,11 +143,12 @@ def run(
         ]
         command = simulation.command(deployment, stations, interval, extra)
         injected = _run_fleet(
-            command, deployment.place.log("faults-simulator"),
+            command,
+            deployment.place.log("faults-simulator"),
             lambda fleet: _break_until_done(
                 faults, rng, fleet, say, time.monotonic() + seconds - frozen_seconds
             ),
-        )  # fmt: skip
+        )
         # While the proxy is there: the bridge and the functions still call through it.
         quiet.wait_until_quiet(deployment)
         for fault in (each for each in faults if each.at_the_end):
@@ -159,12 +160,25 @@ def run(
     hits = counts["hits"]
     report = audit(deployment, ledgers, wait_seconds=quiet.QUIET_SECONDS)
     result = FaultReport(
-        seed, deployment.engine or "", seconds, stations, interval,
-        [Injected(each.name, injected[each.name], hits.get(each.name, 0) if each.by_proxy else injected[each.name])
-         for each in faults],
-        report, Counted.from_proxy(max(1, report.acknowledged), 0, counts["calls"]),
-        misbehaving.poison_sent, misbehaving.lost_poison(), misbehaving.stored_poison(),
-    )  # fmt: skip
+        seed,
+        deployment.engine or "",
+        seconds,
+        stations,
+        interval,
+        [
+            Injected(
+                each.name,
+                injected[each.name],
+                hits.get(each.name, 0) if each.by_proxy else injected[each.name],
+            )
+            for each in faults
+        ],
+        report,
+        Counted.from_proxy(max(1, report.acknowledged), 0, counts["calls"]),
+        misbehaving.poison_sent,
+        misbehaving.lost_poison(),
+        misbehaving.stored_poison(),
+    )
     enrolment.remove([*names, *odd, *silent])
     return result
 

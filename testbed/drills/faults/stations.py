@@ -134,10 +134,13 @@ class Misbehaving:
     def _good(self, name: str, moment: datetime) -> dict[str, Any]:
         number = self._next()
         return {
-            "station_id": name, "battery_available": number % 13, "slots": 13, "sequence": number,
+            "station_id": name,
+            "battery_available": number % 13,
+            "slots": 13,
+            "sequence": number,
             "message_id": f"{name}-{self._run_id}-{number}",
             "timestamp": moment.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-        }  # fmt: skip
+        }
 
     def _next(self) -> int:
         self._sequence += 1
@@ -185,9 +188,12 @@ def _wait_until_connected(client: mqtt.Client, seconds: float) -> None:
 
 def _telemetry(name: str, mark: str, **changes: Any) -> bytes:
     document = {
-        "station_id": name, "battery_available": 3, "slots": 13, "message_id": mark,
+        "station_id": name,
+        "battery_available": 3,
+        "slots": 13,
+        "message_id": mark,
         "timestamp": datetime.now(UTC).isoformat(),
-    }  # fmt: skip
+    }
     kept = {key: value for key, value in (document | changes).items() if value is not None}
     return json.dumps(kept).encode()
 

@@ -27,9 +27,16 @@ Json = dict[str, Any]
 _PATIENCE_SECONDS = 120
 # Of an API's answer; what a server says of itself is no part of a contract.
 _HEADERS = (
-    "content-type", "cache-control", "content-security-policy", "referrer-policy", "strict-transport-security",
-    "x-content-type-options", "x-frame-options", "allow", "x-amzn-errortype",
-)  # fmt: skip
+    "content-type",
+    "cache-control",
+    "content-security-policy",
+    "referrer-policy",
+    "strict-transport-security",
+    "x-content-type-options",
+    "x-frame-options",
+    "allow",
+    "x-amzn-errortype",
+)
 
 
 def record(deployment: Deployment, say: Callable[[str], None]) -> Json:
@@ -83,10 +90,20 @@ _DIFFERENT = 4
 def _good(station: str) -> list[bytes]:
     """Whole, twice the same, late, with the least of fields, with fields that nobody knows."""
     whole = {
-        "station_id": station, "battery_available": 7, "slots": 13, "charging": 3, "swaps_total": 41, "queue_length": 2,
-        "power_kw": 187.5, "temperature_c": 25.3, "status": "OPERATIONAL", "firmware": "1.4.2",
-        "timestamp": _time(seconds=10), "message_id": f"{station}-1", "sequence": 1,
-    }  # fmt: skip
+        "station_id": station,
+        "battery_available": 7,
+        "slots": 13,
+        "charging": 3,
+        "swaps_total": 41,
+        "queue_length": 2,
+        "power_kw": 187.5,
+        "temperature_c": 25.3,
+        "status": "OPERATIONAL",
+        "firmware": "1.4.2",
+        "timestamp": _time(seconds=10),
+        "message_id": f"{station}-1",
+        "sequence": 1,
+    }
     late = whole | {
         "timestamp": _time(hours=3),
         "message_id": f"{station}-0",

@@ -15,9 +15,15 @@ _PLACES = (
 )
 # Names whose values are a run's own whatever they look like.
 _FIELDS = {
-    "cloudwatchTraceId", "request_id", "principalId", "sourceIp", "connection_at", "connection_version", "x-request-id",
+    "cloudwatchTraceId",
+    "request_id",
+    "principalId",
+    "sourceIp",
+    "connection_at",
+    "connection_version",
+    "x-request-id",
     "next_token",
-}  # fmt: skip
+}
 
 
 def settled(value: Any, run: str) -> Any:

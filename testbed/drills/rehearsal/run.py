@@ -261,9 +261,13 @@ def _door(stand_in: StandIn, deployed: Path, authority: Authority) -> Process:
     observers.make_policy(iot, "stand-in-observer", f"arn:aws:iot:{REGION}:000000000000", TOPIC_ROOT)
     folder = place.certificates / "observers"
     Enrolment(
-        stand_in.root, stand_in.url, authority=authority, policy="stand-in-observer", folder=folder,
+        stand_in.root,
+        stand_in.url,
+        authority=authority,
+        policy="stand-in-observer",
+        folder=folder,
         admitted=lambda _: None,
-    ).enrol(["stand-in-door"])  # fmt: skip
+    ).enrol(["stand-in-door"])
     deployment = Deployment.load(deployed)
     _must(deployment is not None, "there is no deployment", str(deployed))
     assert deployment is not None  # noqa: S101  # said above

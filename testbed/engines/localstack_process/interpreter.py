@@ -107,6 +107,8 @@ def _from_uv() -> str:
         ) from error
     found = subprocess.run(
         [sys.executable, "-m", "uv", "python", "find", "--managed-python", _VERSIONS[0]],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     return found.stdout.strip()

@@ -50,8 +50,12 @@ def _maven(*arguments: str, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     done = subprocess.run(
         [maven, "--quiet", "--batch-mode", *arguments],
-        cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if done.returncode != 0:
         said = [line for line in (done.stdout + done.stderr).splitlines() if "ERROR" in line]
         raise TestbedError(

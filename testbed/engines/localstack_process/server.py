@@ -13,10 +13,24 @@ from testbed.host.processes import Process
 # What the testbed uses; the rest of LocalStack is off, so a call to it fails at once and by name.
 SERVICES = ",".join(  # one a line reads better
     [
-        "apigateway", "cloudwatch", "dynamodb", "dynamodbstreams", "events", "firehose", "iam", "kinesis", "kms",
-        "lambda", "logs", "s3", "sns", "sqs", "ssm", "sts",
+        "apigateway",
+        "cloudwatch",
+        "dynamodb",
+        "dynamodbstreams",
+        "events",
+        "firehose",
+        "iam",
+        "kinesis",
+        "kms",
+        "lambda",
+        "logs",
+        "s3",
+        "sns",
+        "sqs",
+        "ssm",
+        "sts",
     ]
-)  # fmt: skip
+)
 
 _START_SECONDS = 120
 

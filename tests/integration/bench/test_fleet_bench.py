@@ -22,9 +22,15 @@ needs_mosquitto = pytest.mark.skipif(
 def test_all_scenarios_give_figures(tmp_path: Path) -> None:
     """Publishing over TCP and mutual TLS, connections and the fan-in, where all that was published arrives."""
     scale = Scale(
-        messages=20_000, rounds=1, connections=25, mtls_connections=25, ramp=100, hold=0.5, fan_in=20,
+        messages=20_000,
+        rounds=1,
+        connections=25,
+        mtls_connections=25,
+        ramp=100,
+        hold=0.5,
+        fan_in=20,
         fan_in_seconds=2,
-    )  # fmt: skip
+    )
     report = runner.run([Ours(tmp_path), MosquittoPub(tmp_path)], scale, tmp_path, lambda _: None)
     assert report.left_out == {}
     for published in (report.publish_tcp, report.publish_mtls):
@@ -57,9 +63,12 @@ def test_a_generator_that_fails_is_said_and_the_others_go_on(tmp_path: Path) -> 
 def test_ratios_are_with_the_best_peer() -> None:
     """Of Python, and of all languages; our own second row is no peer."""
     published = [
-        Publishing("simulator", "Python", 1, 10, 1), Publishing("simulator, telemetry", "Python", 1, 1, 1),
-        Publishing("slow", "Python", 1, 40, 1), Publishing("better", "Python", 1, 25, 1), Publishing("c", "C", 1, 5, 1),
-    ]  # fmt: skip
+        Publishing("simulator", "Python", 1, 10, 1),
+        Publishing("simulator, telemetry", "Python", 1, 1, 1),
+        Publishing("slow", "Python", 1, 40, 1),
+        Publishing("better", "Python", 1, 25, 1),
+        Publishing("c", "C", 1, 5, 1),
+    ]
     assert ratios(published) == "2.50 times better's, the best in Python; 0.50 times c's, the best of all"
 
 

@@ -164,9 +164,13 @@ def enrolment(stack: Stack) -> Enrolment:
     session = boto3.Session("test", "test", region_name=REGION)
     folder = stack.place.certificates / "devices"
     return Enrolment(
-        session, stack.emulator.url, authority=stack.authority, policy="bridge-test", folder=folder,
+        session,
+        stack.emulator.url,
+        authority=stack.authority,
+        policy="bridge-test",
+        folder=folder,
         admitted=lambda names: stack.engine.wait_admitted(stack.place, names),
-    )  # fmt: skip
+    )
 
 
 class Device:

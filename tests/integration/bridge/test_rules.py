@@ -47,10 +47,11 @@ def test_each_action_takes_the_message(
     aws.client("s3").create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": REGION})
     for table in (name, f"{name}-old"):
         aws.client("dynamodb").create_table(
-            TableName=table, BillingMode="PAY_PER_REQUEST",
+            TableName=table,
+            BillingMode="PAY_PER_REQUEST",
             KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
             AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
-        )  # fmt: skip
+        )
     topic = aws.client("sns").create_topic(Name=name)["TopicArn"]
     arn = aws.client("sqs").get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"][
         "QueueArn"
@@ -64,13 +65,27 @@ def test_each_action_takes_the_message(
         f"SELECT id, x FROM 't/{name}/in'",
         {"s3": {"bucketName": name, "key": "${topic(3)}/${id}.json", "roleArn": ROLE}},
         {"dynamoDBv2": {"putItem": {"tableName": name}, "roleArn": ROLE}},
-        {"dynamoDB": {"tableName": f"{name}-old", "hashKeyField": "id", "hashKeyValue": "${id}", "roleArn": ROLE}},
+        {
+            "dynamoDB": {
+                "tableName": f"{name}-old",
+                "hashKeyField": "id",
+                "hashKeyValue": "${id}",
+                "roleArn": ROLE,
+            }
+        },
         {"sns": {"targetArn": topic, "messageFormat": "RAW", "roleArn": ROLE}},
         {"kinesis": {"streamName": name, "partitionKey": "${id}", "roleArn": ROLE}},
-        {"cloudwatchMetric": {"metricNamespace": "T", "metricName": name, "metricValue": "${x}", "metricUnit": "None",
-                              "roleArn": ROLE}},
+        {
+            "cloudwatchMetric": {
+                "metricNamespace": "T",
+                "metricName": name,
+                "metricValue": "${x}",
+                "metricUnit": "None",
+                "roleArn": ROLE,
+            }
+        },
         {"republish": {"topic": f"t/{name}/out", "qos": 1, "roleArn": ROLE}},
-    )  # fmt: skip
+    )
     sender = device(name)
     sender.client.subscribe(f"t/{name}/#", qos=1)
     assert wait_for(lambda: sender.subscribed)
@@ -121,16 +136,22 @@ def test_lambda_and_firehose_take_the_message(
     with zipfile.ZipFile(package, "w") as archive:
         archive.writestr("handler.py", _FUNCTION)
     function = aws.client("lambda").create_function(
-        FunctionName=name, Runtime="python3.12", Handler="handler.handler", Role=ROLE, Timeout=30,
+        FunctionName=name,
+        Runtime="python3.12",
+        Handler="handler.handler",
+        Role=ROLE,
+        Timeout=30,
         Code={"ZipFile": package.getvalue()},
-    )["FunctionArn"]  # fmt: skip
+    )["FunctionArn"]
     aws.client("firehose").create_delivery_stream(
         DeliveryStreamName=name,
         ExtendedS3DestinationConfiguration={
-            "RoleARN": ROLE, "BucketARN": f"arn:aws:s3:::{name}", "Prefix": "stream/",
+            "RoleARN": ROLE,
+            "BucketARN": f"arn:aws:s3:::{name}",
+            "Prefix": "stream/",
             "BufferingHints": {"IntervalInSeconds": 0, "SizeInMBs": 1},
         },
-    )  # fmt: skip
+    )
     rules.add(
         "both",
         f"SELECT id, x FROM 't/{name}/in'",

@@ -55,10 +55,12 @@ def test_what_is_left_is_found_by_its_tags_and_by_its_name(session: boto3.Sessio
     cloudfront = session.client("cloudfront")
     control = cloudfront.create_origin_access_control(
         OriginAccessControlConfig={
-            "Name": "left-test-dev-dashboard", "OriginAccessControlOriginType": "s3",
-            "SigningBehavior": "always", "SigningProtocol": "sigv4",
+            "Name": "left-test-dev-dashboard",
+            "OriginAccessControlOriginType": "s3",
+            "SigningBehavior": "always",
+            "SigningProtocol": "sigv4",
         }
-    )  # fmt: skip
+    )
     rule = {"sql": "SELECT * FROM 'a'", "actions": []}
     session.client("iot").create_topic_rule(ruleName="left_test_dev_rule", topicRulePayload=rule)
     try:

@@ -38,9 +38,13 @@ def mapped(aws_emulator: AwsEmulator) -> Mapped:
         with zipfile.ZipFile(package, "w") as archive:
             archive.writestr("counting.py", _HANDLER % (bucket, name))
         lambda_.create_function(
-            FunctionName=name, Runtime="python3.12", Handler="counting.handler", Timeout=30,
-            Role="arn:aws:iam::000000000000:role/batches", Code={"ZipFile": package.getvalue()},
-        )  # fmt: skip
+            FunctionName=name,
+            Runtime="python3.12",
+            Handler="counting.handler",
+            Timeout=30,
+            Role="arn:aws:iam::000000000000:role/batches",
+            Code={"ZipFile": package.getvalue()},
+        )
         lambda_.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=2)
         lambda_.create_event_source_mapping(
             EventSourceArn=arn, FunctionName=name, BatchSize=batch_size, MaximumBatchingWindowInSeconds=window

@@ -158,10 +158,15 @@ def test_what_is_not_there_is_a_404(cloud: Cloud, path: str) -> None:
 @pytest.mark.parametrize(
     "path",
     [
-        "/", "/stations", "/stations/station-01", "/stations/station-01/history", "/openapi.json", "/summary",
+        "/",
+        "/stations",
+        "/stations/station-01",
+        "/stations/station-01/history",
+        "/openapi.json",
+        "/summary",
         "/realtime",
     ],
-)  # fmt: skip
+)
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "QUERY"])
 def test_other_methods_are_a_405_with_allow(cloud: Cloud, path: str, method: str) -> None:
     """The answer says which methods there are."""

@@ -20,9 +20,16 @@ HOST, REGION = "endpoint.example", "eu-central-1"
 
 def _alarm(cloud: Cloud, name: str, state: str) -> None:
     cloud.cloudwatch.put_metric_alarm(
-        AlarmName=name, AlarmDescription="what to do", Namespace="N", MetricName="M", Statistic="Sum", Period=60,
-        EvaluationPeriods=1, ComparisonOperator="GreaterThanThreshold", Threshold=0,
-    )  # fmt: skip
+        AlarmName=name,
+        AlarmDescription="what to do",
+        Namespace="N",
+        MetricName="M",
+        Statistic="Sum",
+        Period=60,
+        EvaluationPeriods=1,
+        ComparisonOperator="GreaterThanThreshold",
+        Threshold=0,
+    )
     cloud.cloudwatch.set_alarm_state(AlarmName=name, StateValue=state, StateReason="a test's")
 
 

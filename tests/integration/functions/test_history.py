@@ -68,8 +68,11 @@ def test_every_order_of_delivery_keeps_the_same_points(cloud: Cloud) -> None:
 def test_a_batch_with_many_minutes_of_a_station_keeps_each(cloud: Cloud) -> None:
     """As a station sends it after an hour without a connection."""
     rng = random.Random(3)
-    bodies = [said(f"11:{minute:02}:{second}", message_id=f"{minute}-{second}")
-              for minute in range(60) for second in (10, 20)]  # fmt: skip
+    bodies = [
+        said(f"11:{minute:02}:{second}", message_id=f"{minute}-{second}")
+        for minute in range(60)
+        for second in (10, 20)
+    ]
     rng.shuffle(bodies)
     assert cloud.failed(sqs_event(*bodies)) == set()
     assert kept(cloud) == [f"{minute}-10" for minute in range(60)]

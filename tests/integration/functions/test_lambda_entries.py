@@ -72,8 +72,13 @@ def environment(cloud: Cloud, emulator: AwsEmulator) -> dict[str, str]:
 def run(module: str, settings: dict[str, str], *events: Any) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
         [sys.executable, "-c", _RUNTIME, module],
-        input=json.dumps(events), env=settings, capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
+        input=json.dumps(events),
+        env=settings,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
 
 
 def ran(module: str, settings: dict[str, str], *events: Any) -> Run:
@@ -103,9 +108,16 @@ def test_the_telemetry_handler(cloud: Cloud, aws_emulator: AwsEmulator) -> None:
     assert metrics["_aws"]["CloudWatchMetrics"][0]["Namespace"] == "EvSwap"
     counted = {name: value[0] for name, value in metrics.items() if isinstance(value, list)}
     assert counted == {
-        "Records": 4, "Stored": 2, "Duplicates": 1, "Stale": 0, "Presence": 0, "Refused": 2, "Failed": 0,
-        "Refused.wrong_type": 1, "Refused.not_json": 1,
-    }  # fmt: skip
+        "Records": 4,
+        "Stored": 2,
+        "Duplicates": 1,
+        "Stale": 0,
+        "Presence": 0,
+        "Refused": 2,
+        "Failed": 0,
+        "Refused.wrong_type": 1,
+        "Refused.not_json": 1,
+    }
 
 
 def test_the_telemetry_handlers_direct_invocation(cloud: Cloud, aws_emulator: AwsEmulator) -> None:
@@ -132,9 +144,12 @@ def test_the_api_handler(cloud: Cloud, aws_emulator: AwsEmulator) -> None:
 
     known = {"REALTIME_ENDPOINT": "wss://endpoint.example/mqtt", "REALTIME_TOPIC_FILTER": "a/+/b"}
     asked = [{"httpMethod": "GET", "path": path} for path in ("/summary", "/realtime")]
-    summary, realtime = (json.loads(answer["body"]) for answer in ran(
-        "api_handler.app", settings | known | {"AWS_SESSION_TOKEN": "of a role"}, *asked
-    ).answers)  # fmt: skip
+    summary, realtime = (
+        json.loads(answer["body"])
+        for answer in ran(
+            "api_handler.app", settings | known | {"AWS_SESSION_TOKEN": "of a role"}, *asked
+        ).answers
+    )
     assert summary == {"queue": 0, "dead_letters": 0, "alarms": []}
     assert realtime["topics"] == ["a/+/b"]
     assert realtime["url"].endswith("&X-Amz-Security-Token=of%20a%20role")
@@ -152,9 +167,13 @@ def test_imports_stay_in_budget(cloud: Cloud, aws_emulator: AwsEmulator, module:
     modules = ran(module, environment(cloud, aws_emulator)).modules
     powertools = "aws_lambda_powertools"
     dear = {
-        "pydantic", "requests", "aws_xray_sdk", f"{powertools}.event_handler",
-        f"{powertools}.utilities.parser", f"{powertools}.utilities.batch",
-    }  # fmt: skip
+        "pydantic",
+        "requests",
+        "aws_xray_sdk",
+        f"{powertools}.event_handler",
+        f"{powertools}.utilities.parser",
+        f"{powertools}.utilities.batch",
+    }
     assert modules & dear == set()
     assert "botocore" in modules
 

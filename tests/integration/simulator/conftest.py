@@ -47,9 +47,12 @@ class BrokerProcess:
         command = [sys.executable, str(Path(__file__).with_name("fleet_broker.py")), str(self.port)]
         with (self.folder / "broker.log").open("ab") as log:
             self._child = subprocess.Popen(
-                [*command, str(self.folder), str(self.state)], stdout=log, stderr=log, cwd=REPOSITORY,
+                [*command, str(self.folder), str(self.state)],
+                stdout=log,
+                stderr=log,
+                cwd=REPOSITORY,
                 env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
-            )  # fmt: skip
+            )
         wait_until(lambda: not ports.is_free(self.port), "the broker's start")
 
     def kill(self) -> None:
@@ -132,9 +135,21 @@ class FleetPlace:
     def command(self, *options: str) -> list[str]:
         """The simulator's command line."""
         return [
-            sys.executable, "-m", "simulator", "--endpoint", "127.0.0.1", "--port", str(self.broker.port),
-            "--ca", str(self.folder / "ca.crt"), "--certs", str(self.folder), "--ledger", str(self.ledger), *options,
-        ]  # fmt: skip
+            sys.executable,
+            "-m",
+            "simulator",
+            "--endpoint",
+            "127.0.0.1",
+            "--port",
+            str(self.broker.port),
+            "--ca",
+            str(self.folder / "ca.crt"),
+            "--certs",
+            str(self.folder),
+            "--ledger",
+            str(self.ledger),
+            *options,
+        ]
 
     def ledger_ids(self) -> list[str]:
         """The ledger's message ids; fails if a line is none."""

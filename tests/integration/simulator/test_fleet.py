@@ -101,8 +101,12 @@ def test_several_processes_are_one_fleet(place: FleetPlace) -> None:
     options = ["--num-stations", str(STATIONS), "--interval", "0.05", "--messages", "5", "--processes", "2"]
     done = subprocess.run(
         [*place.command(*options), "--summary", str(summary_file)],
-        cwd=REPOSITORY, capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     summary = json.loads(summary_file.read_text())
     assert (summary["stations"], summary["connected"], summary["acknowledged"]) == (

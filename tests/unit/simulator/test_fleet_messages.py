@@ -49,12 +49,25 @@ def test_a_message_has_what_the_contract_says() -> None:
     ]
     assert [document["sequence"] for document in told] == [1, 2, 3]
     assert [document["timestamp"] for document in told] == [
-        "2026-03-02T08:05:00.000Z", "2026-03-02T08:10:00.000Z", "2026-03-02T08:15:00.000Z",
-    ]  # fmt: skip
+        "2026-03-02T08:05:00.000Z",
+        "2026-03-02T08:10:00.000Z",
+        "2026-03-02T08:15:00.000Z",
+    ]
     assert set(told[0]) == {
-        "station_id", "battery_available", "slots", "charging", "swaps_total", "queue_length", "power_kw",
-        "temperature_c", "status", "firmware", "message_id", "sequence", "timestamp",
-    }  # fmt: skip
+        "station_id",
+        "battery_available",
+        "slots",
+        "charging",
+        "swaps_total",
+        "queue_length",
+        "power_kw",
+        "temperature_c",
+        "status",
+        "firmware",
+        "message_id",
+        "sequence",
+        "timestamp",
+    }
 
 
 def test_station_ids_have_at_least_two_digits() -> None:

@@ -11,9 +11,19 @@ from testbed.identity.authority import Authority
 
 def run(folder: Path, *options: str) -> "subprocess.CompletedProcess[str]":
     command = [
-        sys.executable, "-m", "simulator", "--endpoint", "127.0.0.1", "--port", "1",
-        "--ca", str(folder / "ca.crt"), "--certs", str(folder), *options,
-    ]  # fmt: skip
+        sys.executable,
+        "-m",
+        "simulator",
+        "--endpoint",
+        "127.0.0.1",
+        "--port",
+        "1",
+        "--ca",
+        str(folder / "ca.crt"),
+        "--certs",
+        str(folder),
+        *options,
+    ]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 

@@ -119,9 +119,11 @@ def test_a_station_swaps_no_faster_than_its_bay(generation: model.Generation) ->
 
 @settings(max_examples=40, deadline=None)
 @given(
-    seed=st.integers(0, 2**32), steps=st.lists(st.floats(0.01, 1800), min_size=1, max_size=12),
-    hour=st.integers(0, 23), busy=st.floats(0, 480),
-)  # fmt: skip
+    seed=st.integers(0, 2**32),
+    steps=st.lists(st.floats(0.01, 1800), min_size=1, max_size=12),
+    hour=st.integers(0, 23),
+    busy=st.floats(0, 480),
+)
 def test_telemetry_is_always_possible(seed: int, steps: list[float], hour: int, busy: float) -> None:
     """Whatever the steps: packs fit the slots, nothing is negative, and the grid's power is not exceeded."""
     station = Station("station-01", seed, START + timedelta(hours=hour))

@@ -100,8 +100,9 @@ def test_the_list_begins_with_the_internal_listener_and_the_bridge() -> None:
 levels = st.sampled_from(["a", "b", "+"])
 filters = st.builds(
     lambda parts, rest: "/".join([*parts, *rest]),
-    st.lists(levels, min_size=1, max_size=3), st.sampled_from([[], ["#"]]),
-)  # fmt: skip
+    st.lists(levels, min_size=1, max_size=3),
+    st.sampled_from([[], ["#"]]),
+)
 topics = st.lists(st.sampled_from(["a", "b", "c"]), min_size=1, max_size=4).map("/".join)
 
 

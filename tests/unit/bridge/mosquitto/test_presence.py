@@ -60,9 +60,11 @@ def test_who_comes_and_goes_and_why(log: Log, line: str, reason: str) -> None:
 
 def test_the_bridge_and_internal_clients_come_and_go_without_a_word(log: Log) -> None:
     log.write(
-        CAME.format("bridge"), "1795457348: Client bridge closed its connection.",
-        "1795457348: New client connected from /tmp/s as a (p2, c1, k60).", "1795457348: Client a disconnected.",
-    )  # fmt: skip
+        CAME.format("bridge"),
+        "1795457348: Client bridge closed its connection.",
+        "1795457348: New client connected from /tmp/s as a (p2, c1, k60).",
+        "1795457348: Client a disconnected.",
+    )
     assert log.events() == []
 
 

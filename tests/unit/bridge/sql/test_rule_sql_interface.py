@@ -85,8 +85,9 @@ def test_mqtt5_properties_reach_the_rule():
         "k": ["1", "2"],
         "all": [{"k": "1"}, {"o": "x"}, {"k": "2"}],
     }
-    assert bridge.evaluate("SELECT get_mqtt_property('format_indicator') AS f FROM 't'", "t", b"",
-                           properties=MqttProperties()) == {"f": "UNSPECIFIED_BYTES"}  # fmt: skip
+    assert bridge.evaluate(
+        "SELECT get_mqtt_property('format_indicator') AS f FROM 't'", "t", b"", properties=MqttProperties()
+    ) == {"f": "UNSPECIFIED_BYTES"}
 
 
 def test_a_trace_id_is_one_per_message():

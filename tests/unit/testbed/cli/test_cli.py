@@ -33,9 +33,12 @@ def command(arguments: list[str], home: Path, **environment: str) -> "subprocess
     }
     return subprocess.run(
         [sys.executable, "-m", "testbed", *arguments],
-        cwd=REPOSITORY, env=clean | nowhere | {"TESTBED_HOME": str(home), "NO_COLOR": "1"} | environment,
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        cwd=REPOSITORY,
+        env=clean | nowhere | {"TESTBED_HOME": str(home), "NO_COLOR": "1"} | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 @pytest.mark.parametrize(("environment", "arguments", "problem", "remedy"), CASES)
@@ -70,10 +73,17 @@ def test_an_engine_that_died_is_named(tmp_path: Path) -> None:
     folder.mkdir(parents=True)
     dead = {"name": "ministack", "pid": 2**22 - 1, "started_at": 1.0, "log": "x"}
     deployment = {
-        "target": "local", "engine": "embedded", "name": "default", "region": "eu-central-1", "environment": "dev",
-        "folder": str(folder), "air_gapped": True, "fingerprint": "f", "processes": {"ministack": dead},
+        "target": "local",
+        "engine": "embedded",
+        "name": "default",
+        "region": "eu-central-1",
+        "environment": "dev",
+        "folder": str(folder),
+        "air_gapped": True,
+        "fingerprint": "f",
+        "processes": {"ministack": dead},
         "ports": {"aws": 1, "mqtt": 2, "metrics": 3},
-    }  # fmt: skip
+    }
     (folder / "deployment.json").write_text(json.dumps(deployment))
     done = command(["status"], tmp_path)
     assert done.returncode == 1
@@ -83,10 +93,16 @@ def test_an_engine_that_died_is_named(tmp_path: Path) -> None:
 
 def test_the_dashboard_of_cloudfront_is_named_and_nothing_is_served(tmp_path: Path) -> None:
     Deployment(
-        target="aws", engine=None, name="default", region="eu-central-1", environment="dev", air_gapped=False,
-        folder=str(tmp_path / "deployments" / "aws-eu-central-1-ev-swap-dev"), fingerprint="applied",
+        target="aws",
+        engine=None,
+        name="default",
+        region="eu-central-1",
+        environment="dev",
+        air_gapped=False,
+        folder=str(tmp_path / "deployments" / "aws-eu-central-1-ev-swap-dev"),
+        fingerprint="applied",
         outputs={"dashboard_url": "https://d1234.cloudfront.net"},
-    ).save()  # fmt: skip
+    ).save()
     done = command(["dashboard"], tmp_path, TARGET="aws")
     assert done.returncode == 0, done.stderr
     assert "https://d1234.cloudfront.net/" in done.stdout
@@ -95,10 +111,17 @@ def test_the_dashboard_of_cloudfront_is_named_and_nothing_is_served(tmp_path: Pa
 
 def test_the_dashboard_from_here_wants_an_api_that_offers_a_url(tmp_path: Path) -> None:
     deployment = Deployment(
-        target="aws", engine=None, name="default", region="eu-central-1", environment="dev", air_gapped=False,
-        folder=str(tmp_path / "deployments" / "aws-eu-central-1-ev-swap-dev"), fingerprint="applied",
-        outputs={"dashboard_url": ""}, api_url="http://127.0.0.1:9",
-    )  # fmt: skip
+        target="aws",
+        engine=None,
+        name="default",
+        region="eu-central-1",
+        environment="dev",
+        air_gapped=False,
+        folder=str(tmp_path / "deployments" / "aws-eu-central-1-ev-swap-dev"),
+        fingerprint="applied",
+        outputs={"dashboard_url": ""},
+        api_url="http://127.0.0.1:9",
+    )
     deployment.save()
     deployment.keep_api_key("a key")
     done = command(["dashboard"], tmp_path, TARGET="aws")

@@ -34,16 +34,28 @@ def test_what_is_in_flight_is_what_came_in_the_window_and_while_a_batch_is_in_wo
         (
             MILLION,
             {
-                "iot_registrations", "iot_connections", "iot_connects", "dynamodb_new_table_writes",
+                "iot_registrations",
+                "iot_connections",
+                "iot_connects",
+                "dynamodb_new_table_writes",
                 "max_concurrency",
             },
         ),
-        (Workload(2_000_000, 60, window=5), {
-            "iot_registrations", "iot_connections", "iot_connects", "iot_publishes", "iot_rules",
-            "sqs_in_flight", "dynamodb_new_table_writes", "max_concurrency",
-        }),
+        (
+            Workload(2_000_000, 60, window=5),
+            {
+                "iot_registrations",
+                "iot_connections",
+                "iot_connects",
+                "iot_publishes",
+                "iot_rules",
+                "sqs_in_flight",
+                "dynamodb_new_table_writes",
+                "max_concurrency",
+            },
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_has_to_be_raised(workload: Workload, raised: set[str]) -> None:
     found = scale.needs(workload)
     assert {key for key, need in found.items() if need.verdict == "raise"} == raised

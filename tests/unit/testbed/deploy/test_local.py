@@ -19,9 +19,16 @@ DEAD = Process("broker", 2**22 + 1, 0.0, "")
 def deployment(folder: Path, **processes: Process) -> Deployment:
     """A local one that was applied."""
     return Deployment(
-        target="local", engine="compose", name="test", region="eu-central-1", environment="dev", folder=str(folder),
-        air_gapped=True, processes=processes, outputs={"bucket": "b"},
-    )  # fmt: skip
+        target="local",
+        engine="compose",
+        name="test",
+        region="eu-central-1",
+        environment="dev",
+        folder=str(folder),
+        air_gapped=True,
+        processes=processes,
+        outputs={"bucket": "b"},
+    )
 
 
 def test_a_cloud_runs_on_without_its_broker(tmp_path: Path) -> None:

@@ -35,9 +35,12 @@ def line(seconds: float, sequence: int, message_id: str, station: str = "a") -> 
 
 def record(entry: LedgerLine, ready: int = 1) -> dict[str, Any]:
     return {
-        "message_id": entry.message_id, "station_id": entry.station_id, "sequence": entry.sequence,
-        "timestamp": entry.timestamp, "battery_available": ready,
-    }  # fmt: skip
+        "message_id": entry.message_id,
+        "station_id": entry.station_id,
+        "sequence": entry.sequence,
+        "timestamp": entry.timestamp,
+        "battery_available": ready,
+    }
 
 
 def point(entry: LedgerLine, seconds: int = 0) -> Point:
@@ -54,8 +57,9 @@ def test_each_minute_of_the_ledger_is_due_its_first_message(books: Books) -> Non
     assert books.points_due() == 3
     assert books.points_missing(10) == (1, ["a at 2026-03-01T11:32:00Z: no point; its first message is m4"])
     assert books.points_wrong(10) == (
-        1, ["a at 2026-03-01T11:30:00Z: another point than its first message, m1"],
-    )  # fmt: skip
+        1,
+        ["a at 2026-03-01T11:30:00Z: another point than its first message, m1"],
+    )
     books.kept([point(first), point(gone, 120)])
     assert (books.points_missing(10)[0], books.points_wrong(10)[0]) == (0, 0)
 

@@ -12,8 +12,13 @@ from testbed.identity.authority import Authority
 from testbed.stations.load_test import bundle
 
 ENVIRONMENT = {
-    "SHARDS": "4", "STATIONS": "10", "INTERVAL": "60", "DURATION": "30", "ENDPOINT": "broker", "PORT": "8883",
-}  # fmt: skip
+    "SHARDS": "4",
+    "STATIONS": "10",
+    "INTERVAL": "60",
+    "DURATION": "30",
+    "ENDPOINT": "broker",
+    "PORT": "8883",
+}
 
 
 @pytest.mark.parametrize(
@@ -47,6 +52,10 @@ def test_a_bundle_has_what_its_shard_needs_and_no_other_stations_key(tmp_path: P
     packed = bundle(tmp_path, authority.path, station_ids(5, shard=(2, 2)))
     with tarfile.open(fileobj=io.BytesIO(packed)) as files:
         assert sorted(files.getnames()) == [
-            "ca.crt", "station-02.crt", "station-02.key", "station-04.crt", "station-04.key",
-        ]  # fmt: skip
+            "ca.crt",
+            "station-02.crt",
+            "station-02.key",
+            "station-04.crt",
+            "station-04.key",
+        ]
         assert files.getmember("station-02.key").mode == 0o600
