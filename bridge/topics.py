@@ -60,5 +60,24 @@ def basic_ingest(topic: str) -> tuple[str, str] | None:
 
 
 # MQTT does not tell a subscriber who published. The rules engine must know (``clientid()``), so a trusted
-# client may subscribe to "$from/+/<filter>" and gets the topic as "$from/<client id>/<topic>".
+# client may subscribe to "$from/+/<filter>" and gets the topic as "$from/<client id>/<topic>", the client id quoted
+# as in a URL. A trusted client that publishes for somebody else publishes to "$from/<client id>/<topic>" itself, or
+# to "$from//<topic>" for a publisher without a client id (HTTPS): the broker routes it as <topic> from that client.
 FROM_PREFIX = "$from/"
+
+# "Reserved topics" of the AWS IoT Core developer guide: those whose "Client operations allowed" say Publish, of the
+# services that exist here. A policy decides about them as about any topic; all others that begin with $ are AWS's.
+_PUBLISHABLE = re.compile(
+    r"\$aws/(?:"
+    r"rules/.+"
+    r"|things/[^/]+/shadow(?:/name/[^/]+)?/(?:get|update|delete)"
+    r"|things/[^/]+/jobs/(?:get|start-next|[^/]+/(?:get|update))"
+    r"|certificates/create(?:-from-csr)?/(?:json|cbor)"
+    r"|provisioning-templates/[^/]+/provision/(?:json|cbor)"
+    r")"
+)
+
+
+def open_to_clients(topic: str) -> bool:
+    """Return whether clients may publish to the topic at all, if their policies allow it."""
+    return not topic.startswith("$") or _PUBLISHABLE.fullmatch(topic) is not None

@@ -25,9 +25,13 @@ def main(
     key: Annotated[Path, typer.Option(help="Its key.")],
     client_ca: Annotated[Path, typer.Option(help="Authority of the clients' certificates.")],
     trusted_certificate: Annotated[
-        Path, typer.Option(help="The bridge's certificate: it may do everything.")
+        list[Path],
+        typer.Option(help="A certificate that may do everything, such as the bridge's. May be repeated."),
     ],
-    required_client: Annotated[str, typer.Option(help="The bridge's client id: nobody gets in before it.")],
+    required_client: Annotated[
+        list[str],
+        typer.Option(help="A client, such as the bridge, before whom nobody gets in. May be repeated."),
+    ],
     iot_endpoint_url: Annotated[str, typer.Option(help="AWS IoT's control plane.")],
     region: Annotated[str, typer.Option(help="Its region.")],
     state_dir: Annotated[Path, typer.Option(help="Folder of the persistent sessions.")],
@@ -41,10 +45,11 @@ def main(
     # Tickets would let a deactivated certificate resume; and each costs a signature.
     context.num_tickets = 0
     state_dir.mkdir(parents=True, exist_ok=True)
-    trusted = (
-        x509.load_pem_x509_certificate(trusted_certificate.read_bytes()).fingerprint(hashes.SHA256()).hex()
+    trusted = frozenset(
+        x509.load_pem_x509_certificate(path.read_bytes()).fingerprint(hashes.SHA256()).hex()
+        for path in trusted_certificate
     )
-    guard = RegistryGuard(Registry(iot_endpoint_url, region), frozenset({trusted}))
+    guard = RegistryGuard(Registry(iot_endpoint_url, region), trusted)
     try:
         uvloop.run(_serve(guard, state_dir, required_client, host, port, context))
     except OSError as error:
@@ -52,9 +57,14 @@ def main(
 
 
 async def _serve(
-    guard: RegistryGuard, state_dir: Path, required_client: str, host: str, port: int, context: ssl.SSLContext
+    guard: RegistryGuard,
+    state_dir: Path,
+    required_clients: list[str],
+    host: str,
+    port: int,
+    context: ssl.SSLContext,
 ) -> None:
-    broker = Broker(guard, state_dir, required_client=required_client)
+    broker = Broker(guard, state_dir, required_clients=required_clients)
     server = await broker.serve(host, port, context)
     watcher = asyncio.create_task(guard.watch(broker.disconnect_certificates))
     stopped = asyncio.Event()

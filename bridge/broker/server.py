@@ -7,7 +7,7 @@ import logging
 import ssl
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, cast
@@ -23,7 +23,7 @@ from bridge.packets import MalformedPacketError
 from bridge.policies import Connection as PolicyConnection
 from bridge.policies import Policies
 from bridge.presence import Connected, next_version
-from bridge.topics import BASIC_INGEST, FROM_PREFIX, filter_fault, matcher
+from bridge.topics import FROM_PREFIX, READY_TOPIC, filter_fault, matcher, open_to_clients
 
 log = logging.getLogger(__name__)
 
@@ -82,18 +82,18 @@ class Session:
 class Broker:
     """An MQTT broker on one event loop."""
 
-    def __init__(self, guard: Guard, folder: Path, *, required_client: str | None = None) -> None:
+    def __init__(self, guard: Guard, folder: Path, *, required_clients: Collection[str] = ()) -> None:
         """Read back the persistent sessions in ``folder``.
 
         Args:
             guard: says who may connect.
             folder: of the persistent sessions.
-            required_client: until the session of this client exists, nobody else gets in: a message for
-                which there is no subscriber yet would be acknowledged and lost.
+            required_clients: until the sessions of all these clients have subscriptions, nobody else gets in: a
+                message for which there is no subscriber yet would be acknowledged and lost.
         """
         self._guard = guard
         self._folder = folder
-        self._required_client = required_client
+        self._required_clients = frozenset(required_clients)
         self._routes: dict[str, list[tuple[Session, int]]] = {}
         self.sessions: dict[str, Session] = {}
         # Those with subscriptions: few, where the sessions of a fleet that only publishes are thousands.
@@ -142,14 +142,14 @@ class Broker:
         """See `Guard.identify`."""
         return await self._guard.identify(certificate_id, common_name)
 
+    @property
+    def ready(self) -> bool:
+        """Whether all required clients have their subscriptions."""
+        return all(client_id in self._subscribers for client_id in self._required_clients)
+
     def ready_for(self, client_id: str) -> bool:
-        """Whether this client may come in yet."""
-        required = self._required_client
-        return (
-            required is None
-            or client_id == required
-            or bool(self.sessions.get(required) and self.sessions[required].subscriptions)
-        )
+        """Return whether this client may come in yet."""
+        return client_id in self._required_clients or self.ready
 
     def open_session(self, connection: "ClientConnection", connect: packets.Connect) -> bool:
         """Attach a connection to its session; the same client's older connection is closed.
@@ -425,13 +425,15 @@ class ClientConnection(asyncio.Protocol):
     def may_publish(self, topic: str) -> bool:
         """Whether the client may publish to the topic.
 
-        Topics with ``$`` in front are the broker's own, whatever a policy says: presence events, and
-        "$from/..." with which it vouches for a publisher. Basic Ingest is the way in that is left open.
+        Of topics with ``$`` in front only those of AWS's services that take requests are open; the others are the
+        broker's own, whatever a policy says: presence events, and "$from/..." with which it vouches for a publisher.
         """
-        trusted = self.identity is not None and self.identity.trusted
-        if topic.startswith("$") and not trusted and not topic.startswith(BASIC_INGEST):
-            return False
-        return self.may("iot:Publish", f"topic/{topic}")
+        return (self.trusted or open_to_clients(topic)) and self.may("iot:Publish", f"topic/{topic}")
+
+    @property
+    def trusted(self) -> bool:
+        """Whether the client is one of the testbed's own."""
+        return self.identity is not None and self.identity.trusted
 
     # --- packets -------------------------------------------------------------
 
@@ -540,7 +542,17 @@ class ClientConnection(asyncio.Protocol):
             log.info("closing %s: it may not publish to %s", self._name, message.topic)
             self.abort()
             return
-        self._broker.route(message.topic, message.payload, message.qos, session.client_id)
+        topic, publisher = message.topic, session.client_id
+        if self.trusted:
+            if not self._broker.ready and topic != READY_TOPIC:
+                # The rules are not there yet: unacknowledged, the message comes again.
+                log.info("closing %s: another required client is not there yet", self._name)
+                self.abort()
+                return
+            if topic.startswith(FROM_PREFIX):
+                quoted, _, topic = topic.removeprefix(FROM_PREFIX).partition("/")
+                publisher = unquote(quoted)
+        self._broker.route(topic, message.payload, message.qos, publisher)
         if message.qos:
             self.write(packets.puback(message.packet_id))
 
@@ -550,8 +562,7 @@ class ClientConnection(asyncio.Protocol):
             fault = filter_fault(topic_filter)
             if fault:
                 raise MalformedPacketError(fault)
-            trusted = self.identity is not None and self.identity.trusted
-            if (trusted or not topic_filter.startswith(FROM_PREFIX)) and self.may(
+            if (self.trusted or not topic_filter.startswith(FROM_PREFIX)) and self.may(
                 "iot:Subscribe", f"topicfilter/{topic_filter}"
             ):
                 self._broker.subscribe(session, topic_filter, min(qos, 1))

@@ -43,6 +43,7 @@ POLICY = {
             "Resource": [
                 "arn:aws:iot:*:*:topic/t/${iot:Connection.Thing.ThingName}/*",
                 "arn:aws:iot:*:*:topic/$aws/rules/*",
+                "arn:aws:iot:*:*:topic/$aws/things/${iot:Connection.Thing.ThingName}/*",
             ],
         },
         {

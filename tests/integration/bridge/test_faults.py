@@ -183,6 +183,28 @@ def test_the_brokers_own_topics_are_closed_whatever_a_policy_says(
     assert found == [{"who": victim}, {"who": victim}]
 
 
+def test_a_shadow_is_updated_under_the_clients_own_name_alone(
+    stack: Stack, device: MakeDevice, rules: Rules, queue: str, name: str
+) -> None:
+    """A policy decides about the reserved topics that AWS lets clients use ("Reserved topics")."""
+    if stack.is_mosquitto:
+        pytest.skip("Mosquitto keeps $aws to itself as yet")
+    rules.add(
+        name.replace("-", "_"),
+        "SELECT clientid() AS who, topic() AS at FROM '$aws/things/+/shadow/update'",
+        sqs(queue),
+    )
+    sender, gone = device(name), threading.Event()
+    sender.publish(f"$aws/things/{name}/shadow/update", {"state": {}})
+    found: list[object] = []
+    assert wait_for(lambda: found.extend(drain(stack, queue)) or found)
+    assert found == [{"who": name, "at": f"$aws/things/{name}/shadow/update"}]
+    assert sender.client.is_connected()
+    sender.client.on_disconnect = lambda *_: gone.set()
+    sender.publish("$aws/things/another/shadow/update", {"state": {}})
+    assert gone.wait(PATIENCE_SECONDS)
+
+
 def test_a_certificate_that_nobody_registered_does_nothing(
     stack: Stack, rules: Rules, queue: str, name: str
 ) -> None:

@@ -42,7 +42,7 @@ async def serve(port: int, folder: Path, state: Path) -> None:
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(folder / "ca.crt"))
     context.load_cert_chain(folder / "server.crt", folder / "server.key")
     context.verify_mode = ssl.CERT_REQUIRED
-    server = await Broker(NameGuard(), state, required_client=COLLECTOR).serve("127.0.0.1", port, context)
+    server = await Broker(NameGuard(), state, required_clients=[COLLECTOR]).serve("127.0.0.1", port, context)
     await server.serve_forever()
 
 
