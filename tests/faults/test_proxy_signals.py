@@ -7,12 +7,11 @@ import sys
 import urllib.request
 from pathlib import Path
 
-from testbed.engines import embedded
+from testbed.drills.faults import proxy
 from testbed.host import ports, processes
 from testbed.host.environments import environment
 from testbed.paths import REPOSITORY
 
-_LOCK = Path(embedded.REQUIREMENTS).with_name("faults.txt")
 _CALLER = """
 import socket, sys, urllib.request
 proxy, other = int(sys.argv[1]), int(sys.argv[2])
@@ -39,12 +38,12 @@ with socket.create_connection(("127.0.0.1", int(sys.argv[2])), source_address=("
 def test_a_bystander_with_the_callers_port_lives(tmp_path: Path) -> None:
     """Two clients of two servers may have the same port of their own."""
     port = ports.choose(None, what="the proxy")
-    python = environment("faults", _LOCK) / "bin" / "python"
-    proxy = processes.start(
+    python = environment("faults", proxy.REQUIREMENTS) / "bin" / "python"
+    fault_proxy = processes.start(
         "proxy",
         [
             str(python),
-            str(REPOSITORY / "testbed" / "faults" / "proxy_server.py"),
+            str(REPOSITORY / "testbed" / "drills" / "faults" / "proxy_server.py"),
             "--port",
             str(port),
             "--upstream",
@@ -57,7 +56,9 @@ def test_a_bystander_with_the_callers_port_lives(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         other = server.getsockname()[1]
         try:
-            processes.wait_until(lambda: not ports.is_free(port), what="the proxy", seconds=20, process=proxy)
+            processes.wait_until(
+                lambda: not ports.is_free(port), what="the proxy", seconds=20, process=fault_proxy
+            )
             order = {
                 "name": "x",
                 "action": "kill",
@@ -77,7 +78,7 @@ def test_a_bystander_with_the_callers_port_lives(tmp_path: Path) -> None:
                     bystander.communicate("end\n", timeout=10)
                     assert bystander.returncode == 0
         finally:
-            proxy.stop()
+            fault_proxy.stop()
 
 
 def _started(program: str, *arguments: str) -> "subprocess.Popen[str]":

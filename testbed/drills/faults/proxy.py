@@ -13,7 +13,7 @@ from testbed.host import ports, processes
 from testbed.host.environments import environment
 from testbed.host.processes import Process
 
-_REQUIREMENTS = Path(__file__).parent / "requirements.txt"
+REQUIREMENTS = Path(__file__).parent / "requirements.txt"
 _SERVER = Path(__file__).with_name("proxy_server.py")
 _VARIABLE = "AWS_ENDPOINT_URL"
 _START_SECONDS = 30
@@ -78,7 +78,7 @@ def start(upstream: str, *, log: Path, folder: Path) -> FaultProxy:
     Raises:
         TestbedError: its packages cannot be had, or it died.
     """
-    python = environment("faults", _REQUIREMENTS) / "bin" / "python"
+    python = environment("faults", REQUIREMENTS) / "bin" / "python"
     port = ports.choose(None, what="the fault proxy")
     process = processes.start(
         "fault-proxy",

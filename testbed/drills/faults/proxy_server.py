@@ -1,6 +1,6 @@
 """The fault proxy: between the AWS emulator and its callers, it counts every call and breaks those it is told to.
 
-It runs in an environment of its own (``engines/requirements/faults.txt``), so it imports nothing of ours. microburst
+It runs in an environment of its own (``drills/faults/requirements.txt``), so it imports nothing of ours. microburst
 reads which call a request is and writes errors as AWS writes them; what microburst lacks is done here: a call carried
 out twice, an answer that is lost after the call was carried out, and a caller that dies or hangs at an exact point.
 
