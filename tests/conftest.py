@@ -3,10 +3,17 @@
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadScopeScheduling
 
 # What runs against the one deployment of the end-to-end tests.
 _DEPLOYED = ("e2e", "faults")
+
+# How long an example takes is the machine's business: other programs run on it.
+settings.register_profile(
+    "testbed", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+)
+settings.load_profile("testbed")
 
 
 class _ByWhatIsShared(LoadScopeScheduling):
