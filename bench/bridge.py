@@ -1,4 +1,4 @@
-"""`make bench-bridge`: broker and bridge against the queue's own ceiling, and their memory over time.
+"""`make bench WHAT=bridge`: broker and bridge against the queue's own ceiling, and their memory over time.
 
 The ceiling is one process that calls ``SendMessageBatch`` with boto3, ten messages a call, one call after the other,
 to the same emulator in the same run. The bridge's queue has no consumer, so that nothing else uses the emulator.

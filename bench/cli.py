@@ -60,7 +60,7 @@ def growth_command(
     report: Annotated[Path | None, typer.Option(help="File for the figures as JSON.")] = None,
 ) -> None:
     """How everything grows with the fleet: connects, latency, memory and CPU of each part, and the queue."""
-    begun = Run("growth", "bench-growth")
+    begun = Run("growth", "growth")
     deployment = lifecycle.up(Settings.from_environment(), say, confirm)
     scale = growth.GrowthScale(_sizes(sizes), interval, rate, seconds, ramp)
     found = growth.run(deployment, scale, say)

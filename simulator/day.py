@@ -1,6 +1,6 @@
 """``python -m simulator.day``: a simulated day of a fleet beside the published figures, as Markdown and as JSON.
 
-The JSON is what `make plots` draws and what docs/simulator.md's table comes from; the same options give the same bytes.
+The JSON is what `make docs` draws and what docs/simulator.md's table comes from; the same options give the same bytes.
 """
 
 import json
@@ -193,7 +193,7 @@ def main(
     seed: Annotated[int, typer.Option(help="Of all randomness.")] = 1,
     json_file: Annotated[Path | None, typer.Option("--json", help="File for the figures.")] = None,
 ) -> None:
-    """A simulated day beside the published figures, as Markdown; with --json for `make plots`, too."""
+    """A simulated day beside the published figures, as Markdown; with --json for `make docs`, too."""
     result = document(stations, seed)
     typer.echo(markdown(result))
     if json_file:

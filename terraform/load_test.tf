@@ -1,6 +1,6 @@
 # The simulator in shards, beyond one machine: what Fargate tasks need, off by default (var.load_test).
 #
-# Tasks are started by `make load-test`, one a shard, and end by themselves: a service would start them again.
+# Tasks are started by `scripts/testbed load-test`, one a shard, and end by themselves: a service would start them again.
 # Certificates are the operator's: enrolled from there, put under load-test/ of the archive's bucket (encrypted, TLS
 # alone) for the run, and removed after it. So a shard needs no right in IoT; it reads its certificates and writes its
 # ledger, which the audit wants.

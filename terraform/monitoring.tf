@@ -14,7 +14,7 @@ resource "aws_sns_topic_subscription" "alarm_email" {
 
 resource "aws_cloudwatch_metric_alarm" "dead_letters" {
   alarm_name          = "${local.name_prefix}-dead-letters"
-  alarm_description   = "Messages wait in the dead-letter queue: see their reasons with `make redrive`"
+  alarm_description   = "Messages wait in the dead-letter queue: see their reasons with `scripts/testbed redrive`"
   namespace           = "AWS/SQS"
   metric_name         = "ApproximateNumberOfMessagesVisible"
   dimensions          = { QueueName = aws_sqs_queue.dead_letters.name }

@@ -58,7 +58,7 @@ variable "tags" {
 # ---------------------------------------------------------------------------
 
 variable "lambda_package_dir" {
-  description = "Folder with telemetry_handler.zip and api_handler.zip, as `make package` builds them."
+  description = "Folder with telemetry_handler.zip and api_handler.zip, as `scripts/testbed package` builds them."
   type        = string
   default     = "../.testbed/packages/aws"
 }
@@ -441,7 +441,7 @@ variable "enable_xray" {
 # ---------------------------------------------------------------------------
 
 variable "load_test" {
-  description = "Whether there is a place to run the simulator in shards, as Fargate tasks; they run only while `make load-test` has started them."
+  description = "Whether there is a place to run the simulator in shards, as Fargate tasks; they run only while `scripts/testbed load-test` has started them."
   type        = bool
   default     = false
 }

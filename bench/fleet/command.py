@@ -1,4 +1,4 @@
-"""What `make bench-fleet` does: run, print ratios, write JSON."""
+"""What `make bench WHAT=fleet` does: run, print ratios, write JSON."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
@@ -28,7 +28,7 @@ def run(scale: Scale, only: Sequence[str] | None, out: Path | None, say: Callabl
     Raises:
         TestbedError: Mosquitto is not installed, or no generator has that name.
     """
-    begun = document.Run("fleet", "bench-fleet")
+    begun = document.Run("fleet", "fleet")
     folder = state_root() / "fleetbench"
     folder.mkdir(parents=True, exist_ok=True)
     report = runner.run(_chosen(generators(folder), only), scale, folder, say)
@@ -40,7 +40,7 @@ def run(scale: Scale, only: Sequence[str] | None, out: Path | None, say: Callabl
         document.write(begun.document(report.publishing, asdict(scale), versions), out / "fleet.json")
         say(f"Figures: {out / 'fleet.json'}")
     if scale.connections or scale.mtls_connections or scale.fan_in:
-        begun = replace(begun, what="open-mqtt", target="bench-open-mqtt")
+        begun = replace(begun, what="open-mqtt", target="open-mqtt")
         document.write(begun.document(report.open_mqtt, asdict(scale), versions), out / "open-mqtt.json")
         say(f"Figures: {out / 'open-mqtt.json'}")
     return report

@@ -1,4 +1,4 @@
-"""`make bench-growth`: the same figures at 10, 100, 1,000 and 10,000 stations, each a connection with mutual TLS.
+"""`make bench WHAT=growth`: the same figures at 10, 100, 1,000 and 10,000 stations, each a connection with mutual TLS.
 
 The simulator runs as users start it, against the deployed pipeline; what every part costs is what the kernel counted.
 When a message was stored is when its batch came into the archive, to the millisecond that ministack keeps.

@@ -56,7 +56,7 @@ class Latency:
 
 def run(deployment: Deployment, scale: Scale, say: Say, *, report: Path) -> None:
     """Measure, print, and write the figures as JSON to ``report``."""
-    begun = document.Run("pipeline", "bench")
+    begun = document.Run("pipeline", "pipeline")
     # Run by this very Python, as the embedded engine does.
     _, packages = build_packages(choice.engine("embedded"))
     cost = handler.measure(packages / "telemetry_handler.zip")

@@ -35,7 +35,7 @@ _HEAD = ("schema", "what", "command", "measured_at", "machine", "versions", "sca
 class Run:
     """A measurement that has begun: made before it, so that the load of others is seen without its own.
 
-    ``target`` is the Makefile's.
+    ``target`` is the benchmark's name: ``make bench WHAT=<target>``.
     """
 
     what: str
@@ -66,7 +66,7 @@ class Run:
 
 
 def made_by(target: str) -> str:
-    """The command that is running, as a person types it; where its files go is left out."""
+    """Return the command that is running, as a person types it; where its files go is left out."""
     words, skip = [], False
     for word in sys.argv[2:]:
         if skip or word in ("--report", "--out"):
@@ -75,7 +75,7 @@ def made_by(target: str) -> str:
             words.append(word)
     engine = os.environ.get("ENGINE")
     return (
-        f"make {target}"
+        ("make bench" if target == "pipeline" else f"make bench WHAT={target}")
         + (f" ENGINE={engine}" if engine else "")
         + (f' ARGS="{" ".join(words)}"' if words else "")
     )

@@ -1,7 +1,7 @@
 """Writes the results into the documentation: tables between markers, plots beside them.
 
 A block begins with the line ``<!-- results: NAME -->`` and ends with ``<!-- end of results -->``. Its text is made from
-docs/results by `make plots`, and a unit test holds that it is what the JSON says: nobody mends it by hand.
+docs/results by `make docs`, and a unit test holds that it is what the JSON says: nobody mends it by hand.
 """
 
 import re

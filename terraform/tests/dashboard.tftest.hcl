@@ -1,4 +1,4 @@
-# The live page, applied to a mock: what a distribution is called is known only then. `make terraform-test` runs it.
+# The live page, applied to a mock: what a distribution is called is known only then. `make drills WHAT=terraform` runs it.
 
 mock_provider "aws" {
   mock_data "aws_caller_identity" {

@@ -1,4 +1,4 @@
-# What is off by default, on: `make policy` looks at all of it (.checkov.yaml). No deployment reads this.
+# What is off by default, on: `scripts/policy` looks at all of it (.checkov.yaml). No deployment reads this.
 dashboard_enabled  = true
 enable_waf         = true
 enable_xray        = true

@@ -1,4 +1,4 @@
-# Names, tags and switches, by plans alone: no AWS account, no engine. `make terraform-test` runs it.
+# Names, tags and switches, by plans alone: no AWS account, no engine. `make drills WHAT=terraform` runs it.
 
 mock_provider "aws" {
   mock_data "aws_caller_identity" {

@@ -1,4 +1,4 @@
-"""`make compact`: the many batches of an hour into one Parquet object.
+"""`scripts/testbed compact`: the many batches of an hour into one Parquet object.
 
 Nothing is removed before its lines have been read back from the object that replaces it, and that has been there
 for a while: an Athena query that listed the Parquet objects before it was written lists the batches soon after.

@@ -1,4 +1,4 @@
-"""`make query`: a saved query on what is up."""
+"""`scripts/testbed query`: a saved query on what is up."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Literal

@@ -43,7 +43,9 @@ def parity_command(
     deployment = current(Settings.from_environment())
     path, name = _record_of(recorded), deployment.engine or deployment.target
     if not path.is_file():
-        raise TestbedError(f"There is no record of {recorded}.", "Record it first: make parity-record")
+        raise TestbedError(
+            f"There is no record of {recorded}.", "Record it first: scripts/testbed parity-record"
+        )
     # A record of its own, so that both went through JSON.
     seen = json.loads(json.dumps(scenario.record(deployment, say)))
     found = compare.gaps(json.loads(path.read_text()), seen, f"{recorded} {name}")

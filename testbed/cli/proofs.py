@@ -71,9 +71,9 @@ def trace_command(
 ) -> None:
     """Follow one message: measured, acknowledged, queued, archived or refused; where and when."""
     deployment = current(Settings.from_environment())
-    where = f"Ids are in the ledgers, {short(str(deployment.path / 'ledgers'))}/, and in what make api shows."
+    where = f"Ids are in the ledgers, {short(str(deployment.path / 'ledgers'))}/, and in the API's answers."
     if not message_id:
-        raise TestbedError("Which message? make trace ID=<message id>", where)
+        raise TestbedError("Which message? scripts/testbed trace <message id>", where)
     sightings = trace.trace(deployment, message_id)
     if not sightings:
         raise TestbedError(f"{message_id} was never seen.", where)

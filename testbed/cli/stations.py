@@ -132,17 +132,14 @@ def dashboard_command(
 
 @app.command("publish")
 def publish_command(
-    # By the environment: on its way through make and a shell a message would lose its dollars and its quotes.
-    station: Annotated[
-        str, typer.Argument(envvar="TESTBED_STATION", help="Station id; it is enrolled if it is not.")
-    ] = "",
-    message: Annotated[str, typer.Argument(envvar="TESTBED_MESSAGE", help="The payload, good or bad.")] = "",
+    station: Annotated[str, typer.Argument(help="Station id; it is enrolled if it is not.")] = "",
+    message: Annotated[str, typer.Argument(help="The payload, good or bad.")] = "",
 ) -> None:
     """Publish one message as a station, by MQTT with its certificate."""
     if not station or not message:
         raise TestbedError(
             "Who says what?",
-            """make publish STATION=station-01 MESSAGE='{"station_id": "station-01", ...}'""",
+            """scripts/testbed publish station-01 '{"station_id": "station-01", ...}'""",
         )
     if device.publish(current(Settings.from_environment()), station, message.encode()):
         say(f"Enrolled {station}, which was no station yet")
@@ -161,9 +158,7 @@ def listen_command(
 
 @app.command("api")
 def api_command(
-    route: Annotated[
-        str, typer.Argument(envvar="TESTBED_ROUTE", help="Such as /stations/station-01.")
-    ] = "/stations",
+    route: Annotated[str, typer.Argument(help="Such as /stations/station-01.")] = "/stations",
 ) -> None:
     """GET a route of the REST API, with its key."""
     path, _, query_string = f"/{route.removeprefix('/')}".partition("?")

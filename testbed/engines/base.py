@@ -78,7 +78,7 @@ class Lacks:
 
 
 LOCALSTACK_LACKS = Lacks(
-    notes=("Glue and Athena, which free LocalStack lacks: `make query` uses DuckDB",),
+    notes=("Glue and Athena, which free LocalStack lacks: `scripts/testbed query` uses DuckDB",),
     variables={"analytics": False},
 )
 

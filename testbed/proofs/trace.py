@@ -92,7 +92,7 @@ def _in_dead_letters(deployment: Deployment, message_id: str) -> Iterator[Sighti
                 str(document.get("refused_at", "")), "refused", f"{why} (in the dead-letter queue)"
             )
         else:
-            yield Sighting("", "dead-lettered", f"{letter.reason} (see make redrive)")
+            yield Sighting("", "dead-lettered", f"{letter.reason} (see scripts/testbed redrive)")
 
 
 def _in_table(deployment: Deployment, message_id: str) -> Iterator[Sighting]:

@@ -42,7 +42,7 @@ def test_both_paths_store_what_is_sent(
 
 @pytest.mark.skipif(os.environ.get("TARGET") == "aws", reason="what AWS's parts cost cannot be seen")
 def test_growth_counts_what_a_fleet_sent(deployment: Deployment, name: str) -> None:
-    """The short form of `make bench-growth`: a fleet's messages are stored, timed and audited; parts have a cost."""
+    """`make bench WHAT=growth` in short: a fleet's messages are stored, timed and audited; parts have a cost."""
     scale = growth.GrowthScale(sizes=(3,), interval=0.5, seconds=2, ramp=50)
     found = growth.run(deployment, scale, print, prefix=f"{name[:30]}-")
     [step] = found.steps

@@ -1,4 +1,4 @@
-"""`make compact` on a deployment: queries and audit say the same before and after."""
+"""`scripts/testbed compact` on a deployment: queries and audit say the same before and after."""
 
 import itertools
 from collections.abc import Iterator

@@ -1,6 +1,6 @@
 """The dashboard in a real browser: live, cut off and back, accessible, and quick with ten thousand stations.
 
-`make screenshots` runs it with DASHBOARD_SCREENSHOTS, the folder that its pictures go to.
+`make docs` runs it with DASHBOARD_SCREENSHOTS, the folder that its pictures go to.
 """
 
 import asyncio
@@ -379,7 +379,7 @@ def _crowd(deployment: Deployment, port: int, stations: int) -> Iterator[None]:
         loop.close()
 
 
-@pytest.mark.skipif("DASHBOARD_SCREENSHOTS" not in os.environ, reason="pictures: make screenshots")
+@pytest.mark.skipif("DASHBOARD_SCREENSHOTS" not in os.environ, reason="pictures: make docs")
 def test_pictures(browser: Browser, deployment: Deployment, live: Live) -> None:
     folder = Path(os.environ["DASHBOARD_SCREENSHOTS"])
     fleet = simulation.start(

@@ -1,7 +1,7 @@
 """docs/tutorial.md does what it says: its blocks are run as printed, in a copy of the sources.
 
-In the suite they run against the deployment of the other tests, so `make down` is left to those; `make tutorial` runs
-all of it from nothing.
+In the suite they run against the deployment of the other tests, so `make down` is left to those;
+`make drills WHAT=tutorial` runs all of it from nothing.
 """
 
 import os

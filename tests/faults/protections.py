@@ -41,7 +41,7 @@ class Protection:
 
 
 def _deployed(name: str, file: str, text: str, without: str, only: str) -> Protection:
-    """A protection that a run of `make faults` with these faults alone must miss."""
+    """A protection that a run of `make drills WHAT=faults` with these faults alone must miss."""
     environment = {"FAULT_ONLY": only, "FAULT_SECONDS": "45", "DEPLOYMENT": "protections"}
     return Protection(name, file, text, without, _DEPLOYED, environment, seconds=600)
 

@@ -1,4 +1,4 @@
-"""The short form of `make faults`: parts die under load, and the audit is clean."""
+"""The short form of `make drills WHAT=faults`: parts die under load, and the audit is clean."""
 
 import os
 

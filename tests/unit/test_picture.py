@@ -32,4 +32,4 @@ def test_each_thing_in_the_picture_is_deployed_and_none_is_missing() -> None:
     drawn = set(re.findall(r'\[id="(aws_[\w.]+)"', (REPOSITORY / "docs" / "architecture.dot").read_text()))
     assert not drawn - deployed, "docs/architecture.dot draws what terraform/ does not have"
     missing = {address for address in deployed - drawn if address.split(".")[0] in SHOWN}
-    assert not missing, "draw these in docs/architecture.dot, then: make picture"
+    assert not missing, "draw these in docs/architecture.dot, then: make docs"

@@ -1,4 +1,4 @@
-"""Every fault that `make faults` injects: what it does, and what must survive it."""
+"""Every fault that `make drills WHAT=faults` injects: what it does, and what must survive it."""
 
 import random
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""`make bench-fleet`, in short: every generator that needs no other registry than PyPI, on a real Mosquitto."""
+"""`make bench WHAT=fleet`, in short: every generator that needs no other registry than PyPI, on a real Mosquitto."""
 
 import shutil
 from pathlib import Path

@@ -7,12 +7,10 @@ import pytest
 from bench.results import pages
 
 
-@pytest.mark.skipif(not pages.drawable(), reason="matplotlib is not installed: make plots")
+@pytest.mark.skipif(not pages.drawable(), reason="matplotlib is not installed: make docs")
 def test_drawn_again_the_plots_are_the_same(tmp_path: Path) -> None:
     pages.draw(tmp_path, print)
     drawn = sorted(tmp_path.glob("*.svg"))
     assert drawn
     for path in drawn:
-        assert path.read_bytes() == (pages.IMAGES / path.name).read_bytes(), (
-            f"{path.name} differs: make plots"
-        )
+        assert path.read_bytes() == (pages.IMAGES / path.name).read_bytes(), f"{path.name} differs: make docs"

@@ -20,7 +20,7 @@ from tests.integration.bridge.conftest import (
     wait_for,
 )
 
-# `make bridge-faults` runs the long form.
+# `make drills WHAT=bridge-faults` runs the long form.
 MESSAGES = int(os.environ.get("BRIDGE_MESSAGES", "500"))
 AWAY_SECONDS = float(os.environ.get("BRIDGE_AWAY_SECONDS", "5"))
 

@@ -1,6 +1,6 @@
 """`terraform test`: the rules of the variables, the switches, names and tags, by plans with a mocked provider.
 
-`make terraform-test` runs it and shows what Terraform says.
+`make drills WHAT=terraform` runs it and shows what Terraform says.
 """
 
 import re

@@ -20,12 +20,12 @@ KEPT = sorted(document.KEPT.glob("*.json"))
 
 @pytest.mark.parametrize("page", pages.PAGES, ids=lambda page: page.name)
 def test_a_page_says_what_its_results_say(page: Path) -> None:
-    """Nobody mends a table by hand: `make plots` writes it."""
+    """Nobody mends a table by hand: `make docs` writes it."""
     text = page.read_text()
     assert pages.blocks(text)
-    assert pages.rendered(text) == text, "Run: make plots"
+    assert pages.rendered(text) == text, "Run: make docs"
     for image in re.findall(r"\]\((images/[^)]+\.svg)\)", text):
-        assert (document.KEPT.parent / image).is_file(), f"{image} is not drawn: make plots"
+        assert (document.KEPT.parent / image).is_file(), f"{image} is not drawn: make docs"
 
 
 @pytest.mark.parametrize("path", KEPT, ids=lambda path: path.stem)
@@ -58,7 +58,7 @@ def test_only_results_are_kept(tmp_path: Path) -> None:
     measured = tmp_path / "measured"
     with pytest.raises(TestbedError, match="There is nothing in"):
         pages.keep(measured, tmp_path / "kept")
-    result = document.Run("growth", "bench-growth").document({"p50": 0.123456789}, {}, {})
+    result = document.Run("growth", "growth").document({"p50": 0.123456789}, {}, {})
     document.write(result, measured / "growth.json")
     [kept] = pages.keep(measured, tmp_path / "kept")
     assert document.read(kept)["figures"] == {"p50": 0.123457}
