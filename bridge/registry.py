@@ -1,8 +1,8 @@
-"""Reads AWS IoT's registry: certificates with their things and policies, and topic rules."""
+"""Reads AWS IoT's registry: certificates with their things, groups and policies, and topic rules."""
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Lock
 from typing import Any
 
@@ -11,12 +11,12 @@ from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
 from bridge.control_plane import ControlPlane
-from bridge.policies import Policies
+from bridge.policies import Policies, Policy, Thing
 
 
 @dataclass(frozen=True)
 class Principal:
-    """A registered certificate."""
+    """A registered certificate; ``things`` are the names of what it is attached to."""
 
     certificate_id: str
     active: bool
@@ -52,8 +52,13 @@ class Registry:
         """Connect to nothing yet."""
         credentials = botocore.session.Session().get_credentials() or Credentials("test", "test")
         self._call = ControlPlane(endpoint_url, region, credentials).call
-        self._documents: dict[str, dict[str, Any]] = {}
         self._lock = Lock()
+        # Policies as they were read, kept for as long as their text is the same: what is wrong with one is said once.
+        self._policies: dict[str, tuple[str, Policy]] = {}
+        # What was asked since `forget_policies`.
+        self._texts: dict[str, str] = {}
+        self._groups: dict[str, tuple[Policy, ...]] = {}
+        self._has_groups: bool | None = None
 
     def principal(self, certificate_id: str) -> Principal | None:
         """The certificate of that id (the SHA-256 of its DER form), or None if it is not registered.
@@ -68,12 +73,68 @@ class Registry:
                 return None
             raise
         arn = found["certificateArn"]
-        names = [
-            policy["policyName"]
-            for policy in self._pages("ListAttachedPolicies", "policies", "nextMarker", "marker", target=arn)
-        ]
-        documents = tuple(self.document(name) for name in names)
-        return Principal(certificate_id, found["status"] == "ACTIVE", self.things(arn), Policies(documents))
+        own, names = self.attached_policies(arn), self.things(arn)
+        return Principal(
+            certificate_id,
+            found["status"] == "ACTIVE",
+            names,
+            Policies(own, home(arn), certificate_id, self.things_of(names, own)),
+        )
+
+    def attached_policies(self, target: str) -> tuple[Policy, ...]:
+        """Read the policies that are attached to this ARN, a certificate's or a thing group's."""
+        listed = self._pages("ListAttachedPolicies", "policies", "nextMarker", "marker", target=target)
+        return tuple(self.policy(found["policyName"]) for found in listed)
+
+    def things_of(self, names: tuple[str, ...], own: tuple[Policy, ...]) -> dict[str, Thing]:
+        """Read what policies can ask of these things, and the policies of their groups.
+
+        A call for each thing where there are thing groups at all; one more where a policy asks for a thing's type or
+        attributes.
+        """
+        return {name: self._thing(name, own) for name in names}
+
+    def describe_things(self, names: tuple[str, ...]) -> dict[str, Thing]:
+        """Read type and attributes of these things; without the policies of their groups."""
+        return {name: self._described(name) for name in names}
+
+    def _described(self, name: str) -> Thing:
+        found = self._call("DescribeThing", thingName=name)
+        return Thing(name, found.get("thingTypeName") or "", found.get("attributes") or {})
+
+    def _thing(self, name: str, own: tuple[Policy, ...]) -> Thing:
+        of_groups = self._policies_of_groups(name) if self._any_groups() else ()
+        asked_for = any(policy.needs_things for policy in (*own, *of_groups))
+        return replace(self._described(name) if asked_for else Thing(name), policies=of_groups)
+
+    def _any_groups(self) -> bool:
+        with self._lock:
+            known = self._has_groups
+        if known is None:
+            known = bool(self._call("ListThingGroups", maxResults=1).get("thingGroups"))
+            with self._lock:
+                self._has_groups = known
+        return known
+
+    def _policies_of_groups(self, thing: str) -> tuple[Policy, ...]:
+        listed = self._pages(
+            "ListThingGroupsForThing", "thingGroups", "nextToken", "nextToken", thingName=thing
+        )
+        return tuple(policy for group in listed for policy in self.group_policies(group["groupName"]))
+
+    def group_policies(self, name: str) -> tuple[Policy, ...]:
+        """Read the policies of a thing group and of the groups above it; kept until `forget_policies`."""
+        with self._lock:
+            known = self._groups.get(name)
+        if known is not None:
+            return known
+        described = self._call("DescribeThingGroup", thingGroupName=name)
+        parent = (described.get("thingGroupMetadata") or {}).get("parentGroupName")
+        inherited = self.group_policies(parent) if parent else ()
+        found = self.attached_policies(described["thingGroupArn"]) + inherited
+        with self._lock:
+            self._groups[name] = found
+        return found
 
     def certificate(self, certificate_id: str) -> Certificate:
         """The certificate of that id, which is registered.
@@ -115,10 +176,23 @@ class Registry:
             )
         )
 
+    def groups(self) -> list[str]:
+        """Read the names of all thing groups."""
+        listed = self._pages("ListThingGroups", "thingGroups", "nextToken", "nextToken")
+        return [group["groupName"] for group in listed]
+
+    def things_in_group(self, group: str) -> list[str]:
+        """Read the names of the things that are in the group itself."""
+        return list(
+            self._pages("ListThingsInThingGroup", "things", "nextToken", "nextToken", thingGroupName=group)
+        )
+
     def forget_policies(self) -> None:
-        """Read policy documents anew from now on."""
+        """Read policies and groups anew from now on."""
         with self._lock:
-            self._documents.clear()
+            self._texts.clear()
+            self._groups.clear()
+            self._has_groups = None
 
     def rules(self) -> list[RuleDefinition]:
         """All enabled rules.
@@ -142,13 +216,28 @@ class Registry:
         return found
 
     def document(self, name: str) -> dict[str, Any]:
-        """A policy's document; kept until `forget_policies`."""
+        """Read the document of a policy's default version; kept until `forget_policies`."""
+        found: dict[str, Any] = json.loads(self._text(name))
+        return found
+
+    def policy(self, name: str) -> Policy:
+        """Read a policy's default version, ready to be evaluated; kept until `forget_policies`."""
+        text = self._text(name)
         with self._lock:
-            known = self._documents.get(name)
-        if known is None:
-            known = json.loads(self._call("GetPolicy", policyName=name)["policyDocument"])
+            known = self._policies.get(name)
+        if known is None or known[0] != text:
+            known = text, Policy.of(text, name)
             with self._lock:
-                self._documents[name] = known
+                self._policies[name] = known
+        return known[1]
+
+    def _text(self, name: str) -> str:
+        with self._lock:
+            known = self._texts.get(name)
+        if known is None:
+            known = str(self._call("GetPolicy", policyName=name)["policyDocument"])
+            with self._lock:
+                self._texts[name] = known
         return known
 
     def _pages(
@@ -161,3 +250,8 @@ class Registry:
             if not page.get(marker_in_answer):
                 return
             options[marker] = page[marker_in_answer]
+
+
+def home(arn: str) -> str:
+    """Return what all ARNs of this registry begin with: ``arn:<partition>:iot:<region>:<account>:``."""
+    return ":".join([*arn.split(":", 5)[:5], ""])

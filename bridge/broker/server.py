@@ -418,7 +418,7 @@ class ClientConnection(asyncio.Protocol):
         known = self._allowed.get((action, resource))
         if known is None:
             known = identity.policies.allow(action, resource, self._policy_connection)
-            if len(self._allowed) < 256:
+            if len(self._allowed) < 256 and not identity.policies.needs_time:
                 self._allowed[action, resource] = known
         return known
 
@@ -511,7 +511,7 @@ class ClientConnection(asyncio.Protocol):
             return packets.WRONG_PROTOCOL
         if not connect.client_id:
             return packets.BAD_IDENTIFIER
-        certificate_id, common_name = self._certificate()
+        certificate_id, common_name, certificate = self._certificate()
         identity = await self._broker.identify(certificate_id, common_name)
         if identity is None:
             log.info(
@@ -519,17 +519,30 @@ class ClientConnection(asyncio.Protocol):
             )
             return packets.NOT_AUTHORIZED
         self.identity = identity
-        self._policy_connection = PolicyConnection(connect.client_id, common_name, identity.things)
+        asks_for = (("PersistentConnect", not connect.clean_session), ("LastWill", connect.will is not None))
+        self._policy_connection = PolicyConnection(
+            connect.client_id,
+            common_name,
+            identity.things,
+            certificate,
+            source_ip=self.address,
+            connect_attributes=tuple(name for name, asked in asks_for if asked),
+            last_will_topic=connect.will.topic if connect.will else None,
+        )
         if not self.may("iot:Connect", f"client/{connect.client_id}"):
-            log.info("refused %s: the policies of %s do not allow it", connect.client_id, common_name)
+            refusal = identity.policies.refusal(
+                "iot:Connect", f"client/{connect.client_id}", self._policy_connection
+            )
+            log.info("refused %s: %s", connect.client_id, refusal)
             return packets.NOT_AUTHORIZED
         return packets.ACCEPTED if self._broker.ready_for(connect.client_id) else packets.UNAVAILABLE
 
-    def _certificate(self) -> tuple[str, str]:
+    def _certificate(self) -> tuple[str, str, x509.Certificate]:
         assert self._transport is not None  # noqa: S101  # connected
         der = self._transport.get_extra_info("ssl_object").getpeercert(binary_form=True)
-        names = x509.load_der_x509_certificate(der).subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-        return hashlib.sha256(der).hexdigest(), str(names[0].value) if names else ""
+        certificate = x509.load_der_x509_certificate(der)
+        names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+        return hashlib.sha256(der).hexdigest(), str(names[0].value) if names else "", certificate
 
     def _publish(self, session: Session, message: packets.Publish) -> None:
         if message.qos > 1:

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from bridge.policies import Connection, InexpressibleError, Policies
+from bridge.policies.patterns import plain
 from bridge.topics import BASIC_INGEST
 
 _RESERVED = re.compile(r"[\x00-\x1f\x7f]")
@@ -127,10 +128,9 @@ def _filters(policies: Policies, action: str, kind: str, connection: Connection,
 
 def _filter(pattern: str, *, may_have_wildcards: bool) -> tuple[str | None, bool]:
     """A topic filter within the pattern (None: there is no such), and whether it is all of it."""
-    literal = pattern.replace("[*]", "\0").replace("[?]", "\1")
-    if literal == "*":
+    if pattern == "*":
         return "#", True
-    levels = literal.split("/")
+    levels = pattern.split("/")
     exact = True
     for position, level in enumerate(levels):
         last = position == len(levels) - 1
@@ -141,15 +141,15 @@ def _filter(pattern: str, *, may_have_wildcards: bool) -> tuple[str | None, bool
             return None, False
         elif any(sign in level for sign in "+#") and not may_have_wildcards:
             return None, True  # a topic with such a sign does not exist
-    text = "/".join(levels).replace("\0", "*").replace("\1", "?")
+    text = plain("/".join(levels))
     return (None, False) if _RESERVED.search(text) else (text, exact)
 
 
 def _wider(pattern: str) -> str:
     """A topic filter that has the whole pattern in it: a denial may be wider, never narrower."""
     levels: list[str] = []
-    for level in pattern.replace("[*]", "\0").replace("[?]", "\1").split("/"):
+    for level in pattern.split("/"):
         if "*" in level:
             return "/".join([*levels, "#"])  # it spans levels
         levels.append("+" if "?" in level else level)
-    return "/".join(levels).replace("\0", "*").replace("\1", "?")
+    return plain("/".join(levels))

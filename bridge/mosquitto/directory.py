@@ -1,16 +1,17 @@
 """What the registry says of all certificates at once, kept up to date with few calls."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from botocore.exceptions import ClientError
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from bridge.mosquitto.access import Access, access
-from bridge.policies import Connection, Policies
-from bridge.registry import Certificate, Registry
+from bridge.policies import Connection, Policies, Policy, Thing
+from bridge.policies.certificates import certificate_variables
+from bridge.registry import Certificate, Registry, home
 
 # Attachments of things are looked at again in turn, so many at each look.
 _AGAIN = 20
@@ -21,7 +22,10 @@ class _Known:
     arn: str
     name: str
     serial: int
+    certificate: Mapping[str, tuple[str, ...]]
     things: tuple[str, ...]
+    # What a policy can ask of them, but for the policies of their groups.
+    described: Mapping[str, Thing] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,7 @@ class Directory:
         self._registry = registry
         self._known: dict[str, _Known] = {}
         self._turn: list[str] = []
+        self._things_asked_for = False
 
     def look(self) -> Snapshot:
         """The registry as it is now.
@@ -51,17 +56,27 @@ class Directory:
         Raises:
             botocore.exceptions.BotoCoreError, ClientError: the control plane does not answer.
         """
+        self._registry.forget_policies()
+        attached, of_groups = self._attached(), self._policies_of_groups()
         statuses = self._registry.certificates()
         self._learn(statuses)
         deleted = self._known.keys() - statuses.keys()
-        attached = self._attached()
         snapshot_access: dict[str, Access] = {}
         ids: dict[str, str] = {}
         for identity, active in statuses.items():
             known = self._known.get(identity)
-            if known is None or not active or known.arn not in attached:
+            if known is None or not active:
                 continue
-            allowed = access(attached[known.arn], Connection(known.name, known.name, known.things))
+            things = {
+                name: replace(known.described.get(name) or Thing(name), policies=of_groups.get(name, ()))
+                for name in known.things
+            }
+            own = attached.get(known.arn, ())
+            if not own and not any(thing.policies for thing in things.values()):
+                continue
+            policies = Policies(own, home(known.arn), identity, things)
+            connection = Connection(known.name, known.name, known.things, known.certificate)
+            allowed = access(policies, connection)
             if allowed is None:
                 continue
             ids[known.name] = identity
@@ -92,9 +107,11 @@ class Directory:
         """The certificate, or None if it was deleted meanwhile."""
         try:
             if before := self._known.get(identity):
-                return replace(before, things=self._registry.things(before.arn))
+                things = self._registry.things(before.arn)
+                return replace(before, things=things, described=self._describe(things))
             found: Certificate = self._registry.certificate(identity)
             things = self._registry.things(found.arn)
+            described = self._describe(things)
         except ClientError as error:
             if error.response["Error"]["Code"] == "ResourceNotFoundException":
                 return None
@@ -102,17 +119,30 @@ class Directory:
         certificate = x509.load_pem_x509_certificate(found.pem.encode())
         names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
         name = str(names[0].value) if names else ""
-        return _Known(found.arn, name, certificate.serial_number, things)
+        variables = certificate_variables(certificate)
+        return _Known(found.arn, name, certificate.serial_number, variables, things, described)
 
-    def _attached(self) -> dict[str, Policies]:
-        """Policies by the ARN that they are attached to."""
-        self._registry.forget_policies()
-        names: dict[str, list[str]] = {}
-        for policy in self._registry.policies():
-            for target in self._registry.targets(policy):
-                names.setdefault(target, []).append(policy)
-        document: Callable[[str], dict[str, object]] = self._registry.document
-        sets: dict[tuple[str, ...], Policies] = {}
-        for held in {tuple(held) for held in names.values()}:
-            sets[held] = Policies(tuple(document(name) for name in held))
-        return {target: sets[tuple(held)] for target, held in names.items()}
+    def _describe(self, things: tuple[str, ...]) -> dict[str, Thing]:
+        """Ask what the things are, if any policy does."""
+        return self._registry.describe_things(things) if self._things_asked_for else {}
+
+    def _attached(self) -> dict[str, tuple[Policy, ...]]:
+        """Return policies by the ARN that they are attached to."""
+        held: dict[str, list[Policy]] = {}
+        for name in self._registry.policies():
+            policy = self._registry.policy(name)
+            self._things_asked_for = self._things_asked_for or policy.needs_things
+            for target in self._registry.targets(name):
+                held.setdefault(target, []).append(policy)
+        return {target: tuple(policies) for target, policies in held.items()}
+
+    def _policies_of_groups(self) -> dict[str, tuple[Policy, ...]]:
+        """Return by thing the policies of its groups and of the groups above those."""
+        found: dict[str, tuple[Policy, ...]] = {}
+        for group in self._registry.groups():
+            policies = self._registry.group_policies(group)
+            if not policies:
+                continue
+            for thing in self._registry.things_in_group(group):
+                found[thing] = found.get(thing, ()) + policies
+        return found

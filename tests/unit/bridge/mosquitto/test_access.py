@@ -17,7 +17,7 @@ ME = Connection("me", "me", ("me",))
 
 def policies(*statements: dict[str, Any]) -> Policies:
     connect = {"Effect": "Allow", "Action": "iot:Connect", "Resource": f"{ARN}client/${{iot:ClientId}}"}
-    return Policies(({"Statement": [connect, *statements]},))
+    return Policies(({"Version": "2012-10-17", "Statement": [connect, *statements]},))
 
 
 def allow(action: str, *resources: str, effect: str = "Allow") -> dict[str, Any]:
