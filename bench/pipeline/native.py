@@ -1,7 +1,7 @@
 """ministack's own IoT rule -> SQS -> Lambda with a trivial handler, in its best setting.
 
 That is: two reserved executions and one S3 put a batch. Its command is started as it is, without
-`testbed.engines.ministack_batches`.
+`testbed.engines.ministack.batches`.
 """
 
 import io

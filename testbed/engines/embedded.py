@@ -14,7 +14,7 @@ from testbed.host.processes import Process
 from testbed.paths import REPOSITORY
 
 REQUIREMENTS = Path(__file__).parent / "requirements" / "embedded.txt"
-_MINISTACK = Path(__file__).parent / "ministack_batches.py"
+_MINISTACK = Path(__file__).parent / "ministack"
 _START_SECONDS = 60
 
 

@@ -59,6 +59,7 @@ def aws_emulator() -> Iterator[AwsEmulator]:
             SFTP_ENABLED="0",
             TMPDIR=name,
             S3_DATA_DIR=str(folder / "s3"),
+            STATE_DIR=str(folder / "state"),
         )
         with (
             log.open("wb") as output,

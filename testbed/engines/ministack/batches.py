@@ -1,18 +1,15 @@
-"""ministack, with event source mappings on queues that make batches as AWS's do.
+"""Make batches of a queue's messages as AWS's event source mappings do.
 
 ministack 1.5.33 hands a mapping at most ten messages, at once, whatever its ``BatchSize`` and window say. On AWS
 a batch goes when it is full, when the window since its first message is over, or at 6 MB ("Process Amazon SQS
 messages with Lambda", AWS Lambda developer guide). With ten a batch a run here would count, and cost, up to a
 hundred times the calls that the same messages cause on AWS.
-
-Run by the Python of ministack's own environment, in place of its command; nothing of the testbed is imported.
 """
 
 import threading
 import time
 from typing import Any
 
-from ministack.app import main
 from ministack.services import lambda_svc, sqs
 
 _MOST_BYTES = 6 * 2**20
@@ -80,6 +77,6 @@ def _wake_after(queue_url: str, seconds: float) -> None:
     timer.start()
 
 
-if __name__ == "__main__":
+def patch() -> None:
+    """Have ministack's poller take its batches from here."""
     sqs._receive_messages_for_esm = receive
-    main()
