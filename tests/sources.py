@@ -1,4 +1,4 @@
-"""A copy of the sources, for tests that change them."""
+"""The sources: every file that git tracks, or would track."""
 
 import shutil
 import subprocess
@@ -7,16 +7,20 @@ from pathlib import Path
 from testbed.paths import REPOSITORY
 
 
-def copy_to(folder: Path) -> None:
-    """Copy every file that git tracks, or would track, into ``folder``."""
-    listed = subprocess.run(
+def listed() -> list[Path]:
+    """Return the files that git tracks, or would track, relative to the repository."""
+    done = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=REPOSITORY,
         capture_output=True,
         check=True,
         text=True,
     )
-    for file in filter(None, listed.stdout.split("\0")):
-        if (REPOSITORY / file).is_file():
-            (folder / file).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(REPOSITORY / file, folder / file)
+    return [Path(file) for file in done.stdout.split("\0") if file and (REPOSITORY / file).is_file()]
+
+
+def copy_to(folder: Path) -> None:
+    """Copy all of them into ``folder``, for tests that change them."""
+    for file in listed():
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(REPOSITORY / file, folder / file)

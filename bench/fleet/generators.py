@@ -190,7 +190,7 @@ class MqttJs(Generator):
         folder = self.folder / "node"
         if not (folder / "node_modules" / "mqtt").is_dir():
             shutil.copytree(_DRIVERS / "node", folder, dirs_exist_ok=True)
-            _install("npm", "ci", "--no-audit", "--no-fund", folder=folder)
+            _install("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", folder=folder)
         shutil.copy(_DRIVERS / "node" / "peer.mjs", folder)
 
     def run(self, load: Load) -> Cost:

@@ -1,4 +1,7 @@
-"""Python environments beside our own, each from a lock: an engine's packages may clash with ours."""
+"""Python environments beside our own, each from a lock: an engine's packages may clash with ours.
+
+``python -m testbed.host.environments NAME LOCK`` prints the folder, for scripts.
+"""
 
 import hashlib
 import re
@@ -12,7 +15,7 @@ from testbed.paths import state_root
 
 
 def environment(name: str, requirements: Path, *, python: str = sys.executable) -> Path:
-    """The environment ``name`` with exactly the packages of a hashed lock; made or renewed when it differs.
+    """Make the environment ``name`` with exactly the packages of a hashed lock, where it is not there or differs.
 
     Returns:
         Its folder; programs are in ``bin/``.
@@ -42,6 +45,26 @@ def environment(name: str, requirements: Path, *, python: str = sys.executable) 
     return folder
 
 
+def unpack(requirements: Path, folder: str | Path) -> None:
+    """Put the wheels of a hashed lock, unpacked, into a plain folder.
+
+    Raises:
+        TestbedError: one could not be had, or there is no wheel of it for this machine.
+    """
+    wheels_only = ("--no-deps", "--only-binary", ":all:")
+    uv(
+        "pip",
+        "install",
+        "--quiet",
+        "--require-hashes",
+        *wheels_only,
+        "--target",
+        str(folder),
+        "-r",
+        str(requirements),
+    )
+
+
 def locked_version(requirements: Path, package: str) -> str:
     """The version of a package in a lock; empty if it is not in there."""
     found = re.search(rf"^{re.escape(package)}==([^ ;\\\n]+)", requirements.read_text(), re.MULTILINE)
@@ -65,3 +88,7 @@ def uv(*arguments: str) -> None:
             if "--debug" not in sys.argv
             else done.stderr,
         )
+
+
+if __name__ == "__main__":
+    print(environment(sys.argv[1], Path(sys.argv[2])))

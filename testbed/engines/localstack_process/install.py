@@ -1,5 +1,6 @@
 """Installs LocalStack's environment, DynamoDB Local and the executor, each once."""
 
+import hashlib
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from testbed.paths import state_root
 _REQUIREMENTS = Path(__file__).parent.parent / "requirements" / "localstack.txt"
 _RUNTIME_REQUIREMENTS = Path(__file__).parent / "runtime.txt"
 _DYNAMODB_LOCAL = "software.amazon.dynamodb:DynamoDBLocal:3.1.0"
+_DYNAMODB_FILES = Path(__file__).parent / "dynamodb-local.sha256"
 _DYNAMODB_MAIN = "software.amazon.dynamodb.services.local.main.ServerRunner"
 _OLDEST_JAVA = 17
 
@@ -99,7 +101,9 @@ def install_dynamodb_local(libraries: Path, log: Callable[[str], None]) -> None:
     if not jars.is_dir():
         log("DynamoDB Local, from Maven Central")
         partial = marker.parent / "partial"
+        shutil.rmtree(partial, ignore_errors=True)
         maven.copy_with_dependencies(_DYNAMODB_LOCAL, partial)
+        check_sums(partial, _DYNAMODB_FILES)
         partial.rename(jars)
     # LocalStack starts "java -javaagent:... -jar .../DynamoDBLocal.jar ARGUMENTS". The agent raises the number of
     # indexes and is not to be had; the jar is one that carries its dependencies. So our "java" starts the class.
@@ -121,6 +125,21 @@ def install_dynamodb_local(libraries: Path, log: Callable[[str], None]) -> None:
         java.chmod(0o755)
     (marker.parent / "ddb-local-loader-0.1.jar").touch()
     marker.touch()
+
+
+def check_sums(folder: Path, sums: Path) -> None:
+    """Hold what is in a folder against a list of SHA-256 sums, as ``sha256sum`` writes it: Maven locks no hashes.
+
+    Raises:
+        TestbedError: a file is there that is not listed, or has other content, or a listed one is not there.
+    """
+    listed = {name: digest for digest, name in (line.split() for line in sums.read_text().splitlines())}
+    found = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
+    if wrong := sorted(name for name, _ in listed.items() ^ found.items()):
+        raise TestbedError(
+            f"{wrong[0]} from Maven Central is not the file that is known.",
+            f"Find out why it differs from {sums.name}; until then, use ENGINE=embedded.",
+        )
 
 
 def _find_java() -> str:

