@@ -165,7 +165,7 @@ class MqttSession:
             return
         if topic.startswith(_FROM_PREFIX):
             quoted, _, topic = topic.removeprefix(_FROM_PREFIX).partition("/")
-            publisher = unquote(quoted)
+            publisher = unquote(quoted) or None
         else:
             publisher = self._publisher(topic)
         mid, qos = received.mid, received.qos

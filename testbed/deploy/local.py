@@ -39,7 +39,7 @@ _LOCAL_VARIABLES: dict[str, Any] = {
 
 
 # What can be started again while the cloud runs.
-_TALK = frozenset({"broker", "bridge"})
+_TALK = frozenset({"broker", "bridge", "data-plane"})
 
 
 @dataclass
@@ -148,7 +148,11 @@ def _start_talk(deployment: Deployment, engine: Engine) -> None:
     server = deployment.path / "certs" / "server.crt"
     if not server.is_file():
         authority.server("localhost", "127.0.0.1", "broker").write(server, server.with_suffix(".key"))
-    _note(deployment, [engine.start_broker(deployment.place), engine.start_bridge(deployment.place)])
+    place = deployment.place
+    # In this order: each keeps what the next one must have when it begins.
+    _note(
+        deployment, [engine.start_broker(place), engine.start_bridge(place), engine.start_data_plane(place)]
+    )
 
 
 def _apply(deployment: Deployment, variables: dict[str, Any], say: Say) -> None:
@@ -182,6 +186,7 @@ def _new_deployment(settings: Settings, engine: Engine, folder: Path) -> Deploym
         ),
         iot=ports.choose(None, what="the IoT control plane"),
         broker=ports.choose(None, what="the broker's health page"),
+        data=ports.choose(None, what="the data plane"),
     )
     return Deployment(
         target="local",

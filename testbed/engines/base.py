@@ -24,6 +24,8 @@ class Ports:
     iot: int = 0
     # Of the health page of a broker that has one (Mosquitto's supervisor).
     broker: int = 0
+    # Of the data plane (iot-data, iot-jobs-data).
+    data: int = 0
 
 
 @dataclass(frozen=True)
@@ -140,6 +142,9 @@ class Engine(Protocol):
 
     def start_bridge(self, place: Place) -> Process:
         """Start the rules engine, and wait until it is connected to the broker with its rules loaded."""
+
+    def start_data_plane(self, place: Place) -> Process:
+        """Start AWS IoT's data plane beside broker and bridge, and wait until it is connected."""
 
     def remove(self, place: Place) -> None:
         """Remove what is left of it outside its folder, when its processes are stopped."""

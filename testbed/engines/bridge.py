@@ -1,4 +1,4 @@
-"""Starts the bridge: the same on every local engine."""
+"""Starts the bridge and the data plane: the same on every local engine."""
 
 import json
 import sys
@@ -11,17 +11,19 @@ from testbed.host.processes import Process
 from testbed.identity.authority import Authority
 from testbed.paths import REPOSITORY
 
-CLIENT_ID = "bridge"
+BRIDGE, DATA_PLANE = "bridge", "data-plane"
+# Who may do everything at the broker, and before whom it lets nobody in.
+TRUSTED = (BRIDGE, DATA_PLANE)
 
 _START_SECONDS = 60
 
 
-def bridge_certificate(place: Place) -> Path:
-    """The bridge's own certificate; its key is beside it, ending in ``.key``."""
-    path = place.certificates / "bridge.crt"
+def client_certificate(place: Place, name: str) -> Path:
+    """Return a trusted client's certificate, made if it is not there; its key is beside it, ending in ``.key``."""
+    path = place.certificates / f"{name}.crt"
     if not path.is_file():
         authority = Authority.load_or_create(place.certificates / "authority", name="EV swap fleet CA")
-        authority.client(CLIENT_ID).write(path, path.with_suffix(".key"))
+        authority.client(name).write(path, path.with_suffix(".key"))
     return path
 
 
@@ -31,23 +33,13 @@ def start_bridge(place: Place, endpoints: Endpoints, *, names_publishers: bool) 
     Raises:
         TestbedError: it died, or was not ready in time.
     """
-    certificate = bridge_certificate(place)
     bridge = processes.start(
         "bridge",
         [
             sys.executable,
             "-m",
             "bridge.runtime",
-            "--broker-host",
-            "localhost",
-            "--broker-port",
-            str(place.ports.mqtt),
-            "--ca",
-            str(place.certificates / "authority" / "ca.crt"),
-            "--certificate",
-            str(certificate),
-            "--key",
-            str(certificate.with_suffix(".key")),
+            *_connection(place, BRIDGE),
             "--iot-endpoint-url",
             endpoints.iot,
             "--aws-endpoint-url",
@@ -55,7 +47,7 @@ def start_bridge(place: Place, endpoints: Endpoints, *, names_publishers: bool) 
             "--region",
             place.region,
             "--client-id",
-            CLIENT_ID,
+            BRIDGE,
             "--metrics-port",
             str(place.ports.metrics),
             "--names-publishers" if names_publishers else "--infer-publishers",
@@ -72,3 +64,55 @@ def start_bridge(place: Place, endpoints: Endpoints, *, names_publishers: bool) 
 
     processes.wait_until(ready, what="The bridge", seconds=_START_SECONDS, process=bridge)
     return bridge
+
+
+def start_data_plane(place: Place, *, names_publishers: bool) -> Process:
+    """Start the data plane and wait until it is connected.
+
+    Raises:
+        TestbedError: it died, or was not ready in time.
+    """
+    data_plane = processes.start(
+        DATA_PLANE,
+        [
+            sys.executable,
+            "-m",
+            "bridge.data_plane",
+            *_connection(place, DATA_PLANE),
+            "--port",
+            str(place.ports.data),
+            *(["--names-publishers"] if names_publishers else []),
+        ],
+        log=place.log(DATA_PLANE),
+        environment=processes.clean_environment(),
+        folder=REPOSITORY,
+    )
+
+    def ready() -> bool:
+        url = f"http://127.0.0.1:{place.ports.data}/health"
+        with urllib.request.urlopen(url, timeout=2) as answer:
+            return bool(answer.status == 200)
+
+    processes.wait_until(ready, what="The data plane", seconds=_START_SECONDS, process=data_plane)
+    return data_plane
+
+
+def data_plane_url(place: Place) -> str:
+    """Return where the data plane answers; what plays AWS IoT's control plane hands its calls over to it."""
+    return f"http://127.0.0.1:{place.ports.data}"
+
+
+def _connection(place: Place, name: str) -> list[str]:
+    certificate = client_certificate(place, name)
+    return [
+        "--broker-host",
+        "localhost",
+        "--broker-port",
+        str(place.ports.mqtt),
+        "--ca",
+        str(place.certificates / "authority" / "ca.crt"),
+        "--certificate",
+        str(certificate),
+        "--key",
+        str(certificate.with_suffix(".key")),
+    ]

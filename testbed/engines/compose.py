@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from testbed.engines.base import LOCALSTACK_LACKS, Endpoints, EngineName, Place, Runtime
-from testbed.engines.bridge import bridge_certificate
+from testbed.engines.bridge import BRIDGE, DATA_PLANE, client_certificate
 from testbed.engines.mosquitto import wait_admitted
 from testbed.errors import TestbedError
 from testbed.host import containers, processes
@@ -20,7 +20,7 @@ from testbed.paths import REPOSITORY
 
 # Who the containers run as where we are root ourselves; as in docker/Dockerfile.
 _USER = 10001
-_BUILT = ("iot", "broker", "bridge")
+_BUILT = ("iot", "broker", "bridge", "data-plane")
 _LOCALSTACK = "localstack/localstack:4.14.0"
 _START_SECONDS = 300
 _BUILD_SECONDS = 900
@@ -70,7 +70,11 @@ class ComposeEngine:
 
     def start_bridge(self, place: Place) -> Process:
         """Start the bridge."""
-        return _up(place, "bridge")[0]
+        return _up(place, BRIDGE)[0]
+
+    def start_data_plane(self, place: Place) -> Process:
+        """Start the data plane."""
+        return _up(place, DATA_PLANE)[0]
 
     def wait_admitted(self, place: Place, stations: Sequence[str]) -> None:
         """Wait until Mosquitto's access list has them."""
@@ -143,6 +147,7 @@ def images_tag() -> str:
         REPOSITORY / "docker" / "Dockerfile",
         *(REPOSITORY / "docker").glob("*.txt"),
         REPOSITORY / "testbed" / "engines" / "requirements" / "embedded.txt",
+        *(REPOSITORY / "testbed" / "engines" / "ministack").glob("*.py"),
         *(REPOSITORY / "bridge").rglob("*.py"),
         *(REPOSITORY / "bridge").rglob("*.lark"),
         *(REPOSITORY / "simulator").rglob("*.py"),
@@ -203,6 +208,7 @@ def _environment(place: Place) -> dict[str, str]:
         IOT_PORT=str(place.ports.iot),
         MQTT_PORT=str(place.ports.mqtt),
         BROKER_PORT=str(place.ports.broker),
+        DATA_PORT=str(place.ports.data),
         METRICS_PORT=str(place.ports.metrics),
         IMAGES=images_tag(),
         TESTBED_USER=f"{uid}:{gid}",
@@ -220,7 +226,8 @@ def _certificates(place: Place, uid: int, gid: int) -> Path:
 
     The authority's key is the broker's alone, which signs revocations: with it one could be any station.
     """
-    authority, bridge = place.certificates / "authority", bridge_certificate(place)
+    authority = place.certificates / "authority"
+    bridge, data_plane = (client_certificate(place, name) for name in (BRIDGE, DATA_PLANE))
     needed = {
         "broker": [
             authority / "ca.crt",
@@ -228,7 +235,8 @@ def _certificates(place: Place, uid: int, gid: int) -> Path:
             place.certificates / "server.crt",
             place.certificates / "server.key",
         ],
-        "bridge": [authority / "ca.crt", bridge, bridge.with_suffix(".key")],
+        BRIDGE: [authority / "ca.crt", bridge, bridge.with_suffix(".key")],
+        DATA_PLANE: [authority / "ca.crt", data_plane, data_plane.with_suffix(".key")],
     }
     for service, sources in needed.items():
         folder = place.folder / "container-certs" / service

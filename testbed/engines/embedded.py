@@ -7,7 +7,13 @@ from pathlib import Path
 import boto3
 
 from testbed.engines.base import Endpoints, EngineName, Lacks, Place, Runtime
-from testbed.engines.bridge import CLIENT_ID, bridge_certificate, start_bridge
+from testbed.engines.bridge import (
+    TRUSTED,
+    client_certificate,
+    data_plane_url,
+    start_bridge,
+    start_data_plane,
+)
 from testbed.host import ports, processes
 from testbed.host.environments import environment
 from testbed.host.processes import Process
@@ -49,6 +55,10 @@ class EmbeddedEngine:
         """Start the bridge; the broker tells it who published."""
         return start_bridge(place, self.endpoints(place), names_publishers=True)
 
+    def start_data_plane(self, place: Place) -> Process:
+        """Start the data plane; the broker tells it who asks."""
+        return start_data_plane(place, names_publishers=True)
+
     def wait_admitted(self, place: Place, stations: Sequence[str]) -> None:
         """The broker asks the registry at every connection: nothing to wait for."""
 
@@ -76,8 +86,9 @@ def start_ministack(place: Place, port: int, *, name: str, functions_call: str |
             MINISTACK_REGION=place.region,
             # Its Athena is DuckDB, whose times would be the machine's own.
             TZ="UTC",
-            # Devices connect to our broker; ministack must not run the rules a second time.
+            # Devices connect to our broker; see ministack/data_plane.py.
             IOT_MTLS_ENABLED="0",
+            DATA_PLANE_URL=data_plane_url(place),
             # "test"/"test", the testbed's own credentials, is the account's root; a function has its role's.
             AUTH=str(place.enforce_iam).lower(),
             PERSIST_STATE="1",
@@ -95,7 +106,7 @@ def start_ministack(place: Place, port: int, *, name: str, functions_call: str |
 
 def start_own_broker(place: Place, endpoints: Endpoints) -> Process:
     """Start the bridge package's own broker alone, and wait until it listens."""
-    certificate = bridge_certificate(place)
+    trusted = [("--trusted-certificate", str(client_certificate(place, name))) for name in TRUSTED]
     broker = processes.start(
         "broker",
         [
@@ -110,10 +121,8 @@ def start_own_broker(place: Place, endpoints: Endpoints) -> Process:
             str(place.certificates / "server.key"),
             "--client-ca",
             str(place.certificates / "authority" / "ca.crt"),
-            "--trusted-certificate",
-            str(certificate),
-            "--required-client",
-            CLIENT_ID,
+            *(word for option in trusted for word in option),
+            *(word for name in TRUSTED for word in ("--required-client", name)),
             "--iot-endpoint-url",
             endpoints.iot,
             "--region",

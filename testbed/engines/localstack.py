@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from testbed.engines import embedded
 from testbed.engines.base import LOCALSTACK_LACKS, Endpoints, EngineName, Place, Runtime
-from testbed.engines.bridge import start_bridge
+from testbed.engines.bridge import start_bridge, start_data_plane
 from testbed.engines.localstack_process import server
 from testbed.engines.localstack_process.install import install, python_of
 from testbed.engines.mosquitto import ensure_mosquitto, start_mosquitto, wait_admitted
@@ -56,6 +56,10 @@ class LocalStackEngine:
     def start_bridge(self, place: Place) -> Process:
         """Start the bridge; Mosquitto does not tell who published."""
         return start_bridge(place, self.endpoints(place), names_publishers=False)
+
+    def start_data_plane(self, place: Place) -> Process:
+        """Start the data plane; Mosquitto does not tell who asks."""
+        return start_data_plane(place, names_publishers=False)
 
     def wait_admitted(self, place: Place, stations: Sequence[str]) -> None:
         """Wait until Mosquitto's access list has them."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from testbed.engines.base import Endpoints, Place
-from testbed.engines.bridge import CLIENT_ID, bridge_certificate
+from testbed.engines.bridge import TRUSTED, client_certificate
 from testbed.host import processes, programs
 from testbed.host.processes import Process
 from testbed.paths import REPOSITORY
@@ -34,7 +34,8 @@ def start_mosquitto(place: Place, endpoints: Endpoints) -> Process:
     Raises:
         TestbedError: it died, or was not ready in time.
     """
-    bridge_certificate(place)
+    for name in TRUSTED:
+        client_certificate(place, name)
     authority = place.certificates / "authority"
     broker = processes.start(
         "broker",
@@ -62,8 +63,7 @@ def start_mosquitto(place: Place, endpoints: Endpoints) -> Process:
             str(place.data("mosquitto")),
             "--health-port",
             str(place.ports.broker),
-            "--trusted",
-            CLIENT_ID,
+            *(word for name in TRUSTED for word in ("--trusted", name)),
         ],
         log=place.log("broker"),
         environment=processes.clean_environment(),

@@ -24,6 +24,8 @@ class AwsEmulator:
 
     url: str
     pid: int = 0
+    # Where it looks for the data plane, which whoever needs one starts there.
+    data_port: int = 0
 
     def client(self, service: str, **config: Any) -> Any:
         """A boto3 client; by default a call is tried once, so that an injected failure is a failure."""
@@ -49,13 +51,14 @@ def aws_emulator() -> Iterator[AwsEmulator]:
     # Closed by hand: what the emulator still writes while it stops must not fail the clean-up.
     with tempfile.TemporaryDirectory(prefix="emulator-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
-        port = ports.choose(None, what="the emulator")
+        port, data_port = (ports.choose(None, what="the emulator") for _ in range(2))
         log = folder / "ministack.log"
         environment = processes.clean_environment(
             GATEWAY_PORT=str(port),
             BIND_HOST="127.0.0.1",
             MINISTACK_REGION=REGION,
             IOT_MTLS_ENABLED="0",
+            DATA_PLANE_URL=f"http://127.0.0.1:{data_port}",
             SFTP_ENABLED="0",
             TMPDIR=name,
             S3_DATA_DIR=str(folder / "s3"),
@@ -68,7 +71,7 @@ def aws_emulator() -> Iterator[AwsEmulator]:
             ) as child,
         ):
             process = processes.Process.of("ministack", child.pid, log)
-            emulator = AwsEmulator(f"http://127.0.0.1:{port}", child.pid)
+            emulator = AwsEmulator(f"http://127.0.0.1:{port}", child.pid, data_port)
             try:
                 processes.wait_until(emulator.answers, what="the emulator", seconds=60, process=process)
                 yield emulator

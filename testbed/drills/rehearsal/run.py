@@ -133,9 +133,12 @@ class StandIn:
 
 @contextmanager
 def _stand_in(home: Path) -> Iterator[StandIn]:
-    taken = [ports.choose(None, what="the stand-in for AWS") for _ in range(3)]
+    taken = [ports.choose(None, what="the stand-in for AWS") for _ in range(4)]
     place = Place(
-        home, Ports(aws=taken[0], mqtt=taken[1], metrics=taken[2], iot=taken[0]), REGION, enforce_iam=True
+        home,
+        Ports(aws=taken[0], mqtt=taken[1], metrics=taken[2], iot=taken[0], data=taken[3]),
+        REGION,
+        enforce_iam=True,
     )
     embedded.EmbeddedEngine().install()
     authority = Authority.load_or_create(place.certificates / "authority", name="Stand-in CA")
@@ -251,8 +254,8 @@ def _iot_core(stand_in: StandIn) -> list[Process]:
     server = place.certificates / "server.crt"
     authority.server("localhost", "127.0.0.1").write(server, server.with_suffix(".key"))
     engine = embedded.EmbeddedEngine()
-    broker = engine.start_broker(place)
-    return [broker, engine.start_bridge(place), _door(stand_in, deployed, authority)]
+    talk = [engine.start_broker(place), engine.start_bridge(place), engine.start_data_plane(place)]
+    return [*talk, _door(stand_in, deployed, authority)]
 
 
 def _door(stand_in: StandIn, deployed: Path, authority: Authority) -> Process:

@@ -6,8 +6,10 @@ testbed, and the modules find each other by their bare names.
 
 import asynchronous
 import batches
+import data_plane
 from ministack.app import main
 
 batches.patch()
 asynchronous.patch()
+data_plane.patch()
 main()

@@ -18,7 +18,7 @@ import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
 from testbed.engines.base import Place, Ports
-from testbed.engines.bridge import start_bridge
+from testbed.engines.bridge import start_bridge, start_data_plane
 from testbed.engines.embedded import EmbeddedEngine
 from testbed.engines.mosquitto import ensure_mosquitto, start_mosquitto, wait_admitted
 from testbed.errors import TestbedError
@@ -66,13 +66,17 @@ class MosquittoEngine(EmbeddedEngine):
         """Start the bridge, which works out who published."""
         return start_bridge(place, self.endpoints(place), names_publishers=False)
 
+    def start_data_plane(self, place: Place) -> Process:
+        """Start the data plane, which is not told who asks."""
+        return start_data_plane(place, names_publishers=False)
+
     def wait_admitted(self, place: Place, stations: Sequence[str]) -> None:
         """Wait until Mosquitto's access list has them."""
         wait_admitted(place, stations)
 
 
 class Stack:
-    """The running broker and bridge."""
+    """The running broker, bridge and data plane."""
 
     def __init__(self, place: Place, emulator: AwsEmulator, engine: EmbeddedEngine) -> None:
         self.place = place
@@ -91,9 +95,10 @@ class Stack:
         return isinstance(self.engine, MosquittoEngine)
 
     def start(self) -> None:
-        """Start both."""
+        """Start all three."""
         self.restart_broker()
         self.restart_bridge()
+        self.restart_data_plane()
 
     def restart_bridge(self) -> None:
         """Start the bridge (again, when it is dead)."""
@@ -102,6 +107,10 @@ class Stack:
     def restart_broker(self) -> None:
         """Start the broker (again, when it is dead; the bridge finds it by itself)."""
         self.processes["broker"] = self.engine.start_broker(self.place)
+
+    def restart_data_plane(self) -> None:
+        """Start the data plane (again, when it is dead)."""
+        self.processes["data-plane"] = self.engine.start_data_plane(self.place)
 
     def health(self) -> dict[str, Any]:
         """What the bridge says of itself."""
@@ -140,7 +149,9 @@ def stack(
     aws_port = urlsplit(aws_emulator.url).port or 0
     mqtt_port, metrics, broker = (ports.choose(None, what="a test") for _ in range(3))
     place = Place(
-        tmp_path_factory.mktemp("stack"), Ports(aws_port, mqtt_port, metrics, broker=broker), REGION
+        tmp_path_factory.mktemp("stack"),
+        Ports(aws_port, mqtt_port, metrics, broker=broker, data=aws_emulator.data_port),
+        REGION,
     )
     running = Stack(
         place, aws_emulator, MosquittoEngine() if request.param == "mosquitto" else EmbeddedEngine()

@@ -32,7 +32,7 @@ def deployment(folder: Path, **processes: Process) -> Deployment:
 
 
 def test_a_cloud_runs_on_without_its_broker(tmp_path: Path) -> None:
-    talk = frozenset({"broker", "bridge"})
+    talk = frozenset({"broker", "bridge", "data-plane"})
     assert local._alive(deployment(tmp_path, cloud=ALIVE, broker=DEAD), but=talk)
     assert not local._alive(deployment(tmp_path, cloud=DEAD, broker=ALIVE), but=talk)
     assert not local._alive(deployment(tmp_path), but=talk)

@@ -1,0 +1,1 @@
+"""AWS IoT's data plane beside the message broker: HTTP, Device Shadow and Jobs, as a trusted client of any broker."""

@@ -1,0 +1,83 @@
+"""The HTTP service: reads a call, has its operation carried out, and answers as AWS does."""
+
+import json
+import uuid
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import structlog
+from aiohttp import web
+
+from bridge.data_plane import wire
+from bridge.data_plane.errors import ServiceError
+from bridge.data_plane.session import UnavailableError
+
+log = structlog.get_logger()
+
+# Carries out an operation with its parameters, and returns the answer's members.
+Operation = Callable[[Mapping[str, Any]], Awaitable[Mapping[str, Any]]]
+
+_MOST_BODY_BYTES = 1024 * 1024
+
+
+def application(
+    operations: Mapping[tuple[str, str], Operation],
+    tell: Callable[[str, bytes], Awaitable[None]],
+    healthy: Callable[[], bool],
+) -> web.Application:
+    """Make the service.
+
+    Args:
+        operations: by service and name, as ``("iot-data", "Publish")``.
+        tell: publishes an event of the control plane, with its topic and payload.
+        healthy: whether ``/health`` answers 200.
+    """
+
+    async def answer(request: web.Request) -> web.Response:
+        try:
+            service = wire.service_of(request.headers)
+            body = await request.read()
+            call = wire.read(service, request.method, request.raw_path, request.headers, body)
+            operation = operations.get((call.service, call.operation))
+            if operation is None:
+                said = f"{call.service} {call.operation} is not supported here"
+                return _refusal(ServiceError("NotImplementedException", said))
+            return _response(200, wire.write(call, await operation(call.parameters)))
+        except ServiceError as error:
+            return _refusal(error)
+        except UnavailableError as error:
+            return _refusal(ServiceError("ServiceUnavailableException", str(error)))
+        except web.HTTPRequestEntityTooLarge:
+            return _refusal(ServiceError("RequestEntityTooLargeException", "The request is too large"))
+        except Exception:
+            log.exception("request_failed", method=request.method, path=request.raw_path)
+            return _refusal(ServiceError("InternalFailureException", "An unexpected error has occurred."))
+
+    async def event(request: web.Request) -> web.Response:
+        await tell(request.match_info["topic"], await request.read())
+        return _response(200, b"{}")
+
+    async def health(_request: web.Request) -> web.Response:
+        return _response(200 if healthy() else 503, json.dumps({"connected": healthy()}).encode())
+
+    service = web.Application(client_max_size=_MOST_BODY_BYTES)
+    service.router.add_get("/health", health)
+    # Of the emulator that has the registry; it listens on this machine, or on Compose's own network.
+    service.router.add_post("/_testbed/events/{topic:.+}", event)
+    service.router.add_route("*", "/{path:.*}", answer)
+    return service
+
+
+def _response(status: int, body: bytes, **headers: str) -> web.Response:
+    return web.Response(
+        status=status,
+        body=body,
+        content_type="application/json",
+        headers={"x-amzn-RequestId": str(uuid.uuid4()), **headers},
+    )
+
+
+def _refusal(error: ServiceError) -> web.Response:
+    document = {"message": error.message, **error.members}
+    body = json.dumps(document).encode()
+    return _response(error.status, body, **{"x-amzn-ErrorType": error.code})

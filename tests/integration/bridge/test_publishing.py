@@ -1,0 +1,77 @@
+"""What is published by HTTP reaches subscribers and rules, and ministack has no part in it."""
+
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+
+from tests.integration.bridge.conftest import MakeDevice, Rules, Stack, drain, sqs, wait_for
+from tests.integration.conftest import REGION
+
+
+@pytest.fixture(params=["the emulator's port", "the data plane's own port"])
+def iot_data(request: pytest.FixtureRequest, stack: Stack) -> Iterator[Any]:
+    """A client as Lambdas have it, and one as they have with AWS_ENDPOINT_URL_IOT_DATA_PLANE."""
+    direct = f"http://127.0.0.1:{stack.place.ports.data}"
+    url = direct if "own" in request.param else stack.emulator.url
+    client = boto3.Session("test", "test", region_name=REGION).client("iot-data", endpoint_url=url)
+    yield client
+    client.close()
+
+
+def test_a_publish_by_http_reaches_subscribers_and_rules_once(
+    stack: Stack, device: MakeDevice, rules: Rules, queue: str, name: str, iot_data: Any
+) -> None:
+    """ "HTTPS" of the developer guide: there is no client id. A rule run by ministack would be a second answer."""
+    rules.add(name.replace("-", "_"), f"SELECT *, clientid() AS who FROM 'h/{name}/#'", sqs(queue))
+    subscriber = device(name)
+    subscriber.client.subscribe(f"t/{name}/#", qos=1)
+    assert wait_for(lambda: subscriber.subscribed)
+    iot_data.publish(topic=f"t/{name}/a b", qos=1, payload=b"to the device")
+    iot_data.publish(topic=f"h/{name}/a", payload=json.dumps({"n": 1}))
+    iot_data.publish(topic=f"$aws/rules/{name.replace('-', '_')}/x/y", payload=json.dumps({"n": 2}))
+    assert wait_for(lambda: subscriber.received) == [(f"t/{name}/a b", b"to the device")]
+    found: list[Any] = []
+    assert wait_for(lambda: found.extend(drain(stack, queue)) or len(found) >= 2)
+    time.sleep(0.5)  # for what must not come: a second rules engine
+    found += drain(stack, queue)
+    assert sorted(one["n"] for one in found) == [1, 2]
+    assert {one["who"] for one in found} == {"n/a"}
+
+
+@pytest.mark.parametrize(
+    ("topic", "payload"),
+    [
+        ("a/+/b", b""),
+        ("a/#", b""),
+        ("$aws/events/presence/connected/x", b""),
+        ("$from/somebody/t", b""),
+        ("$aws/things/x/jobs/get", b""),
+        ("a" * 257, b""),
+        ("1/2/3/4/5/6/7/8/9", b""),
+        ("t", b"x" * (128 * 1024 + 1)),
+    ],
+)
+def test_what_aws_does_not_take_is_refused(iot_data: Any, topic: str, payload: bytes) -> None:
+    """ "AWS IoT Core endpoints and quotas": 256 bytes, 7 slashes, 128 KiB; "Reserved topics"."""
+    with pytest.raises(ClientError) as refused:
+        iot_data.publish(topic=topic, payload=payload)
+    assert refused.value.response["Error"]["Code"] in (
+        "InvalidRequestException",
+        "RequestEntityTooLargeException",
+        "413",
+    )
+
+
+def test_an_operation_that_is_not_supported_is_refused_by_name(iot_data: Any) -> None:
+    with pytest.raises(ClientError, match="SendDirectMessage is not supported"):
+        iot_data.send_direct_message(clientId="x", topic="t", payload=b"")
+
+
+def test_describe_endpoint_names_a_host_that_resolves(stack: Stack) -> None:
+    found = stack.emulator.client("iot").describe_endpoint(endpointType="iot:Data-ATS")
+    assert found["endpointAddress"] == "localhost"
