@@ -1,0 +1,65 @@
+"""A rule straight to a Lambda function: each message is executed, whatever the function's concurrency."""
+
+import io
+import os
+import time
+import zipfile
+from typing import Any
+
+import pytest
+
+from tests.integration.bridge.conftest import MakeDevice, Rules, Stack, wait_for
+
+# The long form: LAMBDA_MESSAGES=2000.
+MESSAGES = int(os.environ.get("LAMBDA_MESSAGES", "60"))
+
+_HANDLER = """
+import boto3
+table = boto3.resource("dynamodb").Table("%s")
+def handler(event, context):
+    table.put_item(Item={"id": str(event["n"])})
+"""
+
+
+def _function(stack: Stack, name: str, reserved: int | None) -> str:
+    stack.emulator.client("dynamodb").create_table(
+        TableName=name,
+        BillingMode="PAY_PER_REQUEST",
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+    )
+    package = io.BytesIO()
+    with zipfile.ZipFile(package, "w") as archive:
+        archive.writestr("stores.py", _HANDLER % name)
+    lambda_ = stack.emulator.client("lambda")
+    arn: str = lambda_.create_function(
+        FunctionName=name,
+        Runtime="python3.12",
+        Handler="stores.handler",
+        Timeout=30,
+        Role="arn:aws:iam::000000000000:role/stores",
+        Code={"ZipFile": package.getvalue()},
+    )["FunctionArn"]
+    if reserved is not None:
+        lambda_.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=reserved)
+    return arn
+
+
+@pytest.mark.parametrize("reserved", [None, 4])
+def test_each_message_of_a_burst_is_executed(
+    stack: Stack, device: MakeDevice, rules: Rules, name: str, reserved: int | None
+) -> None:
+    """AWS queues what a function has no room for, and so does what stands in for it here."""
+    rule = name.replace("-", "_")
+    action: dict[str, Any] = {"lambda": {"functionArn": _function(stack, name, reserved)}}
+    rules.add(rule, f"SELECT n FROM 't/{name}/a'", action)
+    sender, begun = device(name), time.monotonic()
+    for number in range(MESSAGES):
+        sender.publish(f"t/{name}/a", {"n": number})
+    table = stack.emulator.client("dynamodb")
+
+    def stored() -> int:
+        return int(table.scan(TableName=name, Select="COUNT")["Count"])
+
+    assert wait_for(lambda: stored() == MESSAGES), f"{stored()} of {MESSAGES}"
+    print(f"{MESSAGES} messages in {time.monotonic() - begun:.1f} s, reserved: {reserved}")
