@@ -1,12 +1,13 @@
 # Provider, naming and what the other files share.
 
 terraform {
+  # A state in S3 with its own lock, as `make up TARGET=aws` has it, needs 1.10.
   required_version = ">= 1.5"
 
   required_providers {
     aws = {
       source  = "hashicorp/aws"
-      version = ">= 6.0"
+      version = "~> 6.0"
     }
   }
 }
@@ -34,9 +35,9 @@ locals {
   topic_root             = var.topic_root
   telemetry_topic_filter = "${local.topic_root}/+/telemetry"
 
-  tags = merge({
+  tags = var.tag_resources ? merge({
     Project     = var.project
     Environment = var.environment
     ManagedBy   = "terraform"
-  }, var.tags)
+  }, var.tags) : tomap({})
 }

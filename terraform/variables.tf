@@ -53,6 +53,12 @@ variable "tags" {
   default     = {}
 }
 
+variable "tag_resources" {
+  description = "Whether resources carry tags. `make down` finds by them what is left: false is for local engines that fail on them."
+  type        = bool
+  default     = true
+}
+
 # ---------------------------------------------------------------------------
 # Lambda
 # ---------------------------------------------------------------------------

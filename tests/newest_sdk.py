@@ -1,6 +1,6 @@
 """The calls that hashicorp/aws makes for each resource type of terraform/, by the newest SDK (tests/contract, in Go).
 
-A build takes Go two minutes when its cache is empty, so these run with CONTRACT=1 (`make contract`, CI).
+A build takes Go two minutes when its cache is empty, so these run with CONTRACT=1 (`scripts/contract`, CI).
 """
 
 import json
@@ -20,7 +20,8 @@ _GO = shutil.which("go") or shutil.which("/usr/local/go/bin/go")
 
 MARKS = [
     pytest.mark.skipif(
-        os.environ.get("CONTRACT") != "1", reason="the contract by the newest AWS SDK for Go: make contract"
+        os.environ.get("CONTRACT") != "1",
+        reason="the contract by the newest AWS SDK for Go: scripts/contract",
     ),
     pytest.mark.skipif(_GO is None, reason="the contract by the newest AWS SDK for Go: Go is not on PATH"),
     pytest.mark.timeout(900),
@@ -43,8 +44,8 @@ def build() -> Path:
     return target
 
 
-def run(url: str, region: str, folder: Path) -> Contract:
-    """Run the program against ``url``, and print the versions and each resource type with its calls."""
+def run(url: str, region: str, folder: Path, *options: str) -> Contract:
+    """Run the program against ``url`` with its own ``options``; print the versions and each resource type's calls."""
     package = folder / "function.zip"
     with zipfile.ZipFile(package, "w") as zipped:
         zipped.writestr("telemetry_handler/app.py", "def handler(event, context):\n    return {}\n")
@@ -57,7 +58,7 @@ def run(url: str, region: str, folder: Path) -> Contract:
         "AWS_SECRET_ACCESS_KEY": "test",
     }
     done = subprocess.run(
-        [build(), "-package", package], env=environment, capture_output=True, text=True, check=False
+        [build(), "-package", package, *options], env=environment, capture_output=True, text=True, check=False
     )
     assert done.stdout, done.stderr
     versions, *results = [json.loads(line) for line in done.stdout.splitlines()]

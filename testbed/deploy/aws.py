@@ -18,7 +18,7 @@ from testbed.deploy.deployment import Deployment
 from testbed.deploy.leftovers import leftovers
 from testbed.deploy.settings import Settings
 from testbed.deploy.state import RemoteState
-from testbed.deploy.terraform import Cloud, Workspace, fingerprint
+from testbed.deploy.terraform import Cloud, Workspace, fingerprint, require
 from testbed.engines.base import Runtime
 from testbed.errors import TestbedError
 from testbed.identity.enrolment import Enrolment
@@ -212,7 +212,9 @@ def _prepare(settings: Settings, say: Say) -> Stage:
         air_gapped=deployment.air_gapped,
         state=state,
         defaults=TERRAFORM / "environments" / f"{settings.environment}.tfvars",
+        say=say,
     )
+    require(workspace.terraform, (1, 10), "the lock of a state in S3")
     workspace.prepare()
     return Stage(deployment, workspace, state, account, packages)
 

@@ -165,6 +165,7 @@ def _apply(deployment: Deployment, variables: dict[str, Any], say: Say) -> None:
         variables,
         air_gapped=deployment.air_gapped,
         secrets={"api_key_value": deployment.api_key},
+        say=say,
     )
     workspace.prepare()
     if deployment.air_gapped:

@@ -3,12 +3,13 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,9 +22,21 @@ from testbed.deploy.airgap.finish import DROPPED_OUTPUT, finish, withdraw
 from testbed.deploy.airgap.iot_proxy import iot_proxy
 from testbed.errors import TestbedError
 from testbed.paths import REPOSITORY, TERRAFORM, state_root
+from testbed.say import Say
+
+# What a lost connection to an AWS API says in Terraform's error: the call may have been carried out, and nothing is
+# wrong with the configuration. Seen with hashicorp/aws 5.46 (three in 32,000 calls, none in 32,000 by today's SDK).
+_LOST_CONNECTION = re.compile(
+    r"use of closed network connection|connection reset by peer|unexpected EOF|broken pipe"
+    r"|server closed idle connection"
+)
 
 # Where each program looks for providers that are named without a host.
 _REGISTRIES = {"terraform": "registry.terraform.io", "tofu": "registry.opentofu.org"}
+
+_LOCK = ".terraform.lock.hcl"
+# Terraform reads it after terraform.tfvars.
+_OVERRIDES = "environment.auto.tfvars"
 
 Json = dict[str, Any]
 
@@ -72,6 +85,44 @@ def find() -> str:
     )
 
 
+def require(program: str, minimum: tuple[int, int], why: str) -> None:
+    """Check the version of Terraform or OpenTofu.
+
+    Raises:
+        TestbedError: it is older than ``minimum``.
+    """
+    done = subprocess.run([program, "version", "-json"], capture_output=True, text=True, check=True)
+    version = json.loads(done.stdout)["terraform_version"]
+    if tuple(int(part) for part in version.split(".")[:2]) < minimum:
+        wanted = ".".join(map(str, minimum))
+        raise TestbedError(f"{program} is {version}: {why} wants {wanted} or newer.", f"Install {wanted}.")
+
+
+def overrides(defaults: str, environment: Mapping[str, str], *, ours: Container[str] = ()) -> str:
+    """Write the variables that ``defaults`` sets and ``environment`` sets, too, as a .tfvars file.
+
+    By itself Terraform takes a .tfvars file before TF_VAR_..., so a user's TF_VAR_monthly_budget_usd would do nothing.
+    (https://developer.hashicorp.com/terraform/language/values/variables, "Variable Definition Precedence")
+
+    Args:
+        defaults: a .tfvars file's text.
+        environment: the process's.
+        ours: names that the testbed itself sets.
+    """
+    lines = []
+    for name in re.findall(r"^(\w+)\s*=", defaults, re.MULTILINE):
+        value = environment.get(f"TF_VAR_{name}")
+        if value is not None and name not in ours:
+            # As Terraform reads TF_VAR_...: lists and maps are expressions, all else is text that it converts.
+            text = (
+                value
+                if value.lstrip()[:1] in ("[", "{")
+                else json.dumps(value).replace("${", "$${").replace("%{", "%%{")
+            )
+            lines.append(f"{name} = {text}\n")
+    return "".join(lines)
+
+
 def fingerprint(variables: Mapping[str, Any], packages: Path) -> str:
     """Hash everything that an apply depends on; an equal hash means nothing to apply."""
     # Terraform reads TF_VAR_... by itself; what it says must count here, too.
@@ -92,6 +143,10 @@ def registry_answers() -> bool:
         return False
 
 
+class LostConnectionError(TestbedError):
+    """Terraform failed because a connection to an AWS API broke."""
+
+
 class Workspace:
     """A folder that Terraform works in, and the cloud that it applies to."""
 
@@ -105,6 +160,7 @@ class Workspace:
         secrets: Mapping[str, str] = {},
         state: Backend | None = None,
         defaults: Path | None = None,
+        say: Say = print,
     ) -> None:
         """Prepare nothing yet; see `prepare`.
 
@@ -115,9 +171,11 @@ class Workspace:
             air_gapped: whether the registry is out of reach.
             secrets: further variables, which reach Terraform without a file of ours.
             state: where the state is, if not in ``folder``.
-            defaults: a .tfvars file, if it is there, that ``variables`` come before.
+            defaults: a .tfvars file, if it is there, that ``variables`` and TF_VAR_... come before.
+            say: prints a line.
         """
         self._state = state
+        self._say = say
         self._defaults = defaults
         self.folder = folder
         self.cloud = cloud
@@ -138,6 +196,7 @@ class Workspace:
             *self.folder.glob("*.tf"),
             *self.folder.glob("*.tf.json"),
             self.folder / "terraform.tfvars",
+            self.folder / _OVERRIDES,
         ):
             stale.unlink(missing_ok=True)
         if self.air_gapped:
@@ -148,15 +207,18 @@ class Workspace:
             schema = provider.schema(self.terraform, self.folder / "schema", environment)
             configuration, self.dropped = derive(TERRAFORM, schema)
             (self.folder / "main.tf.json").write_text(json.dumps(configuration, indent=1))
-            (self.folder / ".terraform.lock.hcl").unlink(missing_ok=True)
+            (self.folder / _LOCK).unlink(missing_ok=True)
         else:
-            for file in TERRAFORM.glob("*.tf"):
+            # The user's lock, where he keeps one, says which provider it is; a folder's own is of an earlier `up`.
+            for file in [*TERRAFORM.glob("*.tf"), *TERRAFORM.glob(_LOCK)]:
                 shutil.copy(file, self.folder)
         variables = self.variables | {"lambda_package_dir": str(self._own_packages())}
         (self.folder / "terraform.tfvars.json").write_text(json.dumps(variables, indent=1))
         if self._defaults and self._defaults.is_file():
             # terraform.tfvars.json is read after it.
             shutil.copy(self._defaults, self.folder / "terraform.tfvars")
+            text = overrides(self._defaults.read_text(), os.environ, ours=self.variables)
+            (self.folder / _OVERRIDES).write_text(text)
         if self._state:
             self._state.write_backend(self.folder)
             # Whatever an earlier run had for a backend, this is the state.
@@ -183,11 +245,21 @@ class Workspace:
     def apply(self, *, planned: bool = False) -> Json:
         """Apply the plan, or whatever there is to change, and finish what the provider could not.
 
+        An apply that a lost connection ended is tried once more: what it made is in the state.
+
         Returns:
             The outputs, name -> value.
         """
         how = ["plan.tfplan"] if planned else ["-auto-approve"]
-        self._run("apply", "-input=false", "-parallelism=32", *how, show=planned)
+        apply = ["apply", "-input=false", "-parallelism=32"]
+        try:
+            self._run(*apply, *how, show=planned)
+        except LostConnectionError as lost:
+            self._say(
+                f"{lost} The connection was lost, not the deployment: applying what is left, once more."
+            )
+            # A plan is good for one apply.
+            self._run(*apply, "-auto-approve", show=planned)
         outputs = self.outputs()
         if self.air_gapped:
             finish(self.cloud.session(), self.cloud.endpoint, outputs.pop(DROPPED_OUTPUT))
@@ -222,34 +294,41 @@ class Workspace:
         return (self.folder / "test.log").read_text()
 
     def _run(self, *arguments: str, show: bool = False) -> int:
-        done = self._execute([*arguments, "-no-color"], capture=not show)
-        if not show:
-            (self.folder / f"{arguments[0]}.log").write_text(done.stdout)
+        status, said = self._execute([*arguments, "-no-color"], show=show)
+        log = self.folder / f"{arguments[0]}.log"
+        log.write_text(said)
         good = (0, 2) if "-detailed-exitcode" in arguments else (0,)
-        if done.returncode not in good:
-            log = self.folder / "terraform.log"
-            log.write_text(f"{done.stdout}\n{done.stderr}")
+        if status not in good:
             # tflocal passes Terraform's errors on as output.
-            errors = [line for line in log.read_text().splitlines() if line.startswith("Error: ")]
-            said = errors[0].removeprefix("Error: ") if errors else "see above"
-            raise TestbedError(f"terraform {arguments[0]} failed: {said}", f"See {log}.")
-        return done.returncode
+            errors = [line for line in said.splitlines() if line.startswith("Error: ")]
+            first = errors[0].removeprefix("Error: ") if errors else "see above"
+            problem = LostConnectionError if _LOST_CONNECTION.search(said) else TestbedError
+            raise problem(f"terraform {arguments[0]} failed: {first}", f"See {log}.")
+        return status
 
-    def _execute(self, arguments: list[str], *, capture: bool = True) -> "subprocess.CompletedProcess[str]":
+    def _execute(self, arguments: list[str], *, show: bool = False) -> tuple[int, str]:
+        """Run Terraform; give its status and what it said, which ``show`` prints line by line, too."""
         with self._iot_endpoint() as iot_endpoint:
             command = self.terraform
             # `init` asks no AWS API, and tflocal takes two seconds to say so.
             if self.cloud.endpoint is not None and arguments[0] != "init":
                 command = str(Path(sys.executable).parent / "tflocal")
-            return subprocess.run(
+            with subprocess.Popen(
                 [command, *arguments],
                 cwd=self.folder,
                 env=self._environment(iot_endpoint),
                 stdin=subprocess.DEVNULL,
-                capture_output=capture,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
                 text=True,
-                check=False,
-            )
+            ) as child:
+                assert child.stdout  # noqa: S101  # a pipe
+                lines = []
+                for line in child.stdout:
+                    lines.append(line)
+                    if show:
+                        print(line, end="", flush=True)
+            return child.returncode, "".join(lines)
 
     @contextmanager
     def _iot_endpoint(self) -> Iterator[str | None]:

@@ -80,8 +80,13 @@ class Lacks:
 
 
 LOCALSTACK_LACKS = Lacks(
-    notes=("Glue and Athena, which free LocalStack lacks: `scripts/testbed query` uses DuckDB",),
-    variables={"analytics": False},
+    notes=(
+        "Glue and Athena, which free LocalStack lacks: `scripts/testbed query` uses DuckDB",
+        "tags, as LocalStack 4.14.0 cannot list alarms that have any",
+    ),
+    # LocalStack 4.14.0 answers CloudWatch's DescribeAlarms by CBOR, which today's SDKs speak, with an internal error
+    # once one alarm has tags: tests/integration/engines/localstack_process/test_newest_sdk.py.
+    variables={"analytics": False, "tag_resources": False},
 )
 
 

@@ -327,6 +327,10 @@ func logGroup(r *run) error {
 }
 
 func metricAlarm(r *run) error {
+	var tags []cwtypes.Tag
+	if r.tagged {
+		tags = []cwtypes.Tag{{Key: aws.String("a"), Value: aws.String("b")}}
+	}
 	client := cloudwatch.NewFromConfig(r.cfg)
 	find := func() (*cloudwatch.DescribeAlarmsOutput, error) {
 		return client.DescribeAlarms(r.ctx, &cloudwatch.DescribeAlarmsInput{AlarmNames: []string{r.name}, AlarmTypes: []cwtypes.AlarmType{cwtypes.AlarmTypeMetricAlarm}})
@@ -337,7 +341,7 @@ func metricAlarm(r *run) error {
 				AlarmName: &r.name, Namespace: aws.String("AWS/SQS"), MetricName: aws.String("ApproximateAgeOfOldestMessage"),
 				Dimensions: []cwtypes.Dimension{{Name: aws.String("QueueName"), Value: aws.String("q")}}, Statistic: cwtypes.StatisticMaximum,
 				Period: aws.Int32(60), EvaluationPeriods: aws.Int32(3), Threshold: aws.Float64(300), ComparisonOperator: cwtypes.ComparisonOperatorGreaterThanThreshold,
-				TreatMissingData: aws.String("breaching"), ActionsEnabled: aws.Bool(true), Tags: []cwtypes.Tag{{Key: aws.String("a"), Value: aws.String("b")}},
+				TreatMissingData: aws.String("breaching"), ActionsEnabled: aws.Bool(true), Tags: tags,
 			})
 		}),
 		func() error {

@@ -29,6 +29,7 @@ type run struct {
 	cfg     aws.Config
 	name    string // of what is made; no other resource type's
 	zipped  []byte // a Lambda package
+	tagged  bool   // whether alarms have tags
 	cleanup []func() error
 	calls   []string
 }
@@ -108,10 +109,10 @@ type result struct {
 	Error    string   `json:"error"`
 }
 
-func try(base aws.Config, one resource, zipped []byte) result {
+func try(base aws.Config, one resource, zipped []byte, tagged bool) result {
 	ctx, cancel := context.WithTimeout(context.Background(), 90*time.Second)
 	defer cancel()
-	r := &run{ctx: ctx, zipped: zipped, name: "contract-" + strings.ReplaceAll(strings.TrimPrefix(one.kind, "aws_"), "_", "-")}
+	r := &run{ctx: ctx, zipped: zipped, tagged: tagged, name: "contract-" + strings.ReplaceAll(strings.TrimPrefix(one.kind, "aws_"), "_", "-")}
 	r.cfg = base.Copy()
 	r.cfg.APIOptions = append(r.cfg.APIOptions, func(stack *middleware.Stack) error {
 		return stack.Initialize.Add(middleware.InitializeMiddlewareFunc("contract", func(
@@ -152,6 +153,7 @@ func versions() map[string]string {
 func main() {
 	list := flag.Bool("list", false, "print the resource types and call nothing")
 	packed := flag.String("package", "", "a zip that Lambda takes: telemetry_handler.zip")
+	untagged := flag.Bool("untagged", false, "make alarms without tags, as the local engines that tag_resources is false on")
 	flag.Parse()
 	resources := resources()
 	if *list {
@@ -178,7 +180,7 @@ func main() {
 	_ = out.Encode(versions())
 	status := 0
 	for _, one := range resources {
-		found := try(cfg, one, zipped)
+		found := try(cfg, one, zipped, !*untagged)
 		if found.Error != "" {
 			status = 1
 		}

@@ -16,8 +16,8 @@ LEFT_OUT = {
     "aws_security_group_rule": "EC2: of the load test on Fargate alone",
 }
 
-# What ministack 1.5.33 answers so that the SDK cannot read it: a boolean and a number that were patched come back as text.
-# An update in place of these two fails; `make down` and `make up` make them anew.
+# What ministack 1.5.33 answers so that the SDK cannot read it: a boolean and a number that were patched come back as
+# text. An update in place of these two fails; `make down` and `make up` make them anew.
 MINISTACK_LACKS = {"aws_api_gateway_method": "UpdateMethod", "aws_api_gateway_authorizer": "UpdateAuthorizer"}
 
 
