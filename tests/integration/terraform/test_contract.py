@@ -17,7 +17,7 @@ LEFT_OUT = {
 }
 
 # What ministack 1.5.33 answers so that the SDK cannot read it: a boolean and a number that were patched come back as
-# text. An update in place of these two fails; `make down` and `make up` make them anew.
+# text. An update in place of these two fails; `make down` and `make up` build them anew.
 MINISTACK_LACKS = {"aws_api_gateway_method": "UpdateMethod", "aws_api_gateway_authorizer": "UpdateAuthorizer"}
 
 
