@@ -89,7 +89,7 @@ def run(
         raise TestbedError("There is no bridge on AWS: AWS IoT Core is the rules engine.", "TARGET=local")
     figures: dict[str, Any] = {
         "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "engine": deployment.engine,
+        "engine": deployment.cloud_name,
     }
     with _queue_and_rule(deployment) as queue, _publishers(deployment) as publishers:
         _through_bridge(deployment, publishers, queue, 200)  # connections are opened

@@ -40,11 +40,7 @@ def count(deployment: Deployment, workload: Workload) -> Counts:
     Raises:
         TestbedError: the handler failed, or runs in a container.
     """
-    if deployment.engine == "compose":
-        raise TestbedError(
-            "Calls are counted on this machine's loopback, which a function in a container does not reach.",
-            "Count with ENGINE=embedded.",
-        )
+    deployment.local_engine.lacks.refuse("functions on loopback")
     function = fault_proxy.telemetry_function(deployment)
     proxy = fault_proxy.start(
         deployment.aws_url or "", log=deployment.place.log("counting-proxy"), folder=deployment.path

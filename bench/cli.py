@@ -37,12 +37,12 @@ def pipeline_command(
 ) -> None:
     """Latency and throughput, beside the emulator's own path in the same run; and what the handler costs."""
     deployment = lifecycle.up(Settings.from_environment(), say, confirm)
-    slow = deployment.engine == "localstack"
+    pace = deployment.engine.pace if deployment.engine else 1
     run.run(
         deployment,
-        run.Scale(messages or (500 if slow else 5000), seconds, hold, first_rate or (20 if slow else 200)),
+        run.Scale(messages or round(5000 * pace), seconds, hold, first_rate or round(200 * pace)),
         say,
-        report=report or MEASURED / f"pipeline-{deployment.engine}.json",
+        report=report or MEASURED / f"pipeline-{deployment.cloud_name}.json",
     )
 
 

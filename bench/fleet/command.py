@@ -8,6 +8,7 @@ from bench.fleet import runner
 from bench.fleet.generators import Generator, Ours, generators
 from bench.fleet.runner import Publishing, Report, Scale
 from bench.results import document
+from testbed.engines.mosquitto import installed_version
 from testbed.errors import TestbedError
 from testbed.paths import state_root
 
@@ -33,7 +34,7 @@ def run(scale: Scale, only: Sequence[str] | None, out: Path | None, say: Callabl
     folder.mkdir(parents=True, exist_ok=True)
     report = runner.run(_chosen(generators(folder), only), scale, folder, say)
     out = out or document.MEASURED
-    versions = {"mosquitto": document.mosquitto_version()} | report.versions
+    versions = {"mosquitto": installed_version()} | report.versions
     if scale.messages:
         for how, published in (("TCP", report.publish_tcp), ("mutual TLS", report.publish_mtls)):
             say(f"Publishes/s a core, {how}: {ratios(published)}")

@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 
 from bench.fleet.load import Cost, Load, run
-from bench.results.document import mosquitto_version
+from testbed.engines.mosquitto import installed_version
 from testbed.errors import TestbedError
 from testbed.host.environments import environment, locked_version
 from testbed.paths import REPOSITORY
@@ -283,7 +283,7 @@ class MosquittoPub(Generator):
     @property
     def version(self) -> str:
         """See `Generator.version`."""
-        return mosquitto_version()
+        return installed_version()
 
     def prepare(self) -> None:
         """See `Generator.prepare`."""

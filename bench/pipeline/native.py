@@ -18,9 +18,8 @@ import boto3
 
 from bench.pipeline.paths import PATIENCE_SECONDS
 from bench.pipeline.publishers import Publishers, telemetry
-from testbed.engines.embedded import REQUIREMENTS, wait_for_aws
+from testbed.engines.embedded import ministack_environment, wait_for_aws
 from testbed.host import ports, processes
-from testbed.host.environments import environment
 from testbed.host.processes import Process
 from testbed.pipeline import quiet
 
@@ -91,7 +90,7 @@ def running(folder: Path, names: list[str]) -> Iterator[Native]:
     folder.mkdir(parents=True, exist_ok=True)
     ministack = processes.start(
         "ministack (benchmark)",
-        [str(environment("embedded", REQUIREMENTS) / "bin" / "ministack")],
+        [str(ministack_environment() / "bin" / "ministack")],
         log=folder / "ministack.log",
         folder=folder,
         environment=processes.clean_environment(

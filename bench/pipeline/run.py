@@ -15,10 +15,9 @@ from bench.results import document
 from testbed.deploy.deployment import Deployment
 from testbed.deploy.packaging import build_packages
 from testbed.deploy.stations import enrolment_of
-from testbed.engines import choice
-from testbed.engines.embedded import REQUIREMENTS
+from testbed.engines.base import Runtime
+from testbed.engines.embedded import EmbeddedEngine
 from testbed.errors import TestbedError
-from testbed.host.environments import locked_version
 from testbed.pipeline import api
 from testbed.proofs.audit import AuditReport, audit
 
@@ -57,8 +56,8 @@ class Latency:
 def run(deployment: Deployment, scale: Scale, say: Say, *, report: Path) -> None:
     """Measure, print, and write the figures as JSON to ``report``."""
     begun = document.Run("pipeline", "pipeline")
-    # Run by this very Python, as the embedded engine does.
-    _, packages = build_packages(choice.engine("embedded"))
+    # The handler is measured in this very Python.
+    packages = build_packages(Runtime.of_this_machine())
     cost = handler.measure(packages / "telemetry_handler.zip")
     say(
         f"Handler: {cost.record_microseconds:.1f} µs of CPU a record (json.loads of its body: "
@@ -87,7 +86,7 @@ def run(deployment: Deployment, scale: Scale, say: Say, *, report: Path) -> None
         f"{held.offered / ceiling:.2f} times the {ceiling:.0f} of {bursts[1].path}"
     )
     figures = {
-        "engine": deployment.engine or "aws",
+        "engine": deployment.cloud_name,
         "handler": asdict(cost),
         "latency": asdict(latency),
         "bursts": [asdict(each) | {"rate": each.rate} for each in bursts],
@@ -97,13 +96,8 @@ def run(deployment: Deployment, scale: Scale, say: Say, *, report: Path) -> None
         "ratio": held.offered / ceiling,
         "audit": asdict(audited) | {"clean": audited.clean},
     }
-    versions = {"ministack": locked_version(REQUIREMENTS, "ministack")}
-    if deployment.engine == "localstack":
-        lock = REQUIREMENTS.with_name("localstack.txt")
-        versions |= {
-            "localstack": locked_version(lock, "localstack-core"),
-            "mosquitto": document.mosquitto_version(),
-        }
+    # The other path is ministack's, whatever the engine is.
+    versions = EmbeddedEngine().versions() | (deployment.engine.versions() if deployment.engine else {})
     document.write(begun.document(figures, asdict(scale), versions), report)
     say(f"Figures: {report}")
 

@@ -10,8 +10,6 @@ sentence more, where there is one.
 import json
 import os
 import platform
-import shutil
-import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -111,13 +109,3 @@ def read(path: Path) -> dict[str, Any]:
     if not isinstance(document, dict) or document.get("schema") != SCHEMA or set(_HEAD) - set(document):
         raise TestbedError(f"{path} is no result of schema {SCHEMA}.", "Measure again.")
     return document
-
-
-def mosquitto_version() -> str:
-    """Of the Mosquitto that would be started; empty if there is none."""
-    program = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
-    if not program:
-        return ""
-    # It says its version in the first line of its help, and ends with an error for having been asked.
-    said = subprocess.run([program, "-h"], capture_output=True, text=True, check=False).stdout.split()
-    return next((word for word in said if word[:1].isdigit()), "")

@@ -67,7 +67,7 @@ def status_command() -> None:
     deployment = current(Settings.from_environment())
     outputs, sqs = deployment.outputs, deployment.client("sqs")
     table = Table(show_header=False, box=None)
-    where = "aws" if deployment.target == "aws" else f"local, engine {deployment.engine}"
+    where = "aws" if deployment.target == "aws" else f"local, engine {deployment.engine_name}"
     table.add_row("target", f"{where}, region {deployment.region}")
     for process in deployment.processes.values():
         table.add_row(process.name, _what_runs(process))

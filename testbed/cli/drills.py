@@ -15,6 +15,7 @@ from testbed.deploy.deployment import current
 from testbed.deploy.settings import Settings
 from testbed.drills.faults import runner
 from testbed.drills.parity import compare, scenario
+from testbed.engines import choice
 from testbed.errors import TestbedError
 from testbed.paths import REPOSITORY
 
@@ -27,7 +28,7 @@ def parity_record_command(
 ) -> None:
     """Play the parity scenario against what is up, and keep what came of it."""
     deployment = current(Settings.from_environment())
-    path = record or _record_of(deployment.engine or deployment.target)
+    path = record or _record_of(deployment.cloud_name)
     path.parent.mkdir(parents=True, exist_ok=True)
     found = scenario.record(deployment, say)
     path.write_text(json.dumps(found, indent=1, ensure_ascii=False, sort_keys=True) + "\n")
@@ -36,12 +37,14 @@ def parity_record_command(
 
 @app.command("parity")
 def parity_command(
-    recorded: Annotated[str, typer.Option(help="The target whose record it is held against.")] = "embedded",
+    recorded: Annotated[
+        str, typer.Option(help="The target whose record it is held against.")
+    ] = choice.EVERYWHERE,
     report: Annotated[Path | None, typer.Option(help="File for the gaps as a Markdown table.")] = None,
 ) -> None:
     """Hold what is up against the record of another target; fails on a gap that gaps.json does not explain."""
     deployment = current(Settings.from_environment())
-    path, name = _record_of(recorded), deployment.engine or deployment.target
+    path, name = _record_of(recorded), deployment.cloud_name
     if not path.is_file():
         raise TestbedError(
             f"There is no record of {recorded}.", "Record it first: scripts/testbed parity-record"

@@ -183,7 +183,7 @@ def _prepare(settings: Settings, say: Say) -> Stage:
     folder = settings.folder(None)
     deployment = Deployment.load(folder) or Deployment(
         target="aws",
-        engine=None,
+        engine_name=None,
         name=settings.name,
         region=settings.region,
         environment=settings.environment,

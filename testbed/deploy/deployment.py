@@ -11,7 +11,8 @@ from botocore.config import Config
 
 from testbed.deploy.settings import Settings, Target
 from testbed.deploy.terraform import Cloud
-from testbed.engines.base import EngineName, Place, Ports
+from testbed.engines import choice
+from testbed.engines.base import Engine, EngineName, Place, Ports
 from testbed.errors import TestbedError
 from testbed.host.processes import Process
 
@@ -19,10 +20,13 @@ _FILE = "deployment.json"
 
 
 class Deployment(msgspec.Struct, kw_only=True, dict=True):
-    """See the module. ``engine`` and ``ports`` are None on AWS; ``fingerprint`` is of what was applied."""
+    """What is up, and where.
+
+    ``engine`` and ``ports`` are None on AWS; ``fingerprint`` is the hash of what was applied.
+    """
 
     target: Target
-    engine: EngineName | None
+    engine_name: EngineName | None = msgspec.field(name="engine")
     name: str
     region: str
     environment: str
@@ -55,6 +59,27 @@ class Deployment(msgspec.Struct, kw_only=True, dict=True):
         partial = self.path / f"{_FILE}.partial"
         partial.write_bytes(msgspec.json.format(msgspec.json.encode(self), indent=1))
         partial.rename(self.path / _FILE)
+
+    @cached_property
+    def engine(self) -> Engine | None:
+        """The engine that plays AWS; None on AWS itself."""
+        return choice.engine(self.engine_name) if self.engine_name else None
+
+    @property
+    def local_engine(self) -> Engine:
+        """The engine, for what can be done to a local deployment alone.
+
+        Raises:
+            TestbedError: the deployment is on AWS.
+        """
+        if self.engine is None:
+            raise TestbedError("This is for local deployments.", "Leave TARGET=aws out.")
+        return self.engine
+
+    @property
+    def cloud_name(self) -> str:
+        """The engine's name, or ``aws``."""
+        return self.engine_name or self.target
 
     @property
     def path(self) -> Path:

@@ -15,7 +15,6 @@ from testbed.deploy import lifecycle
 from testbed.deploy.deployment import Deployment
 from testbed.deploy.packaging import build_packages
 from testbed.deploy.settings import Settings
-from testbed.engines import choice
 from testbed.errors import TestbedError
 from testbed.paths import FUNCTIONS, REPOSITORY, TERRAFORM
 
@@ -92,7 +91,7 @@ def reload(deployment: Deployment) -> None:
             compile(file.read_bytes(), str(file), "exec", dont_inherit=True)
         except SyntaxError as error:
             raise TestbedError(f"{file.relative_to(REPOSITORY)}:{error.lineno}: {error.msg}") from error
-    _, folder = build_packages(choice.engine(deployment.engine or "embedded"))
+    folder = build_packages(deployment.local_engine.runtime())
     client = deployment.client("lambda")
     for name, output in _OUTPUTS.items():
         package = (folder / f"{name}.zip").read_bytes()

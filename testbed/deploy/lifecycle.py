@@ -7,7 +7,6 @@ from testbed.deploy import aws, local
 from testbed.deploy.deployment import Deployment
 from testbed.deploy.settings import Settings
 from testbed.deploy.stations import enrolment_of
-from testbed.engines import choice
 from testbed.engines.base import EngineName
 from testbed.say import Say
 
@@ -61,8 +60,8 @@ def down(
             )
         else:
             local.stop(deployment)
-            choice.engine(deployment.engine or "embedded").remove(deployment.place)
+            deployment.local_engine.remove(deployment.place)
         shutil.rmtree(deployment.path)
-        say(f"Down: {deployment.target if deployment.target == 'aws' else deployment.engine}")
+        say(f"Down: {deployment.cloud_name}")
     if not removed:
         say("Nothing is up.")

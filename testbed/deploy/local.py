@@ -71,15 +71,16 @@ def up(settings: Settings, say: Say) -> Deployment:
 
     folder = settings.folder(name)
     deployment = Deployment.load(folder)
-    if settings.enforce_iam and name != "embedded":
-        raise TestbedError("LocalStack enforces IAM in its paid tiers only.", "Use ENGINE=embedded.")
+    if settings.enforce_iam:
+        engine.lacks.refuse("enforced IAM")
     if settings.enforce_iam and deployment and not deployment.enforce_iam:
         raise TestbedError("This deployment is up without IAM enforced.", "First: make down")
     watch = Stopwatch()
     with watch.part("install"):
         engine.install()
     with watch.part("packages"):
-        runtime, packages = build_packages(engine)
+        runtime = engine.runtime()
+        packages = build_packages(runtime)
     variables = _LOCAL_VARIABLES | {
         "aws_region": settings.region,
         "environment": settings.environment,
@@ -191,7 +192,7 @@ def _new_deployment(settings: Settings, engine: Engine, folder: Path) -> Deploym
     )
     return Deployment(
         target="local",
-        engine=engine.name,
+        engine_name=engine.name,
         name=settings.name,
         region=settings.region,
         environment=settings.environment,

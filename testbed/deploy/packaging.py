@@ -6,7 +6,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from testbed.engines.base import Engine, Runtime
+from testbed.engines.base import Runtime
 from testbed.host import locks
 from testbed.host.environments import uv
 from testbed.paths import FUNCTIONS, state_root
@@ -113,9 +113,9 @@ def _key(runtime: Runtime, name: str) -> str:
     return digest.hexdigest()
 
 
-def build_packages(engine: Engine) -> tuple[Runtime, Path]:
-    """Build the functions' packages for an engine; what they are built for, and the folder they are in."""
-    runtime = engine.runtime()
-    folder = state_root() / "packages" / f"{engine.name}-{runtime.python}-{runtime.architecture}"
+def build_packages(runtime: Runtime) -> Path:
+    """Build the functions' packages for a local engine, and return their folder."""
+    platform = runtime.platform or f"here-{runtime.architecture}"
+    folder = state_root() / "packages" / f"{platform}-{runtime.python}"
     build(runtime, folder)
-    return runtime, folder
+    return folder

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Self
 
+from testbed.engines import choice
 from testbed.engines.base import EngineName
 from testbed.errors import TestbedError
 from testbed.paths import state_root
@@ -55,7 +56,7 @@ class Settings:
         if target not in ("local", "aws"):
             raise TestbedError(f"TARGET={target} is unknown.", "Use TARGET=local or TARGET=aws.")
         engine = os.environ.get("ENGINE") or None
-        if engine not in (None, "embedded", "localstack", "compose"):
+        if engine not in (None, *choice.NAMES):
             raise TestbedError(f"ENGINE={engine} is unknown.", "Use ENGINE=embedded or ENGINE=localstack.")
         name = os.environ.get("DEPLOYMENT") or "default"
         if not name.replace("-", "").isalnum():
@@ -63,7 +64,7 @@ class Settings:
         fixed_ports = name == "default"
         return cls(
             target=target,  # type: ignore[arg-type]  # narrowed by the test above
-            engine=engine,  # type: ignore[arg-type]
+            engine=engine,
             name=name,
             region=os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "eu-central-1",
             environment=os.environ.get("ENVIRONMENT") or "dev",
@@ -82,9 +83,7 @@ class Settings:
 
     def engines(self) -> tuple[EngineName, ...]:
         """The engines that a deployment of these settings may have."""
-        if self.engine is None:
-            return "compose", "embedded", "localstack"
-        return ("compose", "localstack") if self.engine == "localstack" else (self.engine,)
+        return choice.candidates(self.engine)
 
     def folder(self, engine: EngineName | None) -> Path:
         """The folder of this deployment."""

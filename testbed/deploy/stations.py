@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from testbed.deploy.deployment import Deployment
-from testbed.engines import choice
 from testbed.identity.authority import Authority
 from testbed.identity.enrolment import Enrolment
 
@@ -26,4 +25,4 @@ def enrolment_of(
 def wait_admitted(deployment: Deployment, stations: Sequence[str]) -> None:
     """Wait until the broker knows stations that are enrolled; on AWS there is nothing to wait for."""
     if deployment.engine is not None:
-        choice.engine(deployment.engine).wait_admitted(deployment.place, stations)
+        deployment.engine.wait_admitted(deployment.place, stations)

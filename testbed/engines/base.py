@@ -7,10 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol, Self
 
+from testbed.errors import TestbedError
 from testbed.host.processes import Process
 
 # "localstack" is what the user asks for; it is "compose" where Docker answers, and else LocalStack as a process.
 EngineName = Literal["embedded", "localstack", "compose"]
+
+# What a command may ask of an engine, and some engine has not.
+Feature = Literal["enforced IAM", "processes of this machine", "functions on loopback"]
 
 
 @dataclass(frozen=True)
@@ -73,10 +77,23 @@ class Endpoints:
 
 @dataclass(frozen=True)
 class Lacks:
-    """What an engine has not got: a line for the user, and the Terraform variables that switch it off."""
+    """What an engine has not got: a line for the user, and the Terraform variables that switch it off.
+
+    ``features``: what a command says that asks for one that is missing, the problem and its remedy.
+    """
 
     notes: tuple[str, ...] = ()
     variables: Mapping[str, object] = field(default_factory=dict)
+    features: Mapping[Feature, tuple[str, str]] = field(default_factory=dict)
+
+    def refuse(self, feature: Feature) -> None:
+        """Do nothing where the engine has it.
+
+        Raises:
+            TestbedError: it has not.
+        """
+        if said := self.features.get(feature):
+            raise TestbedError(*said)
 
 
 LOCALSTACK_LACKS = Lacks(
@@ -87,6 +104,7 @@ LOCALSTACK_LACKS = Lacks(
     # LocalStack 4.14.0 answers CloudWatch's DescribeAlarms by CBOR, which today's SDKs speak, with an internal error
     # once one alarm has tags: tests/integration/engines/localstack_process/test_newest_sdk.py.
     variables={"analytics": False, "tag_resources": False},
+    features={"enforced IAM": ("LocalStack enforces IAM in its paid tiers only.", "Use ENGINE=embedded.")},
 )
 
 
@@ -114,13 +132,39 @@ class Runtime:
         return cls(python, architecture, f"{processor}-manylinux_2_28")
 
 
+class ShardRunner(Protocol):
+    """Runs the simulator in containers."""
+
+    def __call__(self, place: Place, shards: int, certificates: bytes, **settings: str) -> list[Path]:
+        """Run so many containers to their end.
+
+        Args:
+            place: of the deployment whose broker they connect to.
+            shards: how many containers.
+            certificates: a tar of the stations' certificates and of the authority's.
+            settings: further variables of docker-compose.yml, ``DURATION`` (seconds) among them.
+
+        Returns:
+            Their ledgers, to be moved away.
+
+        Raises:
+            TestbedError: they cannot be started, or one of them left no ledger.
+        """
+
+
 class Engine(Protocol):
     """Starts what plays AWS. Every method may be called again without harm."""
 
     name: EngineName
     lacks: Lacks
+    # The process that plays AWS, by its name in the deployment.
+    cloud: str
+    # How many messages a second it carries, beside the quickest engine: benches offer that much.
+    pace: float
     # Whether what plays AWS, stopped and started again, has what was applied to it.
     keeps_state: bool
+    # None where there are no containers.
+    run_shards: ShardRunner | None
 
     def install(self) -> None:
         """Install what it runs on.
@@ -128,6 +172,9 @@ class Engine(Protocol):
         Raises:
             TestbedError: something cannot be had.
         """
+
+    def versions(self) -> dict[str, str]:
+        """Return the versions of what it runs on, by name."""
 
     def runtime(self) -> Runtime:
         """What Lambda packages must be built for."""

@@ -1,8 +1,22 @@
 """Which local engine to use, and why."""
 
+from typing import get_args
+
 from testbed.engines.base import Engine, EngineName
 from testbed.engines.compose import ComposeEngine, compose_answers
 from testbed.engines.embedded import EmbeddedEngine
+
+NAMES: tuple[EngineName, ...] = get_args(EngineName)
+
+# The one that every machine can run, and whose records others are held against.
+EVERYWHERE: EngineName = "embedded"
+
+
+def candidates(wanted: EngineName | None) -> tuple[EngineName, ...]:
+    """Return the engines that a deployment may have been made with where this one was wanted."""
+    if wanted is None:
+        return "compose", "embedded", "localstack"
+    return ("compose", "localstack") if wanted == "localstack" else (wanted,)
 
 
 def choose(wanted: EngineName | None) -> tuple[EngineName, str]:

@@ -8,9 +8,10 @@ import shutil
 import subprocess
 import tarfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from testbed.engines.base import LOCALSTACK_LACKS, Endpoints, EngineName, Place, Runtime
+from testbed.engines.base import LOCALSTACK_LACKS, Endpoints, EngineName, Feature, Place, Runtime, ShardRunner
 from testbed.engines.bridge import BRIDGE, DATA_PLANE, client_certificate
 from testbed.engines.mosquitto import wait_admitted
 from testbed.errors import TestbedError
@@ -26,13 +27,64 @@ _START_SECONDS = 300
 _BUILD_SECONDS = 900
 _FUNCTIONS_PYTHON = "3.13"
 
+_MISSING: dict[Feature, tuple[str, str]] = {
+    "enforced IAM": LOCALSTACK_LACKS.features["enforced IAM"],
+    "processes of this machine": (
+        "What runs in containers can be neither broken nor measured from here.",
+        "Use ENGINE=embedded.",
+    ),
+    "functions on loopback": (
+        "Calls are counted on this machine's loopback, which a function in a container does not reach.",
+        "Use ENGINE=embedded.",
+    ),
+}
+
+
+def _run_shards(place: Place, shards: int, certificates: bytes, **settings: str) -> list[Path]:
+    """Run the service `simulator` of docker-compose.yml, once for each shard, and fetch the ledgers."""
+    environment = _environment(place) | settings | {"SHARDS": str(shards)}
+    folder = place.folder / "container-certs" / "simulator"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    with tarfile.open(fileobj=io.BytesIO(certificates)) as files:
+        files.extractall(folder, filter="data")
+    if os.geteuid() == 0:
+        for path in folder.iterdir():
+            os.chown(path, _USER, _USER)
+    image = f"ev-swap-testbed/simulator:{images_tag()}"
+    load = ["--profile", "load"]
+    if not containers.has_image(image):
+        _compose([*load, "build", "--quiet", "simulator"], environment, what=f"build {image}")
+    scale = ["--no-deps", "--no-build", "--scale", f"simulator={shards}", "simulator"]
+    try:
+        # In the foreground: it ends when they end.
+        seconds = _BUILD_SECONDS + float(settings["DURATION"])
+        _compose([*load, "up", *scale], environment, what="run the shards", seconds=seconds)
+        ledgers = place.folder / "container-ledgers"
+        shutil.rmtree(ledgers, ignore_errors=True)
+        ledgers.mkdir()
+        for number in range(1, shards + 1):
+            own = ["cp", f"--index={number}", "simulator:/shard/.", str(ledgers)]
+            _compose([*load, *own], environment, what=f"fetch the ledger of shard {number}")
+    finally:
+        gone = ["rm", "--force", "--stop", "--volumes", "simulator"]
+        _compose([*load, *gone], environment, what="remove the shards")
+        shutil.rmtree(folder, ignore_errors=True)
+    found = sorted(ledgers.glob("shard-*.ndjson"))
+    if len(found) < shards:
+        raise TestbedError(f"{shards - len(found)} of {shards} shards left no ledger.", "Is the broker up?")
+    return found
+
 
 class ComposeEngine:
     """See `testbed.engines.base.Engine`."""
 
     name: EngineName = "compose"
-    lacks = LOCALSTACK_LACKS
+    lacks = replace(LOCALSTACK_LACKS, features=_MISSING)
+    cloud = "localstack"
+    pace = 1.0
     keeps_state = False
+    run_shards: ShardRunner | None = staticmethod(_run_shards)
 
     def install(self) -> None:
         """Build our images unless they are here as the sources are now, and pull LocalStack's unless it is here.
@@ -48,6 +100,10 @@ class ComposeEngine:
             )
         if not containers.has_image(_LOCALSTACK):
             _compose(["pull", "--quiet", "localstack"], _no_place(), what=f"pull {_LOCALSTACK}")
+
+    def versions(self) -> dict[str, str]:
+        """Return LocalStack's version; the others are of the images that we build."""
+        return {"localstack": _LOCALSTACK.rpartition(":")[2]}
 
     def runtime(self) -> Runtime:
         """Functions run in Linux containers of the daemon's architecture, which is taken to be ours."""
@@ -84,55 +140,6 @@ class ComposeEngine:
         """Remove containers, those of functions as well, network and volumes."""
         _remove_functions(place)
         _compose(["down", "--volumes", "--timeout", "15"], _environment(place), what="remove the containers")
-
-
-def run_shards(place: Place, shards: int, certificates: bytes, **settings: str) -> list[Path]:
-    """Run the service `simulator` in so many containers to their end.
-
-    Args:
-        place: of the deployment whose broker they connect to.
-        shards: how many containers.
-        certificates: a tar of the stations' certificates and of the authority's.
-        settings: further variables of docker-compose.yml, ``DURATION`` (seconds) among them.
-
-    Returns:
-        Their ledgers, to be moved away.
-
-    Raises:
-        TestbedError: they cannot be started, or one of them left no ledger.
-    """
-    environment = _environment(place) | settings | {"SHARDS": str(shards)}
-    folder = place.folder / "container-certs" / "simulator"
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    with tarfile.open(fileobj=io.BytesIO(certificates)) as files:
-        files.extractall(folder, filter="data")
-    if os.geteuid() == 0:
-        for path in folder.iterdir():
-            os.chown(path, _USER, _USER)
-    image = f"ev-swap-testbed/simulator:{images_tag()}"
-    load = ["--profile", "load"]
-    if not containers.has_image(image):
-        _compose([*load, "build", "--quiet", "simulator"], environment, what=f"build {image}")
-    scale = ["--no-deps", "--no-build", "--scale", f"simulator={shards}", "simulator"]
-    try:
-        # In the foreground: it ends when they end.
-        seconds = _BUILD_SECONDS + float(settings["DURATION"])
-        _compose([*load, "up", *scale], environment, what="run the shards", seconds=seconds)
-        ledgers = place.folder / "container-ledgers"
-        shutil.rmtree(ledgers, ignore_errors=True)
-        ledgers.mkdir()
-        for number in range(1, shards + 1):
-            own = ["cp", f"--index={number}", "simulator:/shard/.", str(ledgers)]
-            _compose([*load, *own], environment, what=f"fetch the ledger of shard {number}")
-    finally:
-        gone = ["rm", "--force", "--stop", "--volumes", "simulator"]
-        _compose([*load, *gone], environment, what="remove the shards")
-        shutil.rmtree(folder, ignore_errors=True)
-    found = sorted(ledgers.glob("shard-*.ndjson"))
-    if len(found) < shards:
-        raise TestbedError(f"{shards - len(found)} of {shards} shards left no ledger.", "Is the broker up?")
-    return found
 
 
 def compose_answers() -> bool:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import boto3
 
-from testbed.engines.base import Endpoints, EngineName, Lacks, Place, Runtime
+from testbed.engines.base import Endpoints, EngineName, Lacks, Place, Runtime, ShardRunner
 from testbed.engines.bridge import (
     TRUSTED,
     client_certificate,
@@ -15,11 +15,11 @@ from testbed.engines.bridge import (
     start_data_plane,
 )
 from testbed.host import ports, processes
-from testbed.host.environments import environment
+from testbed.host.environments import environment, locked_version
 from testbed.host.processes import Process
 from testbed.paths import REPOSITORY
 
-REQUIREMENTS = Path(__file__).parent / "requirements" / "embedded.txt"
+_REQUIREMENTS = Path(__file__).parent / "requirements" / "embedded.txt"
 _MINISTACK = Path(__file__).parent / "ministack"
 _START_SECONDS = 60
 
@@ -29,11 +29,18 @@ class EmbeddedEngine:
 
     name: EngineName = "embedded"
     lacks = Lacks()
+    cloud = "ministack"
+    pace = 1.0
     keeps_state = True
+    run_shards: ShardRunner | None = None
 
     def install(self) -> None:
         """Make ministack's environment from its lock."""
-        environment("embedded", REQUIREMENTS)
+        ministack_environment()
+
+    def versions(self) -> dict[str, str]:
+        """Return ministack's version."""
+        return {"ministack": locked_version(_REQUIREMENTS, "ministack")}
 
     def runtime(self) -> Runtime:
         """Functions run as child processes on this very Python."""
@@ -45,7 +52,7 @@ class EmbeddedEngine:
 
     def start_cloud(self, place: Place) -> list[Process]:
         """Start ministack, with its state kept over a graceful restart."""
-        return [start_ministack(place, place.ports.aws, name="ministack")]
+        return [start_ministack(place, place.ports.aws, name=self.cloud)]
 
     def start_broker(self, place: Place) -> Process:
         """Start the bridge package's own broker."""
@@ -66,10 +73,15 @@ class EmbeddedEngine:
         """Nothing is left."""
 
 
+def ministack_environment() -> Path:
+    """Return the folder of the Python environment that has ministack, made from its lock if need be."""
+    return environment("embedded", _REQUIREMENTS)
+
+
 def ministack_command() -> list[str]:
     """The program that starts ministack, installed if need be; its settings are environment variables."""
     # -P: what lies beside the script must not pass for a package of ministack's.
-    return [str(environment("embedded", REQUIREMENTS) / "bin" / "python"), "-P", str(_MINISTACK)]
+    return [str(ministack_environment() / "bin" / "python"), "-P", str(_MINISTACK)]
 
 
 def start_ministack(place: Place, port: int, *, name: str, functions_call: str | None = None) -> Process:

@@ -7,11 +7,11 @@ Mosquitto, so ministack never runs a rule itself.
 from collections.abc import Sequence
 
 from testbed.engines import embedded
-from testbed.engines.base import LOCALSTACK_LACKS, Endpoints, EngineName, Place, Runtime
+from testbed.engines.base import LOCALSTACK_LACKS, Endpoints, EngineName, Place, Runtime, ShardRunner
 from testbed.engines.bridge import start_bridge, start_data_plane
-from testbed.engines.localstack_process import server
-from testbed.engines.localstack_process.install import install, python_of
-from testbed.engines.mosquitto import ensure_mosquitto, start_mosquitto, wait_admitted
+from testbed.engines.localstack_process import install, server
+from testbed.engines.mosquitto import ensure_mosquitto, installed_version, start_mosquitto, wait_admitted
+from testbed.host.environments import locked_version
 from testbed.host.processes import Process
 
 
@@ -20,18 +20,29 @@ class LocalStackEngine:
 
     name: EngineName = "localstack"
     lacks = LOCALSTACK_LACKS
+    cloud = "localstack"
+    # Its rates in docs/performance.md are about a tenth of the embedded engine's.
+    pace = 0.1
     keeps_state = False
+    run_shards: ShardRunner | None = None
 
     def install(self) -> None:
         """LocalStack's environment, DynamoDB Local, the executor; Mosquitto; and ministack for IoT."""
-        install()
+        install.install()
         ensure_mosquitto()
         embedded.EmbeddedEngine().install()
+
+    def versions(self) -> dict[str, str]:
+        """Return those of LocalStack, of Mosquitto, and of ministack for IoT."""
+        return embedded.EmbeddedEngine().versions() | {
+            "localstack": locked_version(install.REQUIREMENTS, "localstack-core"),
+            "mosquitto": installed_version(),
+        }
 
     def runtime(self) -> Runtime:
         """Functions run as child processes on a Python of the version that LocalStack has."""
         here = Runtime.of_this_machine()
-        return Runtime(python_of(install().runtime), here.architecture, here.platform)
+        return Runtime(install.python_of(install.install().runtime), here.architecture, here.platform)
 
     def endpoints(self, place: Place) -> Endpoints:
         """LocalStack for all but IoT, which is on a port of its own."""
@@ -40,7 +51,7 @@ class LocalStackEngine:
     def start_cloud(self, place: Place) -> list[Process]:
         """Start LocalStack and the IoT control plane, and wait on real calls."""
         localstack = server.start(
-            install(),
+            install.install(),
             port=place.ports.aws,
             data_dir=place.data("localstack"),
             log_file=place.log("localstack"),

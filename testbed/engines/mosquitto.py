@@ -1,6 +1,9 @@
 """Starts Mosquitto under the bridge package's supervisor, and waits for what it must know."""
 
 import json
+import os
+import shutil
+import subprocess
 import sys
 import urllib.request
 from collections.abc import Sequence
@@ -26,6 +29,16 @@ def ensure_mosquitto() -> Path:
         TestbedError: it is not there, and cannot be installed from here.
     """
     return programs.ensure(("mosquitto",), "mosquitto", _REMEDY, _ELSEWHERE)
+
+
+def installed_version() -> str:
+    """Return the version of the Mosquitto that would be started; empty if there is none."""
+    program = shutil.which("mosquitto", path=os.pathsep.join((os.environ.get("PATH", ""), *_ELSEWHERE)))
+    if not program:
+        return ""
+    # It says its version in the first line of its help, and ends with an error for having been asked.
+    said = subprocess.run([program, "-h"], capture_output=True, text=True, check=False).stdout.split()
+    return next((word for word in said if word[:1].isdigit()), "")
 
 
 def start_mosquitto(place: Place, endpoints: Endpoints) -> Process:

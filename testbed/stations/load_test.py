@@ -16,7 +16,6 @@ from simulator.messages import station_ids
 from testbed.deploy.deployment import Deployment
 from testbed.deploy.settings import Settings
 from testbed.deploy.stations import enrolment_of
-from testbed.engines import compose
 from testbed.errors import TestbedError
 
 Say = Callable[[str], None]
@@ -41,13 +40,8 @@ def run(deployment: Deployment, settings: Settings, shards: int, duration: float
     """
     if deployment.target == "aws":
         _on_fargate(deployment, say)
-    elif deployment.engine == "compose":
-        _by_compose(deployment, settings, shards, duration, say)
     else:
-        raise TestbedError(
-            "A load test in shards is for AWS and for LocalStack in Compose.",
-            'On this engine: make simulate STATIONS=1000 ARGS="--processes 2"',
-        )
+        _in_containers(deployment, settings, shards, duration, say)
 
 
 def bundle(folder: Path, ca: Path, stations: Sequence[str]) -> bytes:
@@ -198,11 +192,19 @@ def _hundreds(items: list[str]) -> Iterator[list[str]]:
 # ---------------------------------------------------------------------------
 
 
-def _by_compose(deployment: Deployment, settings: Settings, shards: int, duration: float, say: Say) -> None:
+def _in_containers(
+    deployment: Deployment, settings: Settings, shards: int, duration: float, say: Say
+) -> None:
+    run_shards = deployment.local_engine.run_shards
+    if run_shards is None:
+        raise TestbedError(
+            "A load test in shards is for AWS and for LocalStack in Compose.",
+            'On this engine: make simulate STATIONS=1000 ARGS="--processes 2"',
+        )
     ids = station_ids(settings.stations)
     new = enrolment_of(deployment).enrol(ids)
     say(f"Enrolled {new} of {len(ids)} stations, the others were")
-    ledgers = compose.run_shards(
+    ledgers = run_shards(
         deployment.place,
         shards,
         bundle(deployment.certificates, deployment.server_ca, ids),

@@ -40,7 +40,8 @@ def deployment() -> Iterator[Deployment]:
         if not os.environ.get("DEPLOYMENT"):
             environment.setenv("DEPLOYMENT", "e2e")
         settings = Settings.from_environment()
-        if choice.choose(settings.engine)[0] == "embedded" and not os.environ.get("ENFORCE_IAM"):
+        engine = choice.engine(choice.choose(settings.engine)[0])
+        if "enforced IAM" not in engine.lacks.features and not os.environ.get("ENFORCE_IAM"):
             # Each function under its own role: what a policy lacks must fail here, not on AWS.
             environment.setenv("ENFORCE_IAM", "1")
             settings = Settings.from_environment()

@@ -24,7 +24,6 @@ from bridge.front_door.door import FrontDoor
 from bridge.front_door.page import Rights
 from testbed.dashboard import Dashboard, in_background, server, start_door, with_front_door
 from testbed.deploy.deployment import Deployment
-from testbed.engines import choice
 from testbed.errors import TestbedError
 from testbed.host import ports, programs
 from testbed.host.processes import Process
@@ -211,7 +210,7 @@ def test_a_killed_broker_is_told_and_the_page_comes_back(
 
 def _start_broker(deployment: Deployment) -> bool:
     """Start it; False if somebody's outgoing connection has its port just now, which on a busy machine is soon over."""
-    started = choice.engine(deployment.engine or "embedded").start_broker(deployment.place)
+    started = deployment.local_engine.start_broker(deployment.place)
     wait_for(lambda: not started.alive() or _speaks_tls(deployment))
     deployment.processes["broker"] = started
     deployment.save()

@@ -170,7 +170,7 @@ def test_a_second_up_changes_nothing(deployment: Deployment, capsys: pytest.Capt
         pytest.skip("on AWS a second `up` plans anew; a person reads that plan")
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("DEPLOYMENT", deployment.name)
-        environment.setenv("ENGINE", str(deployment.engine))
+        environment.setenv("ENGINE", deployment.cloud_name)
         settings = lifecycle.Settings.from_environment()
     again = lifecycle.up(settings, print, lambda _: True)
     assert "Already up" in capsys.readouterr().out

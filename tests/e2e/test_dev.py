@@ -27,7 +27,7 @@ class Watch:
             [sys.executable, "-u", "-m", "testbed", "dev"],
             cwd=sources,
             env=os.environ
-            | {"DEPLOYMENT": deployment.name, "ENGINE": str(deployment.engine)}
+            | {"DEPLOYMENT": deployment.name, "ENGINE": deployment.cloud_name}
             | {"TESTBED_HOME": str(state_root()), "PYTHONPATH": str(sources)},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

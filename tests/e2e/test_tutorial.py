@@ -45,7 +45,7 @@ def environment(request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
     deployment: Deployment = request.getfixturevalue("deployment")
     if deployment.target == "aws":
         pytest.skip("the tutorial is of a local deployment")
-    yield {"DEPLOYMENT": deployment.name, "ENGINE": str(deployment.engine)}
+    yield {"DEPLOYMENT": deployment.name, "ENGINE": deployment.cloud_name}
 
 
 @pytest.mark.timeout(SECONDS + 60)

@@ -11,8 +11,7 @@ import psutil
 
 from testbed.deploy.deployment import Deployment
 from testbed.drills.faults.proxy import FaultProxy
-from testbed.engines import choice, embedded
-from testbed.engines.base import Engine, Place
+from testbed.engines.base import Place
 from testbed.host.processes import Process
 
 # Long enough for several tries of a call to fail, short of what anybody would call an outage.
@@ -31,6 +30,7 @@ class Parts:
         """Nothing is touched yet; see `bridge_through_proxy`. ``frozen_seconds``: how long what is frozen stays so."""
         self.frozen_seconds = frozen_seconds
         self._deployment = deployment
+        self._engine = deployment.local_engine
         self._proxy = proxy
 
     @contextmanager
@@ -62,16 +62,15 @@ class Parts:
         _freeze(self._cloud, self.frozen_seconds)
 
     def restart_cloud(self) -> None:
-        """End ministack as a host that shuts down does, and start it with its state.
+        """End the emulator as a host that shuts down does, and start it with its state.
 
         A SIGKILL would lose what it had acknowledged, which AWS does not do: so calls wait at the proxy meanwhile.
         """
         self._proxy.gate(open=False)
         try:
             self._cloud.stop(seconds=_SAVING_SECONDS)
-            self._deployment.processes["ministack"] = embedded.start_ministack(
-                self._deployment.place, self._deployment.place.ports.aws, name="ministack"
-            )
+            started = self._engine.start_cloud(self._deployment.place)
+            self._deployment.processes |= {process.name: process for process in started}
             self._deployment.save()
         finally:
             self._proxy.gate(open=True)
@@ -85,12 +84,7 @@ class Parts:
 
     @property
     def _cloud(self) -> Process:
-        name = "localstack" if self._deployment.engine == "localstack" else "ministack"
-        return self._deployment.processes[name]
-
-    @property
-    def _engine(self) -> Engine:
-        return choice.engine(self._deployment.engine or "embedded")
+        return self._deployment.processes[self._engine.cloud]
 
     @property
     def _proxied(self) -> Place:

@@ -103,10 +103,8 @@ def run(
     Raises:
         TestbedError: the deployment is on AWS, a name in ``only`` is none, or the simulator failed.
     """
-    if deployment.target == "aws":
-        raise TestbedError("Faults are for local deployments.", "Leave TARGET=aws out.")
-    if any(process.container for process in deployment.processes.values()):
-        raise TestbedError("Faults are for deployments without containers so far.", "Use ENGINE=embedded.")
+    engine = deployment.local_engine
+    engine.lacks.refuse("processes of this machine")
     rng = random.Random(seed)  # noqa: S311  # a schedule, not a secret
     prefix = f"faults-{seed}-{time.time_ns() % 10**8}-"
     ledgers = [deployment.path / "ledgers" / f"{prefix}{part}.ndjson" for part in ("fleet", "misbehaving")]
@@ -127,7 +125,7 @@ def run(
         stack.enter_context(fault_proxy.functions_through(deployment, proxy.url, [function]))
         stack.enter_context(parts.bridge_through_proxy())
         misbehaving = Misbehaving(deployment, odd, silent, ledgers[1], rng)
-        faults = catalogue(parts, proxy, misbehaving, rng, restarts_cloud=deployment.engine == "embedded")
+        faults = catalogue(parts, proxy, misbehaving, rng, restarts_cloud=engine.keeps_state)
         faults = [fault for fault in faults if not only or any(part in fault.name for part in only)]
         if not faults:
             raise TestbedError(f"No fault is named {', '.join(only)}.", "See docs/reliability.md.")
@@ -161,7 +159,7 @@ def run(
     report = audit(deployment, ledgers, wait_seconds=quiet.QUIET_SECONDS)
     result = FaultReport(
         seed,
-        deployment.engine or "",
+        engine.name,
         seconds,
         stations,
         interval,

@@ -13,7 +13,7 @@ from testbed.errors import TestbedError
 from testbed.host.environments import environment
 from testbed.paths import state_root
 
-_REQUIREMENTS = Path(__file__).parent.parent / "requirements" / "localstack.txt"
+REQUIREMENTS = Path(__file__).parent.parent / "requirements" / "localstack.txt"
 _RUNTIME_REQUIREMENTS = Path(__file__).parent / "runtime.txt"
 _DYNAMODB_LOCAL = "software.amazon.dynamodb:DynamoDBLocal:3.1.0"
 _DYNAMODB_FILES = Path(__file__).parent / "dynamodb-local.sha256"
@@ -52,7 +52,7 @@ def install(root: Path | None = None, log: Callable[[str], None] = lambda _: Non
     if not (made.venv / "installed").is_file():
         log("LocalStack 4.14.0 and the Python it needs")
     python = find_python(root / "python")
-    environment("localstack", _REQUIREMENTS, python=python)
+    environment("localstack", REQUIREMENTS, python=python)
     # Functions must not see LocalStack's packages, whose botocore is older than AWS's runtime has.
     environment("lambda", _RUNTIME_REQUIREMENTS, python=python)
     _install_executor(made)

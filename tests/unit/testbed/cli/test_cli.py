@@ -94,7 +94,7 @@ def test_an_engine_that_died_is_named(tmp_path: Path) -> None:
 def test_the_dashboard_of_cloudfront_is_named_and_nothing_is_served(tmp_path: Path) -> None:
     Deployment(
         target="aws",
-        engine=None,
+        engine_name=None,
         name="default",
         region="eu-central-1",
         environment="dev",
@@ -112,7 +112,7 @@ def test_the_dashboard_of_cloudfront_is_named_and_nothing_is_served(tmp_path: Pa
 def test_the_dashboard_from_here_wants_an_api_that_offers_a_url(tmp_path: Path) -> None:
     deployment = Deployment(
         target="aws",
-        engine=None,
+        engine_name=None,
         name="default",
         region="eu-central-1",
         environment="dev",

@@ -20,7 +20,7 @@ def deployment(folder: Path, **processes: Process) -> Deployment:
     """A local one that was applied."""
     return Deployment(
         target="local",
-        engine="compose",
+        engine_name="compose",
         name="test",
         region="eu-central-1",
         environment="dev",
