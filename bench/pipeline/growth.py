@@ -182,7 +182,7 @@ def _step(deployment: Deployment, scale: GrowthScale, size: int, prefix: str, le
         cpu, memory = _Usage.of(deployment, fleet.pid).since(before)
         summary = fleet.end()
     quiet.wait_for_empty_queue(
-        deployment.client("sqs"), deployment.outputs["telemetry_queue_url"], _PATIENCE_SECONDS
+        deployment.client("sqs"), deployment.outputs.telemetry_queue_url, _PATIENCE_SECONDS
     )
     seconds = (until - since).total_seconds()
     sent = [line for line in read_ledger(ledger) if _in(line.timestamp, since, until)]
@@ -304,7 +304,7 @@ def _fleet(
 
 def _settle(deployment: Deployment, offered: float) -> None:
     """Wait until the queue has two seconds' messages at most, for half a minute: what the ramp left is gone then."""
-    sqs, queue = deployment.client("sqs"), deployment.outputs["telemetry_queue_url"]
+    sqs, queue = deployment.client("sqs"), deployment.outputs.telemetry_queue_url
     deadline = time.monotonic() + _SETTLE_SECONDS
     while time.monotonic() < deadline and quiet.queue_depth(sqs, queue) > max(10.0, 2 * offered):
         time.sleep(0.5)
@@ -312,7 +312,7 @@ def _settle(deployment: Deployment, offered: float) -> None:
 
 def _depths(deployment: Deployment, seconds: float) -> Iterator[int]:
     """What waits in the queue, every two seconds, for so long."""
-    sqs, queue = deployment.client("sqs"), deployment.outputs["telemetry_queue_url"]
+    sqs, queue = deployment.client("sqs"), deployment.outputs.telemetry_queue_url
     begun = time.monotonic()
     number = 0
     while number * _SAMPLE_SECONDS < seconds:
@@ -324,7 +324,7 @@ def _depths(deployment: Deployment, seconds: float) -> Iterator[int]:
 
 def _stored(deployment: Deployment, prefix: str, since: datetime) -> dict[str, datetime]:
     """When each message of the fleet first came into the archive, of batches written since then."""
-    s3, bucket = deployment.client("s3"), deployment.outputs["telemetry_bucket_name"]
+    s3, bucket = deployment.client("s3"), deployment.outputs.telemetry_bucket_name
     first: dict[str, datetime] = {}
     for key, when in reader.dated(s3, bucket, reader.PREFIX):
         if when < since:

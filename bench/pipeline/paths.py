@@ -55,20 +55,18 @@ class Pipeline:
 
     def waiting(self) -> int:
         """See `MessagePath`."""
-        return quiet.queue_depth(
-            self.deployment.client("sqs"), self.deployment.outputs["telemetry_queue_url"]
-        )
+        return quiet.queue_depth(self.deployment.client("sqs"), self.deployment.outputs.telemetry_queue_url)
 
     def settle(self) -> None:
         """See `MessagePath`."""
         until_bridge_is_idle(self.deployment, PATIENCE_SECONDS)
-        queue = self.deployment.outputs["telemetry_queue_url"]
+        queue = self.deployment.outputs.telemetry_queue_url
         if quiet.wait_for_empty_queue(self.deployment.client("sqs"), queue, PATIENCE_SECONDS):
             raise TestbedError("The queue did not empty.", "See `make logs`.")
 
     def stored(self, run_id: str) -> int:
         """See `MessagePath`."""
-        s3, bucket = self.deployment.client("s3"), self.deployment.outputs["telemetry_bucket_name"]
+        s3, bucket = self.deployment.client("s3"), self.deployment.outputs.telemetry_bucket_name
         return len(
             {
                 record["message_id"]

@@ -107,7 +107,7 @@ def _testbed(deployment: Deployment, names: list[str], ledger: Path) -> Iterator
     enrolment = enrolment_of(deployment)
     enrolment.enrol(names)
     queue = deployment.client("sqs").get_queue_attributes(
-        QueueUrl=deployment.outputs["telemetry_queue_url"], AttributeNames=["QueueArn"]
+        QueueUrl=deployment.outputs.telemetry_queue_url, AttributeNames=["QueueArn"]
     )["Attributes"]["QueueArn"]
     mappings = deployment.client("lambda").list_event_source_mappings(EventSourceArn=queue)[
         "EventSourceMappings"

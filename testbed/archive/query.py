@@ -20,7 +20,7 @@ def last_days(count: int) -> Days:
 
 def default(deployment: Deployment) -> Through:
     """Athena where Terraform could make its tables."""
-    return "athena" if deployment.outputs.get("analytics_database") else "duckdb"
+    return "athena" if deployment.outputs.analytics_database else "duckdb"
 
 
 def run(deployment: Deployment, query: SavedQuery, days: Days, through: Through) -> Rows:
@@ -32,12 +32,12 @@ def run(deployment: Deployment, query: SavedQuery, days: Days, through: Through)
     outputs = deployment.outputs
     if through == "duckdb":
         sql = compose(query, days, "duckdb")
-        return local.run(deployment.client("s3"), outputs["telemetry_bucket_name"], sql, days)
-    if not outputs.get("analytics_database"):
+        return local.run(deployment.client("s3"), outputs.telemetry_bucket_name, sql, days)
+    if not outputs.analytics_database:
         raise TestbedError("There is no Athena here.", "Use DuckDB: ARGS='--through duckdb'")
     return athena.run(
         deployment.client("athena"),
         compose(query, days, "athena" if deployment.target == "aws" else "ministack"),
-        database=outputs["analytics_database"],
-        workgroup=outputs["analytics_workgroup"],
+        database=outputs.analytics_database,
+        workgroup=outputs.analytics_workgroup,
     )

@@ -53,7 +53,7 @@ def compact_command(
         s3 = boto3.client("s3")
     else:
         deployment = current(Settings.from_environment())
-        s3, bucket = deployment.client("s3"), deployment.outputs["telemetry_bucket_name"]
+        s3, bucket = deployment.client("s3"), deployment.outputs.telemetry_bucket_name
     ended = datetime.now(UTC) + (timedelta(hours=1) if everything else -timedelta(minutes=minutes))
     hours = compaction.compact(
         s3, bucket, ended, settle=timedelta(minutes=0 if everything else settle), say=_show_hour

@@ -77,8 +77,8 @@ def status_command() -> None:
     table.add_row("MQTT", f"{deployment.mqtt_host}:{deployment.mqtt_port} (mTLS)")
     table.add_row("stations known", str(sum(1 for _ in api.stations(deployment, limit=100))))
     table.add_row("stations enrolled", str(len(enrolment_of(deployment).enrolled())))
-    table.add_row("queue", str(quiet.queue_depth(sqs, outputs["telemetry_queue_url"])))
-    table.add_row("dead letters", str(quiet.queue_depth(sqs, outputs["dead_letter_queue_url"])))
+    table.add_row("queue", str(quiet.queue_depth(sqs, outputs.telemetry_queue_url)))
+    table.add_row("dead letters", str(quiet.queue_depth(sqs, outputs.dead_letter_queue_url)))
     out.print(table)
 
 

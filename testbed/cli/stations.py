@@ -66,10 +66,10 @@ def demo_command(
     if fleet.returncode:
         raise TestbedError(f"The simulator failed: {last_line(log)}", f"See {log}.")
     outputs = deployment.outputs
-    quiet.wait_for_empty_queue(deployment.client("sqs"), outputs["telemetry_queue_url"], 30)
-    objects = sum(1 for _ in reader.objects(deployment.client("s3"), outputs["telemetry_bucket_name"]))
-    letters = len(dead_letters.read(deployment.client("sqs"), outputs["dead_letter_queue_url"]))
-    say(f"Archive: {objects} objects in {outputs['telemetry_bucket_name']}   dead letters: {letters}")
+    quiet.wait_for_empty_queue(deployment.client("sqs"), outputs.telemetry_queue_url, 30)
+    objects = sum(1 for _ in reader.objects(deployment.client("s3"), outputs.telemetry_bucket_name))
+    letters = len(dead_letters.read(deployment.client("sqs"), outputs.dead_letter_queue_url))
+    say(f"Archive: {objects} objects in {outputs.telemetry_bucket_name}   dead letters: {letters}")
     key = short(str(deployment.api_key_file))
     say(f"Ask yourself: curl -H \"x-api-key: $(cat {key})\" '{deployment.api_url}/stations?min_batteries=5'")
     say("Next: make audit (is anything lost?), make status, make logs; make down removes it all.")
@@ -116,7 +116,7 @@ def dashboard_command(
 ) -> None:
     """Serve the live dashboard on 127.0.0.1 until Ctrl-C; where CloudFront serves it, say where that is."""
     deployment = current(Settings.from_environment())
-    if (url := deployment.outputs.get("dashboard_url")) and not local:
+    if (url := deployment.outputs.dashboard_url) and not local:
         say(
             f"Dashboard: {url}/   It asks for the API's key, which is in {short(str(deployment.api_key_file))}"
         )

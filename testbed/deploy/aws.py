@@ -73,9 +73,9 @@ def up(settings: Settings, say: Say, confirm: Confirm) -> Deployment:
         deployment.take_outputs(workspace.apply(planned=True))
     else:
         deployment.take_outputs(workspace.outputs())
-    deployment.api_url = deployment.outputs["api_gateway_invoke_url"]
+    deployment.api_url = deployment.outputs.api_gateway_invoke_url
     deployment.mqtt_host, deployment.mqtt_port = settings.iot_endpoint or (
-        deployment.outputs["iot_endpoint"],
+        deployment.outputs.iot_endpoint,
         _MQTT_PORT,
     )
     _write_server_ca(deployment.server_ca)
@@ -99,7 +99,7 @@ def down(
     Raises:
         TestbedError: not confirmed, the archive holds data and may not be deleted, or something is left.
     """
-    bucket = deployment.outputs["telemetry_bucket_name"]
+    bucket = deployment.outputs.telemetry_bucket_name
     s3 = deployment.client("s3")
     holds_data = _objects(s3, bucket)
     if holds_data and not delete_archive:

@@ -9,6 +9,7 @@ import boto3
 import msgspec
 from botocore.config import Config
 
+from testbed.deploy.outputs import Outputs
 from testbed.deploy.settings import Settings, Target
 from testbed.deploy.terraform import Cloud
 from testbed.engines import choice
@@ -35,7 +36,7 @@ class Deployment(msgspec.Struct, kw_only=True, dict=True):
     ports: Ports | None = None
     enforce_iam: bool = False
     processes: dict[str, Process] = {}
-    outputs: dict[str, Any] = {}
+    applied: Outputs | None = msgspec.field(name="outputs", default=None)
     fingerprint: str = ""
     aws_url: str | None = None
     iot_url: str | None = None
@@ -59,6 +60,17 @@ class Deployment(msgspec.Struct, kw_only=True, dict=True):
         partial = self.path / f"{_FILE}.partial"
         partial.write_bytes(msgspec.json.format(msgspec.json.encode(self), indent=1))
         partial.rename(self.path / _FILE)
+
+    @property
+    def outputs(self) -> Outputs:
+        """What Terraform made.
+
+        Raises:
+            TestbedError: it has not been applied yet.
+        """
+        if self.applied is None:
+            raise TestbedError("Terraform has not been applied to this deployment.", "Deploy: make up")
+        return self.applied
 
     @cached_property
     def engine(self) -> Engine | None:
@@ -111,7 +123,7 @@ class Deployment(msgspec.Struct, kw_only=True, dict=True):
     def take_outputs(self, outputs: dict[str, Any]) -> None:
         """Keep Terraform's outputs; the one that is secret in a file of its own."""
         self.keep_api_key(outputs["api_key"])
-        self.outputs = {name: value for name, value in outputs.items() if name != "api_key"}
+        self.applied = msgspec.convert(outputs, Outputs)
 
     def keep_api_key(self, value: str) -> None:
         """Write the key where only its owner can read it."""
@@ -123,7 +135,7 @@ class Deployment(msgspec.Struct, kw_only=True, dict=True):
     @property
     def topic_root(self) -> str:
         """What stands before a station's name in its topics."""
-        return str(self.outputs["topic_root"])
+        return self.outputs.topic_root
 
     @property
     def topic_filter(self) -> str:

@@ -20,9 +20,6 @@ from testbed.paths import FUNCTIONS, REPOSITORY, TERRAFORM
 
 Say = Callable[[str], None]
 
-# The functions that every deployment has, by the output with their name; the authorizer comes by an apply.
-_OUTPUTS = {"telemetry_handler": "telemetry_function_name", "api_handler": "api_function_name"}
-
 # What the telemetry handler makes of an event that is none: it says so only when all of it was imported.
 _LOADED = "expected an SQS batch"
 
@@ -93,10 +90,14 @@ def reload(deployment: Deployment) -> None:
             raise TestbedError(f"{file.relative_to(REPOSITORY)}:{error.lineno}: {error.msg}") from error
     folder = build_packages(deployment.local_engine.runtime())
     client = deployment.client("lambda")
-    for name, output in _OUTPUTS.items():
+    # The authorizer comes by an apply.
+    functions = {
+        "telemetry_handler": deployment.outputs.telemetry_function_name,
+        "api_handler": deployment.outputs.api_function_name,
+    }
+    for name, function in functions.items():
         package = (folder / f"{name}.zip").read_bytes()
         digest = base64.b64encode(hashlib.sha256(package).digest()).decode()
-        function = deployment.outputs[output]
         if client.get_function_configuration(FunctionName=function)["CodeSha256"] == digest:
             continue
         client.update_function_code(FunctionName=function, ZipFile=package)

@@ -20,7 +20,7 @@ _ALARMS = "cloudwatch:DescribeAlarms"
 
 def adapt(deployment: Deployment) -> None:
     """Change what was applied; again after every apply."""
-    s3, bucket = deployment.client("s3"), deployment.outputs["telemetry_bucket_name"]
+    s3, bucket = deployment.client("s3"), deployment.outputs.telemetry_bucket_name
     policy = json.loads(s3.get_bucket_policy(Bucket=bucket)["Policy"])
     kept = [statement for statement in policy["Statement"] if statement.get("Sid") != _TLS_ONLY]
     if kept:
@@ -28,7 +28,7 @@ def adapt(deployment: Deployment) -> None:
     else:
         s3.delete_bucket_policy(Bucket=bucket)
     iam = deployment.client("iam")
-    for role in roles(iam, deployment.outputs["stations_table_name"].removesuffix("stations")):
+    for role in roles(iam, deployment.outputs.stations_table_name.removesuffix("stations")):
         grant_batches(iam, role)
 
 

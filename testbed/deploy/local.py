@@ -118,9 +118,7 @@ def up(settings: Settings, say: Say) -> Deployment:
     with watch.part("terraform"):
         _apply(deployment, variables, say)
     outputs = deployment.outputs
-    deployment.api_url = endpoints.api.format(
-        api_id=outputs["api_gateway_id"], stage=outputs["api_gateway_stage"]
-    )
+    deployment.api_url = endpoints.api.format(api_id=outputs.api_gateway_id, stage=outputs.api_gateway_stage)
     deployment.mqtt_host, deployment.mqtt_port = "localhost", place.ports.mqtt
 
     # The cloud may run without them: they died, or an earlier `up` failed in Terraform.
@@ -136,7 +134,7 @@ def up(settings: Settings, say: Say) -> Deployment:
 
 def _check_not_forgotten(deployment: Deployment, engine: Engine) -> None:
     # LocalStack comes back empty, and Terraform's old provider stumbles over what it knew.
-    if deployment.outputs and not engine.keeps_state:
+    if deployment.applied and not engine.keeps_state:
         raise TestbedError(
             "The cloud ended, and all that it held with it.", "Begin anew: make down, and then make up"
         )

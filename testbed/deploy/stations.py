@@ -16,7 +16,7 @@ def enrolment_of(
         deployment.session,
         deployment.iot_url,
         authority=Authority.load_or_create(deployment.authority, name="EV swap fleet CA"),
-        policy=policy or deployment.outputs["iot_policy_name"],
+        policy=policy or deployment.outputs.iot_policy_name,
         folder=folder or deployment.certificates,
         admitted=lambda stations: wait_admitted(deployment, stations),
     )

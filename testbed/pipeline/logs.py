@@ -18,8 +18,9 @@ def show(deployment: Deployment, say: Callable[[str], None], *, minutes: int, li
         lines: most lines of each log.
     """
     client = deployment.client("logs")
-    for function in ("telemetry_function_name", "api_function_name"):
-        group = f"/aws/lambda/{deployment.outputs[function]}"
+    outputs = deployment.outputs
+    for function in (outputs.telemetry_function_name, outputs.api_function_name):
+        group = f"/aws/lambda/{function}"
         say(f"==> {group}")
         since = int((time.time() - 60 * minutes) * 1000)
         try:

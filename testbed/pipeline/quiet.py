@@ -68,5 +68,5 @@ QUIET_SECONDS = 300
 def wait_until_quiet(deployment: Deployment) -> None:
     """Wait until neither the bridge nor the queue holds a message."""
     until_bridge_is_idle(deployment, QUIET_SECONDS)
-    queue = deployment.outputs["telemetry_queue_url"]
+    queue = deployment.outputs.telemetry_queue_url
     wait_for_empty_queue(deployment.client("sqs"), queue, QUIET_SECONDS)

@@ -71,15 +71,15 @@ def audit(deployment: Deployment, ledgers: Iterable[Path], *, wait_seconds: floa
     """
     outputs = deployment.outputs
     sqs = deployment.client("sqs")
-    queued = wait_for_empty_queue(sqs, outputs["telemetry_queue_url"], wait_seconds)
+    queued = wait_for_empty_queue(sqs, outputs.telemetry_queue_url, wait_seconds)
     with (
         tempfile.TemporaryDirectory(dir=deployment.path) as folder,
         closing(Books(Path(folder) / "audit.db", _history_window(deployment))) as books,
     ):
         for path in ledgers:
             books.acknowledged(read_ledger(path))
-        books.archived(reader.records(deployment.client("s3"), outputs["telemetry_bucket_name"]))
-        letters = dead_letters.read(sqs, outputs["dead_letter_queue_url"])
+        books.archived(reader.records(deployment.client("s3"), outputs.telemetry_bucket_name))
+        letters = dead_letters.read(sqs, outputs.dead_letter_queue_url)
         books.dead_lettered(letter.message_id for letter in letters if letter.message_id)
         books.kept(_points(deployment, books.stations_due()))
         return _report(books, letters, sorted(_wrong_states(deployment, books.newest)), queued)
@@ -113,7 +113,7 @@ def _report(books: Books, letters: list[DeadLetter], wrong: list[str], queued: i
 def _wrong_states(deployment: Deployment, newest: dict[str, tuple[Order, set[Any]]]) -> Iterator[str]:
     """Stations whose table item is not their newest archived message."""
     table = deployment.session.resource("dynamodb", endpoint_url=deployment.aws_url).Table(
-        deployment.outputs["stations_table_name"]
+        deployment.outputs.stations_table_name
     )
     left = dict(newest)
     options: dict[str, Any] = {}
@@ -136,7 +136,7 @@ def _wrong_states(deployment: Deployment, newest: dict[str, tuple[Order, set[Any
 
 def _history_window(deployment: Deployment) -> HistoryWindow:
     """As the handler has it."""
-    function = deployment.outputs["telemetry_function_name"]
+    function = deployment.outputs.telemetry_function_name
     configuration = deployment.client("lambda").get_function_configuration(FunctionName=function)
     variables = configuration["Environment"]["Variables"]
     return HistoryWindow(
@@ -149,7 +149,7 @@ def _points(deployment: Deployment, stations: Iterable[tuple[str, int]]) -> Iter
     pages = deployment.client("dynamodb").get_paginator("query")
     for station, begin in stations:
         for page in pages.paginate(
-            TableName=deployment.outputs["history_table_name"],
+            TableName=deployment.outputs.history_table_name,
             ConsistentRead=True,
             KeyConditionExpression="station_id = :station AND #interval >= :begin",
             ExpressionAttributeNames={"#interval": "interval"},

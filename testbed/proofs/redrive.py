@@ -32,7 +32,7 @@ def redrive(
     archived under the same ``message_id`` and leaves the table as it is.
     """
     sqs, outputs = deployment.client("sqs"), deployment.outputs
-    source, target = outputs["dead_letter_queue_url"], outputs["telemetry_queue_url"]
+    source, target = outputs.dead_letter_queue_url, outputs.telemetry_queue_url
     letters = dead_letters.read(sqs, source, keep_hidden=not dry_run)
     wanted = [letter for letter in letters if letter.reason in reasons]
     if not dry_run:

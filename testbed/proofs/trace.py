@@ -57,7 +57,7 @@ def _in_ledgers(deployment: Deployment, message_id: str) -> Iterator[Sighting]:
 
 
 def _in_archive(deployment: Deployment, message_id: str) -> Iterator[Sighting]:
-    s3, bucket = deployment.client("s3"), deployment.outputs["telemetry_bucket_name"]
+    s3, bucket = deployment.client("s3"), deployment.outputs.telemetry_bucket_name
     for key in reader.everything(s3, bucket):
         found, lines = [], 0
         for record in reader.read(s3, bucket, key):
@@ -74,7 +74,7 @@ def _in_archive(deployment: Deployment, message_id: str) -> Iterator[Sighting]:
 
 
 def _in_dead_letters(deployment: Deployment, message_id: str) -> Iterator[Sighting]:
-    url = deployment.outputs["dead_letter_queue_url"]
+    url = deployment.outputs.dead_letter_queue_url
     # What is no JSON may still say its id.
     needle = f'"{message_id}"'.encode()
     for letter in dead_letters.read(deployment.client("sqs"), url):
@@ -100,7 +100,7 @@ def _in_table(deployment: Deployment, message_id: str) -> Iterator[Sighting]:
     # A station's id may hold hyphens; the run and the sequence after it do not.
     station = message_id.rsplit("-", 2)[0]
     item = (
-        resource.Table(deployment.outputs["stations_table_name"])
+        resource.Table(deployment.outputs.stations_table_name)
         .get_item(Key={"station_id": station})
         .get("Item")
     )
@@ -113,7 +113,7 @@ def _in_table(deployment: Deployment, message_id: str) -> Iterator[Sighting]:
 
 
 def _waiting(deployment: Deployment) -> Sighting:
-    depth = queue_depth(deployment.client("sqs"), deployment.outputs["telemetry_queue_url"])
+    depth = queue_depth(deployment.client("sqs"), deployment.outputs.telemetry_queue_url)
     bridge = in_flight(deployment)
     if depth or bridge:
         return Sighting("", "waiting", f"{depth} messages are in the queue, {bridge} at the bridge")

@@ -14,6 +14,7 @@ from typing import Any
 
 from simulator.messages import station_ids
 from testbed.deploy.deployment import Deployment
+from testbed.deploy.outputs import LoadTest
 from testbed.deploy.settings import Settings
 from testbed.deploy.stations import enrolment_of
 from testbed.errors import TestbedError
@@ -67,55 +68,55 @@ def _anonymous(entry: tarfile.TarInfo) -> tarfile.TarInfo:
 
 
 def _on_fargate(deployment: Deployment, say: Say) -> None:
-    place = deployment.outputs.get("load_test")
-    if not place:
+    load = deployment.outputs.load_test
+    if load is None:
         raise TestbedError(
             "There is no place for shards in this deployment.",
             "Set load_test, load_test_image and load_test_subnet_id (docs/scale.md), then: make up TARGET=aws",
         )
-    new = enrolment_of(deployment).enrol(station_ids(place["stations"]))
-    say(f"Enrolled {new} of {place['stations']} stations, the others were")
-    s3, bucket = deployment.client("s3"), deployment.outputs["telemetry_bucket_name"]
+    new = enrolment_of(deployment).enrol(station_ids(load.stations))
+    say(f"Enrolled {new} of {load.stations} stations, the others were")
+    s3, bucket = deployment.client("s3"), deployment.outputs.telemetry_bucket_name
     try:
-        _upload(deployment, s3, bucket, place)
-        tasks = _start(deployment.client("ecs"), place, say)
-        failed = _wait(deployment.client("ecs"), place, tasks, say)
-        count = _fetch_ledgers(deployment, s3, bucket, place)
+        _upload(deployment, s3, bucket, load)
+        tasks = _start(deployment.client("ecs"), load, say)
+        failed = _wait(deployment.client("ecs"), load, tasks, say)
+        count = _fetch_ledgers(deployment, s3, bucket, load)
     finally:
         # Keys among them: they stay no longer than the run.
-        for key in _keys(s3, bucket, f"{place['prefix']}/"):
+        for key in _keys(s3, bucket, f"{load.prefix}/"):
             s3.delete_object(Bucket=bucket, Key=key)
-    say(f"{count} ledgers of {place['shards']} shards; now: make audit TARGET=aws")
+    say(f"{count} ledgers of {load.shards} shards; now: make audit TARGET=aws")
     if failed:
         raise TestbedError(
-            f"{len(failed)} of {place['shards']} shards failed: {failed[0]}", f"Logs: {place['log_group']}"
+            f"{len(failed)} of {load.shards} shards failed: {failed[0]}", f"Logs: {load.log_group}"
         )
 
 
-def _upload(deployment: Deployment, s3: Any, bucket: str, place: dict[str, Any]) -> None:
-    for shard in range(1, place["shards"] + 1):
-        ids = station_ids(place["stations"], shard=(shard, place["shards"]))
+def _upload(deployment: Deployment, s3: Any, bucket: str, load: LoadTest) -> None:
+    for shard in range(1, load.shards + 1):
+        ids = station_ids(load.stations, shard=(shard, load.shards))
         s3.put_object(
             Bucket=bucket,
-            Key=f"{place['prefix']}/certificates/{shard}.tar",
+            Key=f"{load.prefix}/certificates/{shard}.tar",
             Body=bundle(deployment.certificates, deployment.server_ca, ids),
         )
 
 
-def _start(ecs: Any, place: dict[str, Any], say: Say) -> list[str]:
+def _start(ecs: Any, load: LoadTest, say: Say) -> list[str]:
     """Start a task for each shard; their ARNs."""
     tasks: list[str] = []
     network = {
-        "subnets": [place["subnet"]],
-        "securityGroups": [place["security_group"]],
+        "subnets": [load.subnet],
+        "securityGroups": [load.security_group],
         # A public subnet's way out; nothing comes in. Where there is NAT it makes no difference.
         "assignPublicIp": "ENABLED",
     }
-    for shard in range(1, place["shards"] + 1):
+    for shard in range(1, load.shards + 1):
         own = {"name": "simulator", "environment": [{"name": "SHARD", "value": str(shard)}]}
         answer = ecs.run_task(
-            cluster=place["cluster"],
-            taskDefinition=place["task_definition"],
+            cluster=load.cluster,
+            taskDefinition=load.task_definition,
             launchType="FARGATE",
             count=1,
             startedBy="load-test",
@@ -123,37 +124,37 @@ def _start(ecs: Any, place: dict[str, Any], say: Say) -> list[str]:
             overrides={"containerOverrides": [own]},
         )
         if answer.get("failures"):
-            _stop(ecs, place, tasks)
+            _stop(ecs, load, tasks)
             raise TestbedError(
                 f"Shard {shard} did not start: {answer['failures'][0].get('reason')}",
                 "Fargate's vCPUs are a quota.",
             )
         tasks += [task["taskArn"] for task in answer["tasks"]]
-    say(f"Started {len(tasks)} shards; they end by themselves after {place['duration']:g} s")
+    say(f"Started {len(tasks)} shards; they end by themselves after {load.duration:g} s")
     return tasks
 
 
-def _wait(ecs: Any, place: dict[str, Any], tasks: list[str], say: Say) -> list[str]:
+def _wait(ecs: Any, load: LoadTest, tasks: list[str], say: Say) -> list[str]:
     """Wait until all have ended; what was said of those that failed. Ctrl-C stops them."""
-    deadline = time.monotonic() + place["duration"] + _START_AND_END_SECONDS
+    deadline = time.monotonic() + load.duration + _START_AND_END_SECONDS
     try:
         while True:
-            found = [task for some in _hundreds(tasks) for task in _describe(ecs, place, some)]
+            found = [task for some in _hundreds(tasks) for task in _describe(ecs, load, some)]
             running = [task for task in found if task["lastStatus"] != "STOPPED"]
             if not running:
                 return [why for task in found if (why := _failure(task))]
             if time.monotonic() > deadline:
-                _stop(ecs, place, tasks)
+                _stop(ecs, load, tasks)
                 return [f"{len(running)} shards did not end by themselves"]
             time.sleep(_POLL_SECONDS)
     except KeyboardInterrupt:
         say("Stopping the shards")
-        _stop(ecs, place, tasks)
+        _stop(ecs, load, tasks)
         raise
 
 
-def _describe(ecs: Any, place: dict[str, Any], tasks: Sequence[str]) -> list[dict[str, Any]]:
-    return list(ecs.describe_tasks(cluster=place["cluster"], tasks=list(tasks))["tasks"])
+def _describe(ecs: Any, load: LoadTest, tasks: Sequence[str]) -> list[dict[str, Any]]:
+    return list(ecs.describe_tasks(cluster=load.cluster, tasks=list(tasks))["tasks"])
 
 
 def _failure(task: dict[str, Any]) -> str | None:
@@ -161,16 +162,16 @@ def _failure(task: dict[str, Any]) -> str | None:
     return None if codes == [0] else f"{task.get('stoppedReason', 'no reason')}, exit codes {codes}"
 
 
-def _stop(ecs: Any, place: dict[str, Any], tasks: Sequence[str]) -> None:
+def _stop(ecs: Any, load: LoadTest, tasks: Sequence[str]) -> None:
     for task in tasks:
-        ecs.stop_task(cluster=place["cluster"], task=task, reason="load-test was ended")
+        ecs.stop_task(cluster=load.cluster, task=task, reason="load-test was ended")
 
 
-def _fetch_ledgers(deployment: Deployment, s3: Any, bucket: str, place: dict[str, Any]) -> int:
+def _fetch_ledgers(deployment: Deployment, s3: Any, bucket: str, load: LoadTest) -> int:
     folder = deployment.path / "ledgers"
     folder.mkdir(parents=True, exist_ok=True)
     count, stamp = 0, time.strftime("%Y%m%dT%H%M%S", time.gmtime())
-    for key in _keys(s3, bucket, f"{place['prefix']}/ledgers/"):
+    for key in _keys(s3, bucket, f"{load.prefix}/ledgers/"):
         s3.download_file(bucket, key, str(folder / f"{stamp}-{key.rsplit('/', 1)[-1]}"))
         count += 1
     return count

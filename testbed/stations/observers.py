@@ -25,7 +25,7 @@ def enrolled(deployment: Deployment, kind: str) -> Iterator[Path]:
     """
     if deployment.target == "aws":
         raise TestbedError("This listens to local deployments.", "On AWS: the IoT console's MQTT test client")
-    iot, station_policy = deployment.client("iot"), deployment.outputs["iot_policy_name"]
+    iot, station_policy = deployment.client("iot"), deployment.outputs.iot_policy_name
     arn = iot.get_policy(policyName=station_policy)["policyArn"].rsplit(":", 1)[0]
     policy = station_policy.removesuffix("station-policy") + "observer"
     make_policy(iot, policy, arn, deployment.topic_root)

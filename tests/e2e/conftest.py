@@ -165,5 +165,5 @@ def station_in_api(deployment: Deployment, station: str) -> dict[str, Any] | Non
 
 def archived(deployment: Deployment, station: str) -> list[dict[str, Any]]:
     """Every archived message of a station."""
-    records = reader.records(deployment.client("s3"), deployment.outputs["telemetry_bucket_name"])
+    records = reader.records(deployment.client("s3"), deployment.outputs.telemetry_bucket_name)
     return [record for record in records if record["station_id"] == station]

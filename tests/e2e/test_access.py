@@ -40,7 +40,7 @@ def ask(
 def routes(deployment: Deployment) -> list[tuple[str, dict[str, Any]]]:
     """Every path of the deployed API with its methods, as API Gateway has them: a new one is here by itself."""
     found = deployment.client("apigateway").get_resources(
-        restApiId=deployment.outputs["api_gateway_id"], embed=["methods"], limit=500
+        restApiId=deployment.outputs.api_gateway_id, embed=["methods"], limit=500
     )["items"]
     return [
         (resource["path"].replace("{", "").replace("+", "").replace("}", ""), resource["resourceMethods"])
@@ -102,7 +102,7 @@ def test_a_refusal_has_the_security_headers_of_every_answer(deployment: Deployme
 
 def test_the_usage_plan_limits_each_key(deployment: Deployment) -> None:
     gateway = deployment.client("apigateway")
-    api_id, stage = deployment.outputs["api_gateway_id"], deployment.outputs["api_gateway_stage"]
+    api_id, stage = deployment.outputs.api_gateway_id, deployment.outputs.api_gateway_stage
     [plan] = [
         plan
         for plan in gateway.get_usage_plans()["items"]
@@ -126,7 +126,7 @@ def test_who_asks_too_often_is_told_so_and_nobody_else(
     if deployment.engine_name in ("localstack", "compose"):
         pytest.skip("LocalStack 4.14.0 keeps usage plans and enforces no rate or quota")
     gateway = deployment.client("apigateway")
-    api_id, stage = deployment.outputs["api_gateway_id"], deployment.outputs["api_gateway_stage"]
+    api_id, stage = deployment.outputs.api_gateway_id, deployment.outputs.api_gateway_stage
     key_id, value = stranger
     plan = gateway.create_usage_plan(
         name=f"test-{value[:8]}", apiStages=[{"apiId": api_id, "stage": stage}], **limits

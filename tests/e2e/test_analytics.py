@@ -22,7 +22,7 @@ FIRST, LAST = date(2026, 2, 3), date(2026, 2, 4)
 @pytest.fixture(scope="module")
 def stored(deployment: Deployment) -> Iterator[list[dict[str, Any]]]:
     """The archived lines of those days; taken out again, for no table knows their stations."""
-    s3, bucket = deployment.client("s3"), deployment.outputs["telemetry_bucket_name"]
+    s3, bucket = deployment.client("s3"), deployment.outputs.telemetry_bucket_name
     lines = archives.messages(FIRST)
     before = set(reader.objects(s3, bucket))
     archives.store(s3, bucket, lines)
@@ -49,7 +49,7 @@ def once(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def test_athena_and_duckdb_give_the_same_rows(
     deployment: Deployment, stored: list[dict[str, Any]], name: str
 ) -> None:
-    if not deployment.outputs["analytics_database"]:
+    if not deployment.outputs.analytics_database:
         with pytest.raises(TestbedError, match="no Athena"):
             ask(deployment, name, "athena")
         return

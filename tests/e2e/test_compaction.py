@@ -23,7 +23,7 @@ DAYS = Days(FIRST, FIRST + timedelta(days=1))
 @pytest.fixture
 def planted(deployment: Deployment) -> Iterator[None]:
     """Takes what was received on those days out of the archive again, for no table knows their stations."""
-    s3, bucket = deployment.client("s3"), deployment.outputs["telemetry_bucket_name"]
+    s3, bucket = deployment.client("s3"), deployment.outputs.telemetry_bucket_name
 
     def clean() -> None:
         for key in list(reader.everything(s3, bucket)):
@@ -47,10 +47,10 @@ def ledger(deployment: Deployment, tmp_path: Path) -> Path:
 
 @pytest.mark.usefixtures("planted")
 def test_queries_say_the_same_after_compaction(deployment: Deployment) -> None:
-    s3, bucket = deployment.client("s3"), deployment.outputs["telemetry_bucket_name"]
+    s3, bucket = deployment.client("s3"), deployment.outputs.telemetry_bucket_name
     archives.store(s3, bucket, archives.messages(FIRST, hours=3))
     # On AWS Athena takes Trino's SQL, which no engine here does.
-    athena = deployment.target == "local" and deployment.outputs["analytics_database"]
+    athena = deployment.target == "local" and deployment.outputs.analytics_database
     ways: list[query.Through] = ["duckdb", "athena"] if athena else ["duckdb"]
     before = {name: query.run(deployment, saved.load(name), DAYS, "duckdb") for name in saved.names()}
     assert any(result.rows for result in before.values())
@@ -65,7 +65,7 @@ def test_queries_say_the_same_after_compaction(deployment: Deployment) -> None:
 
 
 def test_the_audit_reads_compacted_hours(deployment: Deployment, ledger: Path) -> None:
-    s3, bucket = deployment.client("s3"), deployment.outputs["telemetry_bucket_name"]
+    s3, bucket = deployment.client("s3"), deployment.outputs.telemetry_bucket_name
     compact(s3, bucket, datetime.now(UTC) + timedelta(hours=1), settle=timedelta(0))
     assert not list(reader.objects(s3, bucket))
     report = audit(deployment, [ledger])

@@ -43,7 +43,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def page_url(deployment: Deployment) -> str:
-    if not (url := deployment.outputs["dashboard_url"]):
+    if not (url := deployment.outputs.dashboard_url):
         pytest.skip("the page is not deployed: dashboard_enabled")
     return str(url)
 

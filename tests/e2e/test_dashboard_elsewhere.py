@@ -124,8 +124,8 @@ def elsewhere(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> Iterat
     outputs, dynamodb = deployment.outputs, deployment.client("dynamodb")
     role = ReadOnlyCredentials(ROLE.access_key, ROLE.secret_key, ROLE.token)
     services = Services(
-        Stations(dynamodb, outputs["stations_table_name"]),
-        History(dynamodb, outputs["history_table_name"], Window(60, 24)),
+        Stations(dynamodb, outputs.stations_table_name),
+        History(dynamodb, outputs.history_table_name, Window(60, 24)),
         _summary(deployment, f"ev-swap-{deployment.environment}-"),
         Realtime(f"ws://127.0.0.1:{port}/mqtt", deployment.region, deployment.topic_filter, lambda: role),
     )
@@ -144,7 +144,7 @@ def elsewhere(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> Iterat
 def _summary(deployment: Deployment, alarm_prefix: str) -> Summary:
     """One that looks at the alarms each time."""
     outputs = deployment.outputs
-    queues = outputs["telemetry_queue_url"], outputs["dead_letter_queue_url"]
+    queues = outputs.telemetry_queue_url, outputs.dead_letter_queue_url
     return Summary(*queues, alarm_prefix, deployment.client, itertools.count(step=1000).__next__)
 
 

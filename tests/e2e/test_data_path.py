@@ -32,7 +32,7 @@ def test_a_message_is_served_and_archived(deployment: Deployment, connect: Conne
 
 def test_basic_ingest_takes_the_same_path(deployment: Deployment, connect: Connect, name: str) -> None:
     """A message sent straight to the rule arrives as one sent through the broker."""
-    rule = deployment.outputs["telemetry_rule_name"]
+    rule = deployment.outputs.telemetry_rule_name
     payload = json.dumps({"station_id": name, "battery_available": 3, "timestamp": now()}).encode()
     connect(name).publish(payload, f"$aws/rules/{rule}/ev-swap/stations/{name}/telemetry")
 
@@ -52,8 +52,7 @@ def test_the_table_never_moves_back(deployment: Deployment, connect: Connect, na
     assert wait_for(lambda: len(archived(deployment, name)) == 3)
     # The archive is written before the table: wait until the last batch is out of the handler's hands.
     assert (
-        quiet.wait_for_empty_queue(deployment.client("sqs"), deployment.outputs["telemetry_queue_url"], 60)
-        == 0
+        quiet.wait_for_empty_queue(deployment.client("sqs"), deployment.outputs.telemetry_queue_url, 60) == 0
     )
     served = station_in_api(deployment, name)
     assert served
@@ -111,7 +110,7 @@ def test_a_hundred_bad_messages_cost_no_good_one(deployment: Deployment, connect
 
     def reasons() -> dict[str, int]:
         counts: dict[str, int] = {}
-        url = deployment.outputs["dead_letter_queue_url"]
+        url = deployment.outputs.dead_letter_queue_url
         for letter in dead_letters.read(deployment.client("sqs"), url):
             if f"/{name}/" in letter.body:
                 counts[letter.reason] = counts.get(letter.reason, 0) + 1
@@ -132,7 +131,7 @@ def test_a_payload_over_128_kib_is_refused_and_stops_nobody(
     giant.send(too_large.encode())
 
     def refused() -> bool:
-        url = deployment.outputs["dead_letter_queue_url"]
+        url = deployment.outputs.dead_letter_queue_url
         letters = dead_letters.read(deployment.client("sqs"), url)
         return giant.gone() or any(f"/{name}/" in letter.body for letter in letters)
 

@@ -16,7 +16,7 @@ from tests.e2e.conftest import Connect, now, station_in_api, wait_for
 def mapping(deployment: Deployment) -> dict[str, Any]:
     """The event source mapping of the telemetry queue."""
     found = deployment.client("lambda").list_event_source_mappings(
-        FunctionName=deployment.outputs["telemetry_function_name"]
+        FunctionName=deployment.outputs.telemetry_function_name
     )["EventSourceMappings"]
     assert len(found) == 1
     mapping: dict[str, Any] = found[0]
@@ -24,7 +24,7 @@ def mapping(deployment: Deployment) -> dict[str, Any]:
 
 
 def test_the_archive_is_private_encrypted_and_ages_to_glacier(deployment: Deployment) -> None:
-    s3, bucket = deployment.client("s3"), deployment.outputs["telemetry_bucket_name"]
+    s3, bucket = deployment.client("s3"), deployment.outputs.telemetry_bucket_name
     [encryption] = s3.get_bucket_encryption(Bucket=bucket)["ServerSideEncryptionConfiguration"]["Rules"]
     assert encryption["ApplyServerSideEncryptionByDefault"]["SSEAlgorithm"] == "AES256"
     rules = s3.get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]
@@ -45,7 +45,7 @@ def test_the_archive_is_private_encrypted_and_ages_to_glacier(deployment: Deploy
 
 
 def test_the_table_is_encrypted_on_demand_and_recoverable(deployment: Deployment) -> None:
-    dynamodb, name = deployment.client("dynamodb"), deployment.outputs["stations_table_name"]
+    dynamodb, name = deployment.client("dynamodb"), deployment.outputs.stations_table_name
     table = dynamodb.describe_table(TableName=name)["Table"]
     assert table["BillingModeSummary"]["BillingMode"] == "PAY_PER_REQUEST"
     assert table["SSEDescription"]["Status"] == "ENABLED"
@@ -54,7 +54,7 @@ def test_the_table_is_encrypted_on_demand_and_recoverable(deployment: Deployment
 
 
 def test_the_history_expires(deployment: Deployment) -> None:
-    dynamodb, name = deployment.client("dynamodb"), deployment.outputs["history_table_name"]
+    dynamodb, name = deployment.client("dynamodb"), deployment.outputs.history_table_name
     ttl = dynamodb.describe_time_to_live(TableName=name)["TimeToLiveDescription"]
     assert (ttl["TimeToLiveStatus"], ttl["AttributeName"]) == ("ENABLED", "expires_at")
 
@@ -68,20 +68,17 @@ def test_one_bad_record_fails_alone_and_bursts_wait(deployment: Deployment, mapp
 
 def test_functions_run_on_the_wanted_runtime(deployment: Deployment) -> None:
     variables = json.loads((deployment.path / "terraform" / "terraform.tfvars.json").read_text())
-    for function in ("telemetry_function_name", "api_function_name"):
-        found = deployment.client("lambda").get_function_configuration(
-            FunctionName=deployment.outputs[function]
-        )
+    outputs = deployment.outputs
+    for function in (outputs.telemetry_function_name, outputs.api_function_name):
+        found = deployment.client("lambda").get_function_configuration(FunctionName=function)
         assert found["Runtime"] == variables["lambda_runtime"]
         assert found["Architectures"] == [variables["lambda_architecture"]]
 
 
 def test_queues_are_encrypted_and_give_up_after_five_tries(deployment: Deployment) -> None:
     sqs = deployment.client("sqs")
-    for queue in ("telemetry_queue_url", "dead_letter_queue_url"):
-        attributes = sqs.get_queue_attributes(QueueUrl=deployment.outputs[queue], AttributeNames=["All"])[
-            "Attributes"
-        ]
+    for queue in (deployment.outputs.telemetry_queue_url, deployment.outputs.dead_letter_queue_url):
+        attributes = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["All"])["Attributes"]
         assert attributes["SqsManagedSseEnabled"] == "true"
         if queue == "telemetry_queue_url":
             policy = json.loads(attributes["RedrivePolicy"])
@@ -143,23 +140,23 @@ def test_the_seeds_troubleshooting_commands_answer(
     certificate = iot.describe_certificate(certificateId=identity)["certificateDescription"]
     assert certificate["status"] == "ACTIVE"
     policies = iot.list_attached_policies(target=certificate["certificateArn"])["policies"]
-    assert [policy["policyName"] for policy in policies] == [deployment.outputs["iot_policy_name"]]
-    rule = iot.get_topic_rule(ruleName=deployment.outputs["telemetry_rule_name"])["rule"]
+    assert [policy["policyName"] for policy in policies] == [deployment.outputs.iot_policy_name]
+    rule = iot.get_topic_rule(ruleName=deployment.outputs.telemetry_rule_name)["rule"]
     assert rule["ruleDisabled"] is False
     assert "sqs" in rule["errorAction"]
 
     telemetry = {"station_id": name, "battery_available": 10, "timestamp": now()}
     invoked = lambda_.invoke(
-        FunctionName=deployment.outputs["telemetry_function_name"], Payload=json.dumps(telemetry).encode()
+        FunctionName=deployment.outputs.telemetry_function_name, Payload=json.dumps(telemetry).encode()
     )
     assert "FunctionError" not in invoked
     assert wait_for(lambda: station_in_api(deployment, name))
     listed = lambda_.invoke(
-        FunctionName=deployment.outputs["api_function_name"],
+        FunctionName=deployment.outputs.api_function_name,
         Payload=json.dumps({"httpMethod": "GET", "path": "/stations"}).encode(),
     )
     assert json.loads(listed["Payload"].read())["statusCode"] == 200
-    group = f"/aws/lambda/{deployment.outputs['telemetry_function_name']}"
+    group = f"/aws/lambda/{deployment.outputs.telemetry_function_name}"
     assert wait_for(
         lambda: deployment.client("logs").filter_log_events(logGroupName=group, limit=1)["events"]
     )

@@ -88,7 +88,7 @@ def serves(path: str) -> Callable[[Deployment], bool]:
 
 def fresh_summary(deployment: Deployment) -> bool:
     """Whether a new process of the API handler gives a summary: an old one keeps alarms for a while."""
-    lambda_, name = deployment.client("lambda"), deployment.outputs["api_function_name"]
+    lambda_, name = deployment.client("lambda"), deployment.outputs.api_function_name
     known = lambda_.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
     lambda_.update_function_configuration(
         FunctionName=name, Environment={"Variables": known | {"FRESH": uuid.uuid4().hex}}
@@ -248,7 +248,7 @@ def test_whichever_action_is_taken_away_something_stops_working(
     deployment: Deployment, double: Double
 ) -> None:
     iam = deployment.client("iam")
-    prefix = deployment.outputs["stations_table_name"].removesuffix("stations")
+    prefix = deployment.outputs.stations_table_name.removesuffix("stations")
     tried, needless, broken = [], [], []
     assert handles(deployment)
     for role in enforced_iam.roles(iam, prefix):

@@ -48,7 +48,7 @@ def test_a_fleet_is_audited_clean_and_a_lost_message_is_found(deployment: Deploy
 
 def _spoil_history(deployment: Deployment, gone: str, wrong: str) -> None:
     """Take the first point of ``gone`` away, and let the first of ``wrong`` be another message."""
-    dynamodb, table = deployment.client("dynamodb"), deployment.outputs["history_table_name"]
+    dynamodb, table = deployment.client("dynamodb"), deployment.outputs.history_table_name
 
     def first(station: str) -> dict[str, Any]:
         found: dict[str, Any] = dynamodb.query(
@@ -104,7 +104,7 @@ def test_a_message_can_be_followed(deployment: Deployment, connect: Connect, nam
         assert seen("lost", "missing")
         # Out of the handler's reach for a while, as what it has failed to store is.
         deployment.client("sqs").send_message(
-            QueueUrl=deployment.outputs["telemetry_queue_url"], MessageBody="{}", DelaySeconds=10
+            QueueUrl=deployment.outputs.telemetry_queue_url, MessageBody="{}", DelaySeconds=10
         )
         assert seen("lost", "waiting")
     finally:
@@ -113,7 +113,7 @@ def test_a_message_can_be_followed(deployment: Deployment, connect: Connect, nam
 
 def test_a_redrive_stores_what_an_outage_kept_out_and_only_that(deployment: Deployment, name: str) -> None:
     """A message that the queue gave up on goes back and is stored; a malformed one stays; twice does no harm."""
-    sqs, url = deployment.client("sqs"), deployment.outputs["dead_letter_queue_url"]
+    sqs, url = deployment.client("sqs"), deployment.outputs.dead_letter_queue_url
     payload = json.dumps(
         {"station_id": name, "battery_available": 9, "timestamp": now(), "message_id": f"{name}-1"}
     )

@@ -123,7 +123,7 @@ def _set_endpoint(client: Any, function: str, url: str | None) -> None:
 def telemetry_function(deployment: Deployment) -> str:
     """The name of the function that the telemetry queue feeds."""
     mappings = deployment.client("lambda").list_event_source_mappings()["EventSourceMappings"]
-    queue = deployment.outputs["telemetry_queue_url"].rsplit("/", 1)[-1]
+    queue = deployment.outputs.telemetry_queue_url.rsplit("/", 1)[-1]
     for mapping in mappings:
         if mapping["EventSourceArn"].endswith(f":{queue}"):
             return str(mapping["FunctionArn"].rsplit(":", 1)[-1])

@@ -103,7 +103,7 @@ class Misbehaving:
     def lost_poison(self) -> list[str]:
         """Acknowledged poison that neither the dead-letter queue nor (wrongly) the archive holds."""
         outputs = self._deployment.outputs
-        letters = dead_letters.read(self._deployment.client("sqs"), outputs["dead_letter_queue_url"])
+        letters = dead_letters.read(self._deployment.client("sqs"), outputs.dead_letter_queue_url)
         texts = "\n".join(letter.payload.decode("utf-8", "replace") for letter in letters)
         return sorted(mark for mark in self._poison if mark not in texts)
 
@@ -112,7 +112,7 @@ class Misbehaving:
         outputs = self._deployment.outputs
         ids = {
             record["message_id"]
-            for record in reader.records(self._deployment.client("s3"), outputs["telemetry_bucket_name"])
+            for record in reader.records(self._deployment.client("s3"), outputs.telemetry_bucket_name)
         }
         return sorted(self._poison & ids)
 
@@ -122,7 +122,7 @@ class Misbehaving:
 
     def _wait_until_shown(self, document: dict[str, Any]) -> None:
         """Wait until the table has it; in one batch with older ones, it would protect itself."""
-        table, key = self._deployment.outputs["stations_table_name"], {"S": document["station_id"]}
+        table, key = self._deployment.outputs.stations_table_name, {"S": document["station_id"]}
         client = self._deployment.client("dynamodb")
         deadline = time.monotonic() + _PATIENCE_SECONDS
         while time.monotonic() < deadline:

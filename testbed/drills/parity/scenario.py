@@ -171,7 +171,7 @@ def _station(deployment: Deployment, station: str) -> Iterator[Callable[[bytes],
 def _failing_rule(deployment: Deployment, run: str, station: str) -> Iterator[None]:
     """A rule for one station whose queue does not exist, and whose error action is the dead-letter queue."""
     iot = deployment.client("iot")
-    own = iot.get_topic_rule(ruleName=deployment.outputs["telemetry_rule_name"])["rule"]
+    own = iot.get_topic_rule(ruleName=deployment.outputs.telemetry_rule_name)["rule"]
     error_action = own["errorAction"]
     missing = error_action["sqs"] | {"queueUrl": f"{error_action['sqs']['queueUrl']}-missing"}
     name = f"parity_{run}"
@@ -201,9 +201,7 @@ def _error_action(deployment: Deployment, station: str, publish: Callable[[bytes
     }
     while time.monotonic() < deadline:
         publish(json.dumps(message).encode())
-        for letter in dead_letters.read(
-            deployment.client("sqs"), deployment.outputs["dead_letter_queue_url"]
-        ):
+        for letter in dead_letters.read(deployment.client("sqs"), deployment.outputs.dead_letter_queue_url):
             document: Json = _json(letter.body)
             if f"/{station}/" in str(document.get("topic")) and "failures" in document:
                 document["base64OriginalPayload"] = _decoded(document["base64OriginalPayload"])
@@ -214,14 +212,14 @@ def _error_action(deployment: Deployment, station: str, publish: Callable[[bytes
 
 def _archived(deployment: Deployment, station: str) -> list[Json]:
     """Each message once: whether a duplicate shares its batch, and is dropped there, is a matter of moments."""
-    records = reader.records(deployment.client("s3"), deployment.outputs["telemetry_bucket_name"])
+    records = reader.records(deployment.client("s3"), deployment.outputs.telemetry_bucket_name)
     found = {record["message_id"]: record for record in records if record["station_id"] == station}
     return list(found.values())
 
 
 def _letters(deployment: Deployment, part: str) -> list[Json]:
     found = []
-    for letter in dead_letters.read(deployment.client("sqs"), deployment.outputs["dead_letter_queue_url"]):
+    for letter in dead_letters.read(deployment.client("sqs"), deployment.outputs.dead_letter_queue_url):
         if part in letter.body:
             document = _json(letter.body)
             document["payload_base64"] = _decoded(document["payload_base64"])
@@ -231,7 +229,7 @@ def _letters(deployment: Deployment, part: str) -> list[Json]:
 
 def _table(deployment: Deployment, station: str) -> Json:
     item: Json = deployment.client("dynamodb").get_item(
-        TableName=deployment.outputs["stations_table_name"], Key={"station_id": {"S": station}}
+        TableName=deployment.outputs.stations_table_name, Key={"station_id": {"S": station}}
     )["Item"]
     # Presence comes when it comes, and has a section of the e2e tests to itself.
     return {name: value for name, value in sorted(item.items()) if not name.startswith("connection")}

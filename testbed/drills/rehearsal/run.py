@@ -275,7 +275,7 @@ def _door(stand_in: StandIn, deployed: Path, authority: Authority) -> Process:
     _must(deployment is not None, "there is no deployment", str(deployed))
     assert deployment is not None  # noqa: S101  # said above
     function = stand_in.root.client("lambda", endpoint_url=stand_in.url).get_function_configuration(
-        FunctionName=deployment.outputs["api_function_name"]
+        FunctionName=deployment.outputs.api_function_name
     )
     stand_in.front.door_port = ports.choose(None, what="the front door")
     certificate, topics = folder / "stand-in-door.crt", f"{TOPIC_ROOT}/+/telemetry"

@@ -9,6 +9,7 @@ import pytest
 
 from testbed.deploy.deployment import Deployment
 from testbed.paths import REPOSITORY
+from tests.outputs import outputs
 
 # Every message that a user may meet first, and a word of its remedy.
 CASES = [
@@ -101,7 +102,7 @@ def test_the_dashboard_of_cloudfront_is_named_and_nothing_is_served(tmp_path: Pa
         air_gapped=False,
         folder=str(tmp_path / "deployments" / "aws-eu-central-1-ev-swap-dev"),
         fingerprint="applied",
-        outputs={"dashboard_url": "https://d1234.cloudfront.net"},
+        applied=outputs(dashboard_url="https://d1234.cloudfront.net"),
     ).save()
     done = command(["dashboard"], tmp_path, TARGET="aws")
     assert done.returncode == 0, done.stderr
@@ -119,7 +120,7 @@ def test_the_dashboard_from_here_wants_an_api_that_offers_a_url(tmp_path: Path) 
         air_gapped=False,
         folder=str(tmp_path / "deployments" / "aws-eu-central-1-ev-swap-dev"),
         fingerprint="applied",
-        outputs={"dashboard_url": ""},
+        applied=outputs(),
         api_url="http://127.0.0.1:9",
     )
     deployment.save()

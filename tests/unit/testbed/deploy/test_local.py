@@ -11,6 +11,7 @@ from testbed.engines.compose import ComposeEngine
 from testbed.engines.embedded import EmbeddedEngine
 from testbed.errors import TestbedError
 from testbed.host.processes import Process
+from tests.outputs import outputs
 
 ALIVE = Process.of("cloud", os.getpid(), Path())
 DEAD = Process("broker", 2**22 + 1, 0.0, "")
@@ -27,7 +28,7 @@ def deployment(folder: Path, **processes: Process) -> Deployment:
         folder=str(folder),
         air_gapped=True,
         processes=processes,
-        outputs={"bucket": "b"},
+        applied=outputs(),
     )
 
 
