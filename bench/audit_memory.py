@@ -1,4 +1,4 @@
-"""Time and memory of the audit's books for a ledger and an archive of so many lines; `make bench WHAT=audit`.
+"""Measure time and memory of the audit's books for a ledger and an archive of so many lines.
 
 The ledger is a file, as the simulator writes it, and the archive gzip NDJSON batches in memory, one at a time, as S3
 hands them over: so what is measured is the audit's own, without an emulator. A message of a thousand is missing from
@@ -28,7 +28,7 @@ _RESOLUTION = 60
 
 
 class _Fleet:
-    """Messages of stations that speak each five seconds, in the order of their time."""
+    """The messages of stations that speak every five seconds, in the order of their time."""
 
     def __init__(self, lines: int, stations: int, end: datetime) -> None:
         self.lines, self.stations = lines, stations
@@ -61,7 +61,7 @@ class _Fleet:
 
 
 def run(lines: int, stations: int) -> None:
-    """Print the figures.
+    """Measure, and print the figures.
 
     Args:
         lines: of the ledger.

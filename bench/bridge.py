@@ -1,4 +1,4 @@
-"""`make bench WHAT=bridge`: broker and bridge against the queue's own ceiling, and their memory over time.
+"""Measure broker and bridge against the queue's own ceiling, and their memory over time.
 
 The ceiling is one process that calls ``SendMessageBatch`` with boto3, ten messages a call, one call after the other,
 to the same emulator in the same run. The bridge's queue has no consumer, so that nothing else uses the emulator.
@@ -8,19 +8,19 @@ import json
 import statistics
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import psutil
+from botocore.exceptions import ClientError
 
 from bench.pipeline.publishers import Publishers
 from testbed.deploy.deployment import Deployment
 from testbed.deploy.stations import wait_admitted
 from testbed.errors import TestbedError
-from testbed.host import containers
+from testbed.host import containers, processes
 from testbed.identity.authority import Authority
 from testbed.identity.enrolment import Enrolment
 from testbed.pipeline import quiet
@@ -51,7 +51,7 @@ _POLICY = {
 
 @dataclass(frozen=True)
 class Round:
-    """Messages a second of one round."""
+    """One round's rates, in messages a second."""
 
     ceiling: float
     bridge: float
@@ -59,7 +59,7 @@ class Round:
 
 @dataclass(frozen=True)
 class Memory:
-    """Resident memory of the bridge and of the broker with its children, in MiB, by time in seconds."""
+    """A sample of resident memory in MiB, bridge and broker with their children, so many seconds after the start."""
 
     seconds: float
     bridge: float
@@ -86,7 +86,9 @@ def run(
         report: the file.
     """
     if deployment.ports is None:
-        raise TestbedError("There is no bridge on AWS: AWS IoT Core is the rules engine.", "TARGET=local")
+        raise TestbedError(
+            "There is no bridge on AWS: AWS IoT Core is the rules engine.", "Set TARGET=local."
+        )
     figures: dict[str, Any] = {
         "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "engine": deployment.cloud_name,
@@ -122,7 +124,7 @@ def _round(
 
 
 def _ceiling(deployment: Deployment, queue: str, messages: int) -> float:
-    """Messages a second that one boto3 client sends in batches of ten."""
+    """Return how many messages a second one boto3 client sends in batches of ten."""
     sqs = deployment.client("sqs")
     bodies = [json.dumps(_message("boto3", number)) for number in range(messages)]
     begun = time.monotonic()
@@ -137,7 +139,7 @@ def _ceiling(deployment: Deployment, queue: str, messages: int) -> float:
 
 
 def _through_bridge(deployment: Deployment, publishers: Publishers, queue: str, messages: int) -> float:
-    """Messages a second from the first publish until the queue has all."""
+    """Return messages a second, from the first publish until the queue has all of them."""
     sqs = deployment.client("sqs")
     begun = time.monotonic()
     publishers.send(_NAME + "/{name}", _message, messages)
@@ -158,7 +160,7 @@ def _watch(
     rate: int,
     say: Callable[[str], None],
 ) -> list[Memory]:
-    """Publish at a steady rate and look at the memory every few seconds."""
+    """Publish at a steady rate and sample the memory every few seconds."""
     sqs = deployment.client("sqs")
     samples: list[Memory] = []
     begun = time.monotonic()
@@ -197,13 +199,11 @@ def _thirds(samples: list[Memory]) -> tuple[Memory, Memory]:
 def _resident(deployment: Deployment, name: str) -> float:
     if container := deployment.processes[name].container:
         return containers.resident_bytes(container) / 2**20
-    process = psutil.Process(deployment.processes[name].pid)
-    family = [process, *process.children(recursive=True)]
-    return float(sum(member.memory_info().rss for member in family) / 2**20)
+    return processes.resident_bytes(deployment.processes[name].pid) / 2**20
 
 
 def _message(name: str, number: int) -> dict[str, Any]:
-    """Of the size of a station's telemetry."""
+    """Return a message of the size of a station's telemetry."""
     return {
         "station_id": name,
         "message_id": f"{name}-{number:09}",
@@ -223,24 +223,35 @@ def _message(name: str, number: int) -> dict[str, Any]:
 
 @contextmanager
 def _queue_and_rule(deployment: Deployment) -> Iterator[str]:
+    """Make a queue, a policy, and a rule to the queue that the bridge runs; remove them at the end.
+
+    Yields:
+        The queue's URL.
+    """
     sqs, iot = deployment.client("sqs"), deployment.client("iot")
-    queue = sqs.create_queue(QueueName=_NAME)["QueueUrl"]
     rule = _NAME.replace("-", "_")
-    try:
-        iot.create_policy(policyName=_NAME, policyDocument=json.dumps(_POLICY))
+    # An engine with policies in force asks for a role that AWS IoT may assume: the deployed rule has one.
+    [deployed] = iot.get_topic_rule(ruleName=deployment.outputs.telemetry_rule_name)["rule"]["actions"]
+    with ExitStack() as stack:
+        queue = sqs.create_queue(QueueName=_NAME)["QueueUrl"]
+        stack.callback(sqs.delete_queue, QueueUrl=queue)
+        # A run that was killed leaves both behind.
+        with suppress(iot.exceptions.ResourceAlreadyExistsException):
+            iot.create_policy(policyName=_NAME, policyDocument=json.dumps(_POLICY))
+        with suppress(ClientError):
+            iot.delete_topic_rule(ruleName=rule)
+        stack.callback(iot.delete_policy, policyName=_NAME)
         iot.create_topic_rule(
             ruleName=rule,
             topicRulePayload={
                 "sql": f"SELECT *, topic() AS topic, timestamp() AS received_at FROM '{_NAME}/+'",  # noqa: S608  # topic rule SQL
                 "awsIotSqlVersion": "2016-03-23",
-                "actions": [{"sqs": {"queueUrl": queue, "roleArn": "arn:aws:iam::000000000000:role/none"}}],
+                "actions": [{"sqs": {"queueUrl": queue, "roleArn": deployed["sqs"]["roleArn"]}}],
             },
         )
+        stack.callback(iot.delete_topic_rule, ruleName=rule)
+        quiet.until_rule_is_loaded(deployment, rule, _PATIENCE_SECONDS)
         yield queue
-    finally:
-        iot.delete_topic_rule(ruleName=rule)
-        iot.delete_policy(policyName=_NAME)
-        sqs.delete_queue(QueueUrl=queue)
 
 
 @contextmanager

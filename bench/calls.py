@@ -1,9 +1,9 @@
-"""Counts the AWS calls and bytes that the deployed handler and the bridge really cause, for `make cost` to price.
+"""Count the AWS calls and bytes that the deployed handler and the bridge cause, for `scripts/testbed cost` to price.
 
 ministack's event source mapping hands over ten messages whatever it is told, so what it does says nothing of AWS. Here
 the handler is invoked with batches of the size that AWS's batching window makes (see `cost.batch_of`), and a proxy
 between it and the emulator counts. The bridge gets messages over MQTT; AWS's rule, which it stands in for, sends each
-message by itself, so the bridge's calls are shown and not priced. The seed's design is counted as this one: the same
+message by itself, so the bridge's calls are shown and not priced. The baseline design is counted as this one: the same
 handler, one message each time.
 """
 
@@ -24,14 +24,14 @@ from testbed.errors import TestbedError
 from testbed.pipeline.quiet import until_bridge_is_idle
 from testbed.stations import device
 
-# What belongs to this design alone: the seed keeps no history.
+# What belongs to this design alone: the baseline design keeps no history.
 _NOT_THE_SEEDS = "dynamodb:PutItem"
 _SEED_MESSAGES = 100
 _BRIDGE_MESSAGES, _BRIDGE_SECONDS = 200, 60
 
 
 def count(deployment: Deployment, workload: Workload) -> Counts:
-    """Have the deployed handler do a minute of one poller's work, and then the seed's work.
+    """Have the deployed handler do a minute of one poller's work, and then the baseline design's work.
 
     Args:
         deployment: a local one.
@@ -52,7 +52,9 @@ def count(deployment: Deployment, workload: Workload) -> Counts:
             run = f"cost-{time.time_ns() // 10**6 % 10**8:08}"
             batches = list(_batches(workload, run))
             _warm_up(client, function, run)
-            ours = _counted(proxy, client, function, [_event(batch) for batch in batches], len(batches[0]))
+            ours = _counted(
+                proxy, client, function, [_event(deployment, batch) for batch in batches], len(batches[0])
+            )
             bare = [message for batch in batches for message in batch][:_SEED_MESSAGES]
             seeds = _counted(proxy, client, function, [_seed(message) for message in bare], 1)
             for found in (seeds.calls, seeds.bytes_sent, seeds.bytes_received):
@@ -63,7 +65,7 @@ def count(deployment: Deployment, workload: Workload) -> Counts:
 
 
 def _bridge(deployment: Deployment, proxy: FaultProxy, station: str) -> Counted:
-    """What the bridge calls for some messages of a station, from the first to the one that SQS has last."""
+    """Count what the bridge calls for some messages of a station, from the first to the one that SQS has last."""
     now = datetime.now(UTC)
     messages = [
         _telemetry(station, 0, turn, now) | {"station_id": station} for turn in range(_BRIDGE_MESSAGES)
@@ -79,7 +81,7 @@ def _bridge(deployment: Deployment, proxy: FaultProxy, station: str) -> Counted:
 
 
 def _warm_up(client: Any, function: str, run: str) -> None:
-    """Have the function start: a cold start may eat the time of its first call."""
+    """Have the function start; a cold start may use up the time of its first call."""
     for _ in range(5):
         message = _telemetry(f"{run}-warm", 0, 0, datetime.now(UTC))
         if "FunctionError" not in client.invoke(FunctionName=function, Payload=json.dumps(message)):
@@ -99,7 +101,7 @@ def _counted(proxy: FaultProxy, client: Any, function: str, events: list[Any], e
 
 
 def _batches(workload: Workload, run: str) -> Iterator[list[dict[str, Any]]]:
-    """A whole minute of messages: in each window every station of one poller's share speaks once."""
+    """Yield a whole minute of messages; in each window every station of one poller's share speaks once."""
     share = round(bill.batch_of(workload))
     # A minute that is over: all its messages are of one interval of the history.
     start = datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(minutes=5)
@@ -109,7 +111,7 @@ def _batches(workload: Workload, run: str) -> Iterator[list[dict[str, Any]]]:
 
 
 def _telemetry(run: str, station: int, turn: int, moment: datetime) -> dict[str, Any]:
-    """A message as large as the simulator's."""
+    """Return a message as large as the simulator's."""
     return {
         "station_id": f"{run}-{station:04}",
         "message_id": f"{run}-{station:04}-{moment:%H%M%S%f}-{turn}",
@@ -127,18 +129,18 @@ def _telemetry(run: str, station: int, turn: int, moment: datetime) -> dict[str,
     }
 
 
-def _event(batch: list[dict[str, Any]]) -> dict[str, Any]:
-    """The batch as an event source mapping hands it over, in the rule's envelope."""
+def _event(deployment: Deployment, batch: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the batch as an event source mapping hands it over, in the rule's envelope."""
     received = int(datetime.now(UTC).timestamp() * 1000)
-    return {"Records": [_record(message, received) for message in batch]}
+    return {"Records": [_record(deployment, message, received) for message in batch]}
 
 
-def _record(message: dict[str, Any], received: int) -> dict[str, Any]:
+def _record(deployment: Deployment, message: dict[str, Any], received: int) -> dict[str, Any]:
     body = {
         "payload_base64": base64.b64encode(json.dumps(message).encode()).decode(),
         "client_id": message["station_id"],
         "received_at": received,
-        "topic": f"ev-swap/stations/{message['station_id']}/telemetry",
+        "topic": deployment.telemetry_topic(message["station_id"]),
     }
     return {
         "messageId": message["message_id"],
@@ -150,7 +152,7 @@ def _record(message: dict[str, Any], received: int) -> dict[str, Any]:
 
 
 def _seed(message: dict[str, Any]) -> dict[str, Any]:
-    """As the seed's rule hands it over: the message itself. Newer than the counted ones, so that it is written."""
+    """Return what the baseline design's rule hands over: the message itself, newer, so that it is written."""
     later = datetime.fromisoformat(message["timestamp"]) + timedelta(minutes=3)
     return message | {
         "timestamp": later.isoformat(timespec="milliseconds"),

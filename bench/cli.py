@@ -1,4 +1,4 @@
-"""Commands that measure, and the documentation's plots."""
+"""The commands that measure, and the one that draws the documentation's plots."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from bench import audit_memory, bridge, calls, enrolment
+from bench import audit_memory, bridge, calls, enrolment, rule_sql, rule_sql_peers
 from bench.fleet import command
 from bench.fleet.command import OPEN_MQTT
 from bench.fleet.runner import Scale
@@ -35,7 +35,7 @@ def pipeline_command(
     ] = None,
     report: Annotated[Path | None, typer.Option(help="File for the figures as JSON.")] = None,
 ) -> None:
-    """Latency and throughput, beside the emulator's own path in the same run; and what the handler costs."""
+    """Measure latency and throughput beside the emulator's own path in the same run, and what the handler costs."""
     deployment = lifecycle.up(Settings.from_environment(), say, confirm)
     pace = deployment.engine.pace if deployment.engine else 1
     run.run(
@@ -59,7 +59,7 @@ def growth_command(
     ramp: Annotated[float, typer.Option(help="Connections a second.", min=1)] = 200,
     report: Annotated[Path | None, typer.Option(help="File for the figures as JSON.")] = None,
 ) -> None:
-    """How everything grows with the fleet: connects, latency, memory and CPU of each part, and the queue."""
+    """Measure how everything grows with the fleet: connects, latency, memory and CPU of each part, the queue."""
     begun = Run("growth", "growth")
     deployment = lifecycle.up(Settings.from_environment(), say, confirm)
     scale = growth.GrowthScale(_sizes(sizes), interval, rate, seconds, ramp)
@@ -92,7 +92,7 @@ def bridge_command(
     rate: Annotated[int, typer.Option(help="Messages a second meanwhile.")] = 100,
     report: Annotated[Path | None, typer.Option(help="Where the figures go as JSON.")] = None,
 ) -> None:
-    """Broker and bridge against what one boto3 process sends to the queue; and their memory over time."""
+    """Measure broker and bridge beside what one boto3 process sends to the queue, and their memory over time."""
     deployment = lifecycle.up(Settings.from_environment(), say, confirm)
     bridge.run(
         deployment,
@@ -119,7 +119,7 @@ def fleet_command(
     only: Only = None,
     out: Out = None,
 ) -> None:
-    """What a publish costs the simulator, beside other load generators on the same Mosquitto in the same run."""
+    """Measure what a publish costs the simulator, beside other load generators on the same Mosquitto."""
     scale = Scale(messages=messages, rounds=rounds, connections=0, mtls_connections=0, fan_in=0)
     command.run(scale, only, out, say)
 
@@ -135,7 +135,7 @@ def open_mqtt_command(
     only: Only = None,
     out: Out = None,
 ) -> None:
-    """The Open MQTT Benchmark Suite's connections and fan-in, by the simulator and by others on one Mosquitto."""
+    """Run the Open MQTT Benchmark Suite's connections and fan-in, by the simulator and others on one Mosquitto."""
     command.run(
         Scale(
             messages=0,
@@ -171,6 +171,22 @@ def calls_command(
             "the baseline design's handler": counts.seeds,
         }
     )
+
+
+@app.command("rule-sql")
+def rule_sql_command(
+    seconds: Annotated[float, typer.Option(help="CPU time of each rule.", min=0.01)] = 1,
+) -> None:
+    """Measure messages a CPU second through the rule SQL engine."""
+    rule_sql.run(seconds, say)
+
+
+@app.command("rule-sql-peers")
+def rule_sql_peers_command(
+    verbose: Annotated[bool, typer.Option("--verbose", help="Every case that ministack gets wrong.")] = False,
+) -> None:
+    """Count which cases of AWS's rule SQL reference the bridge and ministack get right."""
+    rule_sql_peers.run(say, verbose=verbose)
 
 
 @app.command("audit")

@@ -1,4 +1,4 @@
-"""What enrolment costs on the embedded engine: an emulator of its own, a fleet enrolled, enrolled again, removed.
+"""Measure what it costs to enrol a fleet, enrol it again and remove it, at an emulator of its own.
 
 CPU is what the kernel counted for the emulator's process and for this one with its children; wall-clock time says
 something only beside the load average.
@@ -29,7 +29,7 @@ _REGION = "eu-central-1"
 
 @dataclass(frozen=True)
 class Figures:
-    """Seconds of a fleet's enrolment: of the clock, and of CPU in the emulator and here."""
+    """What one step of a fleet's enrolment took: seconds of the clock, and of CPU in the emulator and here."""
 
     what: str
     stations: int
@@ -40,12 +40,12 @@ class Figures:
 
     @property
     def cpu_milliseconds_a_station(self) -> float:
-        """In both together."""
+        """CPU time of both together a station, in milliseconds."""
         return (self.emulator_cpu_seconds + self.our_cpu_seconds) / self.stations * 1000
 
 
 def run(stations: int, say: Callable[[str], None], *, report: Path | None = None) -> list[Figures]:
-    """Measure it, on loopback; nothing of it is left.
+    """Measure on loopback, and leave nothing behind.
 
     Args:
         stations: how many.
@@ -117,6 +117,6 @@ def _cpu(process: psutil.Process) -> float:
 
 
 def _own_cpu() -> float:
-    """Of this process and its children that have ended."""
+    """Return the CPU seconds of this process and of its children that have ended."""
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(one.ru_utime + one.ru_stime for one in used)

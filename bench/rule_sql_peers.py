@@ -1,6 +1,4 @@
-"""Run the table of rule SQL cases through ministack's rule engine, and print its score beside ours.
-
-    .venv/bin/python bench/rule_sql_peers.py [--ministack-python PATH] [--verbose]
+"""The table of rule SQL cases through ministack's rule engine, with its score beside ours.
 
 ministack lives in an environment of its own (it pins botocore), so its part runs there as a child process. What is
 called is what its MQTT broker calls for a publish: `_rule_event` for SELECT, `_eval_where` for WHERE, its topic
@@ -8,30 +6,25 @@ matching for FROM, and `_validate_rule_sql` for what it refuses. The clock, the 
 that it has no parameter for are not held against it: such cases are left out of both scores.
 """
 
-from __future__ import annotations
-
-import argparse
 import base64
 import json
 import os
 import subprocess
-import sys
 import tempfile
 from collections import Counter
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+from bridge import NOT_FIRED, RuleSqlError, evaluate
+from testbed.engines.embedded import ministack_command
+from testbed.errors import TestbedError
+from tests.unit.bridge.sql.cases import CASES, Case, Refused
+from tests.unit.bridge.sql.cases import NOT_FIRED as EXPECTS_NONE
 
-from bridge import NOT_FIRED, RuleSqlError, evaluate  # noqa: E402
-from tests.unit.bridge.sql.cases import CASES, Case, Refused  # noqa: E402
-from tests.unit.bridge.sql.cases import NOT_FIRED as EXPECTS_NONE  # noqa: E402
-
-DEFAULT_PYTHON = ROOT / ".testbed/venvs/embedded/bin/python"
+_ANSWER_SECONDS = 300
 
 # What ministack's environment runs: cases as JSON on stdin, answers as JSON on stdout.
-CHILD = r"""
+_CHILD = r"""
 import base64, json, sys
 from ministack.services import iot
 
@@ -64,30 +57,43 @@ json.dump(answers, sys.stdout, default=repr)
 """
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--ministack-python", type=Path, default=DEFAULT_PYTHON, help="a Python that has ministack"
-    )
-    parser.add_argument("--verbose", action="store_true", help="print every case that ministack gets wrong")
-    options = parser.parse_args()
-    if not options.ministack_python.exists():
-        print(
-            f"error: {options.ministack_python} is missing: run `make up ENGINE=embedded` once, or name a Python that"
-            " has ministack with --ministack-python",
-            file=sys.stderr,
-        )
-        return 2
+def run(say: Callable[[str], None], *, verbose: bool = False) -> dict[str, int]:
+    """Ask both engines every case and print a line a page of AWS's reference, and the sum.
+
+    Args:
+        say: prints a line.
+        verbose: print every case that ministack gets wrong, too.
+
+    Returns:
+        The number of ``cases``, and how many of them ``bridge`` and ``ministack`` got right.
+
+    Raises:
+        TestbedError: ministack's engine could not be run.
+    """
     cases = [case for case in CASES if not case.more.keys() - {"client_id"}]
-    answers = ministack_answers(options.ministack_python, cases)
-    score(cases, answers, verbose=options.verbose)
-    return 0
+    answers = ministack_answers(cases)
+    pages = Counter(case.page for case in cases)
+    theirs = Counter(case.page for case, answer in zip(cases, answers, strict=True) if right(case, answer))
+    ours = Counter(case.page for case in cases if right(case, our_answer(case)))
+    say(f"{'page':24}{'cases':>7}{'bridge':>8}{'ministack':>11}")
+    for page in pages:
+        say(f"{page:24}{pages[page]:7}{ours[page]:8}{theirs[page]:11}")
+    say(f"{'all':24}{pages.total():7}{ours.total():8}{theirs.total():11}")
+    say(
+        f"left out, for they need facts that ministack's engine takes no parameter for: {len(CASES) - len(cases)}"
+    )
+    for case, answer in zip(cases, answers, strict=True):
+        if verbose and not right(case, answer):
+            say(f"{case.page}: {case.sql}\n    expected {case.expected!r}, ministack {answer}")
+    return {"cases": pages.total(), "bridge": ours.total(), "ministack": theirs.total()}
 
 
-def ministack_answers(python: Path, cases: list[Case]) -> list[dict[str, Any]]:
-    """What ministack makes of each case: refused, fired or not, payload or bytes, or its own exception."""
+def ministack_answers(cases: list[Case]) -> list[dict[str, Any]]:
+    """Return what ministack makes of each case: refused, fired or not, payload or bytes, or its own exception.
+
+    Raises:
+        TestbedError: its engine could not be run.
+    """
     asked = [
         {
             "sql": case.sql,
@@ -99,22 +105,25 @@ def ministack_answers(python: Path, cases: list[Case]) -> list[dict[str, Any]]:
     ]
     with tempfile.TemporaryDirectory() as folder:
         done = subprocess.run(
-            [python, "-c", CHILD],
+            [ministack_command()[0], "-c", _CHILD],
             input=json.dumps(asked),
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=_ANSWER_SECONDS,
             check=False,
             env={**os.environ, "TMPDIR": folder, "LOG_LEVEL": "ERROR"},
         )
     if done.returncode:
-        raise SystemExit(f"error: ministack's engine could not be run: {done.stderr.strip()[-500:]}")
+        raise TestbedError(
+            f"ministack's engine could not be run: {done.stderr.strip()[-500:]}",
+            "Look at bench/rule_sql_peers.py.",
+        )
     answers: list[dict[str, Any]] = json.loads(done.stdout.strip().splitlines()[-1])
     return answers
 
 
 def our_answer(case: Case) -> dict[str, Any]:
-    """The same form of answer from the bridge."""
+    """Return the bridge's answer in the same form."""
     try:
         outgoing = evaluate(case.sql, case.topic, case.raw, **case.more)
     except RuleSqlError:
@@ -127,7 +136,7 @@ def our_answer(case: Case) -> dict[str, Any]:
 
 
 def right(case: Case, answer: dict[str, Any]) -> bool:
-    """Whether an answer is what the reference says."""
+    """Return whether an answer is what the reference says."""
     if isinstance(case.expected, Refused):
         return "refused" in answer
     if case.expected is EXPECTS_NONE:
@@ -138,31 +147,9 @@ def right(case: Case, answer: dict[str, Any]) -> bool:
 
 
 def same(left: object, other: object) -> bool:
-    """Equal as JSON: 1 and 1.0 are, 1 and true are not."""
+    """Return whether both are equal as JSON: 1 and 1.0 are, 1 and true are not."""
     if isinstance(left, dict) and isinstance(other, dict):
         return left.keys() == other.keys() and all(same(left[key], other[key]) for key in left)
     if isinstance(left, list) and isinstance(other, list):
         return len(left) == len(other) and all(map(same, left, other))
     return left == other and isinstance(left, bool) == isinstance(other, bool)
-
-
-def score(cases: list[Case], answers: list[dict[str, Any]], *, verbose: bool) -> None:
-    """Print a line a page of the reference, and the sum."""
-    pages = Counter(case.page for case in cases)
-    theirs = Counter(case.page for case, answer in zip(cases, answers, strict=True) if right(case, answer))
-    ours = Counter(case.page for case in cases if right(case, our_answer(case)))
-    print(f"{'page':24}{'cases':>7}{'bridge':>8}{'ministack':>11}")
-    for page in pages:
-        print(f"{page:24}{pages[page]:7}{ours[page]:8}{theirs[page]:11}")
-    print(f"{'all':24}{pages.total():7}{ours.total():8}{theirs.total():11}")
-    print(
-        f"left out, for they need facts that ministack's engine takes no parameter for: {len(CASES) - len(cases)}"
-    )
-    if verbose:
-        for case, answer in zip(cases, answers, strict=True):
-            if not right(case, answer):
-                print(f"{case.page}: {case.sql}\n    expected {case.expected!r}, ministack {answer}")
-
-
-if __name__ == "__main__":
-    sys.exit(main())

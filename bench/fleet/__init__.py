@@ -1,1 +1,1 @@
-"""`make bench WHAT=fleet`: our simulator beside known load generators and MQTT clients, on the same broker."""
+"""Our simulator beside known load generators and MQTT clients, on the same broker."""

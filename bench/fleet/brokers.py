@@ -1,6 +1,5 @@
 """The brokers that load is made on: Mosquitto, plain and with mutual TLS."""
 
-import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +8,7 @@ from pathlib import Path
 
 import psutil
 
-from testbed.errors import TestbedError
+from testbed.engines.mosquitto import ensure_mosquitto
 from testbed.host import ports
 from testbed.host.processes import wait_until
 from testbed.identity.authority import Authority
@@ -19,7 +18,7 @@ HOST = "127.0.0.1"
 
 @dataclass(frozen=True)
 class Broker:
-    """Where it listens, and its process."""
+    """A running Mosquitto: the ports where it listens, its process and its folder."""
 
     plain: int
     tls: int
@@ -28,30 +27,24 @@ class Broker:
 
     @property
     def cpu(self) -> float:
-        """Seconds of CPU so far."""
+        """CPU time so far, user and system, in seconds."""
         times = psutil.Process(self.pid).cpu_times()
         return float(times.user + times.system)
 
     @property
     def rss_bytes(self) -> int:
-        """Memory now."""
+        """Resident memory now, in bytes."""
         return int(psutil.Process(self.pid).memory_info().rss)
 
 
 @contextmanager
 def mosquitto(folder: Path, names: list[str]) -> Iterator[Broker]:
-    """A Mosquitto with a certificate for each of ``names``, until the block ends.
+    """Run a Mosquitto, with a certificate for each of ``names``, until the block ends.
 
     Raises:
-        TestbedError: it is not installed.
+        TestbedError: it is not installed, and cannot be installed from here.
     """
-    program = shutil.which(
-        "mosquitto", path="/usr/sbin:/usr/local/sbin:/opt/homebrew/sbin:/usr/bin:/usr/local/bin"
-    )
-    if not program:
-        raise TestbedError(
-            "Mosquitto is not installed.", "Install it: apt-get install mosquitto mosquitto-clients"
-        )
+    program = ensure_mosquitto()
     authority = Authority.load_or_create(folder, name="fleet benchmark")
     authority.server(HOST).write(folder / "server.crt", folder / "server.key")
     for name in names:

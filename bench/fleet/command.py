@@ -1,4 +1,4 @@
-"""What `make bench WHAT=fleet` does: run, print ratios, write JSON."""
+"""Run the benchmark of the fleet, print ratios, and write JSON."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
@@ -48,7 +48,7 @@ def run(scale: Scale, only: Sequence[str] | None, out: Path | None, say: Callabl
 
 
 def ratios(published: Sequence[Publishing]) -> str:
-    """The simulator's publishes a CPU second over the best peer's: in Python, and in any language."""
+    """Say how many times the best peer's publishes a CPU second the simulator's are, in Python and in any language."""
     ours = next((entry for entry in published if entry.name == "simulator"), None)
     peers = [entry for entry in published if not entry.name.startswith("simulator")]
     if ours is None or not peers:

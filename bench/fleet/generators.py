@@ -1,4 +1,4 @@
-"""The load generators and clients that are compared, each with the way to install it and its command line."""
+"""The load generators and clients that are compared; each knows how to install itself, and its command line."""
 
 import json
 import shutil
@@ -10,6 +10,7 @@ from pathlib import Path
 from bench.fleet.load import Cost, Load, run
 from testbed.engines.mosquitto import installed_version
 from testbed.errors import TestbedError
+from testbed.host import programs
 from testbed.host.environments import environment, locked_version
 from testbed.paths import REPOSITORY
 
@@ -20,7 +21,7 @@ _RUST_VERSION = "0.2.4"
 
 
 class Generator(ABC):
-    """One that makes load. ``connections`` is whether it can hold a thousand connections at an interval.
+    """A program that makes load. ``connections`` is whether it can hold a thousand connections at an interval.
 
     ``share`` is how many of a load's messages it gets: a slow one would take minutes.
     """
@@ -53,17 +54,17 @@ class Generator(ABC):
 
     @property
     def version(self) -> str:
-        """Of what is measured; empty for our own, which is this very repository's."""
+        """The version of what is measured; empty for our own."""
         return ""
 
     @property
     def log(self) -> Path:
-        """What it printed last."""
+        """The file with what it printed last."""
         return self.folder / f"{self.name.split()[0].lower()}.log"
 
 
 class Ours(Generator):
-    """The simulator, as users start it: fixed bytes as all others, or its model's telemetry."""
+    """The simulator as users start it, with fixed bytes as all others send, or with its model's telemetry."""
 
     language = "Python"
 
@@ -74,7 +75,7 @@ class Ours(Generator):
         self._telemetry = telemetry
 
     def prepare(self) -> None:
-        """It is here."""
+        """Do nothing: it is this repository's own."""
 
     def run(self, load: Load) -> Cost:
         """See `Generator.run`."""
@@ -108,12 +109,12 @@ class Ours(Generator):
 
 
 class PythonPeer(Generator):
-    """An MQTT library for Python."""
+    """An MQTT library for Python, driven by drivers/peers.py."""
 
     language = "Python"
 
     def __init__(self, folder: Path, library: str, *, share: float = 1.0, tls: bool = True) -> None:
-        """``library`` is one that drivers/peers.py knows."""
+        """Take ``library``, one of those that drivers/peers.py knows."""
         super().__init__(folder)
         self.name, self.share, self.tls = library, share, tls
 
@@ -141,7 +142,7 @@ class PythonPeer(Generator):
 
 
 class Locust(Generator):
-    """Locust, with the MQTT user that it brings."""
+    """Locust, driven by the MQTT user that it brings."""
 
     name, language, share, connections = "locust", "Python", 0.05, False
 
@@ -176,7 +177,7 @@ class Locust(Generator):
 
 
 class MqttJs(Generator):
-    """MQTT.js on Node."""
+    """MQTT.js, run by Node."""
 
     name, language, share = "MQTT.js", "JavaScript", 0.5
 
@@ -203,7 +204,7 @@ class MqttJs(Generator):
 
 
 class PahoGo(Generator):
-    """paho.mqtt.golang."""
+    """Eclipse Paho's client for Go, paho.mqtt.golang."""
 
     name, language = "paho.mqtt.golang", "Go"
 
@@ -227,7 +228,7 @@ class PahoGo(Generator):
 
 
 class MqttBenchmark(Generator):
-    """crates.io's mqtt-benchmark, a load generator over rumqttc; no TLS, no interval."""
+    """The load generator mqtt-benchmark of crates.io, over rumqttc; it has neither TLS nor an interval."""
 
     name, language, tls, connections = "mqtt-benchmark", "Rust", False, False
 
@@ -276,7 +277,7 @@ class MqttBenchmark(Generator):
 
 
 class MosquittoPub(Generator):
-    """mosquitto_pub: all lines of a file over one connection."""
+    """Mosquitto's own publisher, which sends all lines of a file over one connection."""
 
     name, language, connections = "mosquitto_pub", "C", False
 
@@ -287,8 +288,7 @@ class MosquittoPub(Generator):
 
     def prepare(self) -> None:
         """See `Generator.prepare`."""
-        if not shutil.which("mosquitto_pub"):
-            raise TestbedError("mosquitto_pub is not installed.", "Install mosquitto-clients.")
+        ensure_clients()
 
     def run(self, load: Load) -> Cost:
         """See `Generator.run`."""
@@ -319,8 +319,18 @@ class MosquittoPub(Generator):
         )
 
 
+def ensure_clients() -> Path:
+    """Return the path of ``mosquitto_pub``; apt installs it where we are root and it is missing.
+
+    Raises:
+        TestbedError: it is not there, and cannot be installed from here.
+    """
+    remedy = "Install it (Debian: sudo apt-get install mosquitto-clients; macOS: brew install mosquitto)."
+    return programs.ensure(("mosquitto_pub",), "mosquitto-clients", remedy)
+
+
 def generators(folder: Path) -> list[Generator]:
-    """All, ours first."""
+    """Return all generators, ours first."""
     return [
         Ours(folder),
         Ours(folder, telemetry=True),

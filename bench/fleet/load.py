@@ -1,4 +1,4 @@
-"""A load, and what it cost the program that made it."""
+"""Make a load, and measure what it cost the program that made it."""
 
 import json
 import os
@@ -11,9 +11,8 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import Any
 
-import psutil
-
 from testbed.errors import TestbedError
+from testbed.host import processes
 
 
 @dataclass(frozen=True)
@@ -41,13 +40,13 @@ class Load:
     limit: float = 300.0
 
     def written(self, folder: Path) -> str:
-        """The path of a file with all of it, for the drivers: ten thousand names are too long for an argument."""
+        """Write it to a file for the drivers, and return the path: ten thousand names are no argument."""
         path = folder / "load.json"
         path.write_text(json.dumps(asdict(self)))
         return str(path)
 
     def with_messages(self, messages: int) -> "Load":
-        """The same, shorter or longer."""
+        """Return the same load, shorter or longer."""
         return replace(self, messages=messages)
 
 
@@ -122,30 +121,26 @@ def raise_file_limit(files: int) -> None:
 
 
 class _Watcher(Thread):
-    """Looks at a process's memory until it ends; its children's count, too. Ends what runs for too long."""
+    """A thread that samples a process's memory, its children's included, and ends what runs for too long."""
 
     def __init__(self, pid: int, limit: float) -> None:
         super().__init__(daemon=True)
-        self._process, self._most, self._ended = psutil.Process(pid), 0, Event()
+        self._pid, self._most, self._ended = pid, 0, Event()
         self._deadline = time.monotonic() + limit
         self.too_long = False
         self.start()
 
     def run(self) -> None:
-        """Look ten times a second."""
+        """Sample ten times a second until `stop`."""
         while not self._ended.wait(0.1):
-            try:
-                family = [self._process, *self._process.children(recursive=True)]
-                self._most = max(self._most, sum(member.memory_info().rss for member in family))
-                if time.monotonic() > self._deadline:
-                    self.too_long = True
-                    for member in family:
-                        member.kill()
-            except psutil.Error:
-                continue
+            self._most = max(self._most, processes.resident_bytes(self._pid))
+            if time.monotonic() > self._deadline:
+                self.too_long = True
+                for member in processes.family(self._pid):
+                    processes.unless_gone(member.kill, None)
 
     def stop(self) -> int:
-        """The most bytes that were seen."""
+        """Stop, and return the most bytes that were seen."""
         self._ended.set()
         self.join()
         return self._most

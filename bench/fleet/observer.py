@@ -1,4 +1,4 @@
-"""What the broker says of its connections: the same witness for every program, and for those that fail, too."""
+"""Watch what the broker says of its connections: one witness for every program, also for those that fail."""
 
 import time
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ class Connected:
     seconds: float = 0.0
 
     def told(self, clients: int) -> None:
-        """The broker says so many."""
+        """Take what the broker says."""
         if clients - 1 > self.most:
             self.most, self.seconds = clients - 1, time.monotonic() - self.begun
 

@@ -1,4 +1,4 @@
-"""Runs the scenarios, generator after generator, and keeps the figures."""
+"""Run the scenarios, generator after generator, and keep the figures."""
 
 import subprocess
 import time
@@ -29,7 +29,7 @@ _LAST_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class Scale:
-    """How much; 0 leaves a scenario out.
+    """How much is measured; 0 leaves a scenario out.
 
     ``messages`` of the publishing runs in all, ``rounds`` of which the cheapest counts; ``connections`` over TCP and
     ``mtls_connections`` made at ``ramp`` a second and held for ``hold`` seconds; ``fan_in`` publishers of a message a
@@ -49,7 +49,7 @@ class Scale:
 
 @dataclass(frozen=True)
 class Publishing:
-    """CPU a publish, without the program's start and its connects; and publishes a second of the clock."""
+    """What a publish costs: CPU without the program's start and its connects, and publishes a second of the clock."""
 
     name: str
     language: str
@@ -59,7 +59,7 @@ class Publishing:
 
     @property
     def a_core(self) -> float:
-        """Publishes a CPU second."""
+        """How many publishes a CPU second makes."""
         return 1e6 / self.cpu_microseconds
 
 
@@ -95,7 +95,7 @@ class FanIn:
 
 @dataclass
 class Report:
-    """All figures of a run. ``versions`` are those of the generators that ran."""
+    """All figures of a run; ``versions`` are those of the generators that ran."""
 
     scale: Scale
     publish_tcp: list[Publishing] = field(default_factory=list)
@@ -175,7 +175,7 @@ class _Bench:
             self._say(f"{generator.name} failed: {error}")
 
     def publish(self, generator: Generator, *, secured: bool) -> Publishing:
-        """The cheapest of the rounds, less a short run: neither the start nor the connects count."""
+        """Measure the cheapest of the rounds, less a short run, so that neither start nor connects count."""
         load = self._load(_PUBLISHERS, secured=secured)
         each = max(2 * _FEW, int(self._scale.messages * generator.share / _PUBLISHERS))
         short = min((generator.run(load.with_messages(_FEW)) for _ in range(self._scale.rounds)), key=_cpu)
@@ -198,7 +198,7 @@ class _Bench:
         return found
 
     def connect(self, generator: Generator, count: int, *, secured: bool) -> Connecting:
-        """Many connections that say nothing, beside twenty."""
+        """Measure many connections that say nothing, beside twenty."""
         scale = self._scale
         few = generator.run(replace(self._load(_PUBLISHERS, secured=secured), hold=min(1.0, scale.hold)))
         wait_for_ports(count)
@@ -237,7 +237,7 @@ class _Bench:
         return found
 
     def fan_in(self, generator: Generator) -> FanIn:
-        """A message a second from each, 16 bytes, to five subscribers that share a subscription."""
+        """Measure a message of 16 bytes a second from each publisher to five subscribers that share a subscription."""
         scale = self._scale
         load = replace(
             self._load(scale.fan_in, secured=False),
@@ -310,7 +310,7 @@ def _subscribers(broker: Broker) -> Iterator[Callable[[], int]]:
 
 
 def _wait_for(condition: Callable[[], bool]) -> None:
-    """The last messages may be with the subscribers a moment later."""
+    """Wait a moment for the last messages to reach the subscribers."""
     deadline = time.monotonic() + _LAST_SECONDS
     while not condition() and time.monotonic() < deadline:
         time.sleep(0.1)

@@ -1,1 +1,1 @@
-"""`make bench`: the pipeline beside ministack's own rule path, and what the handler costs."""
+"""The pipeline beside ministack's own rule path, how everything grows, and what the handler costs."""

@@ -1,4 +1,4 @@
-"""`make bench WHAT=growth`: the same figures at 10, 100, 1,000 and 10,000 stations, each a connection with mutual TLS.
+"""Measure the same figures at 10, 100, 1,000 and 10,000 stations, each a connection with mutual TLS.
 
 The simulator runs as users start it, against the deployed pipeline; what every part costs is what the kernel counted.
 When a message was stored is when its batch came into the archive, to the millisecond that ministack keeps.
@@ -17,13 +17,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from simulator.messages import station_ids
 from testbed.archive import reader
 from testbed.deploy.deployment import Deployment
 from testbed.deploy.stations import enrolment_of
 from testbed.errors import TestbedError
+from testbed.host import processes
 from testbed.host.processes import last_line
 from testbed.pipeline import quiet
 from testbed.proofs.audit import AuditReport, audit
@@ -44,7 +43,7 @@ _OWN = ("broker", "bridge")
 
 @dataclass(frozen=True)
 class GrowthScale:
-    """Fleet sizes; ``seconds`` of steady time each, after connecting at ``ramp`` a second.
+    """The fleet sizes; ``seconds`` of steady time each, after connecting at ``ramp`` a second.
 
     Each station publishes every ``interval`` seconds; or, where ``rate`` is not 0, as often as makes ``rate``
     messages a second of every fleet.
@@ -57,7 +56,7 @@ class GrowthScale:
     ramp: float = 200.0
 
     def interval_of(self, size: int) -> float:
-        """Seconds between two messages of a station."""
+        """Return the seconds between two messages of a station."""
         return size / self.rate if self.rate else self.interval
 
 
@@ -123,7 +122,7 @@ class Growth:
     audit: AuditReport
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return it for JSON."""
         return {
             "idle_cpu": asdict(self.idle_cpu),
             "idle_memory": asdict(self.idle_memory),
@@ -137,10 +136,9 @@ def run(deployment: Deployment, scale: GrowthScale, say: Say, *, prefix: str = "
     """Measure every size, the smallest first, and audit. A size that fails is said, and the others go on.
 
     Raises:
-        TestbedError: the deployment is on AWS, or every size failed.
+        TestbedError: the deployment is on AWS or in containers, or every size failed.
     """
-    if deployment.ports is None:
-        raise TestbedError("What AWS's parts cost cannot be seen.", "TARGET=local")
+    deployment.local_engine.lacks.refuse("processes of this machine")
     idle = _Usage.of(deployment, None)
     time.sleep(min(_IDLE_SECONDS, scale.seconds))
     idle_cpu, idle_memory = _Usage.of(deployment, None).since(idle)
@@ -231,7 +229,7 @@ def _said(step: Step) -> str:
 
 @dataclass
 class _Fleet:
-    """A simulator that runs."""
+    """A running simulator."""
 
     process: "subprocess.Popen[bytes]"
     log: Path
@@ -243,7 +241,7 @@ class _Fleet:
         return self.process.pid
 
     def connected(self, seconds: float) -> bool:
-        """Wait until it says that all stations are connected; whether they are in time.
+        """Wait until it says that all stations are connected, and return whether they are in time.
 
         Raises:
             TestbedError: it ended.
@@ -259,7 +257,7 @@ class _Fleet:
         return False
 
     def end(self) -> dict[str, Any]:
-        """Stop it; its summary.
+        """Stop it, and return its summary.
 
         Raises:
             TestbedError: it had ended before, or failed.
@@ -311,7 +309,7 @@ def _settle(deployment: Deployment, offered: float) -> None:
 
 
 def _depths(deployment: Deployment, seconds: float) -> Iterator[int]:
-    """What waits in the queue, every two seconds, for so long."""
+    """Yield what waits in the queue, every two seconds, for so long."""
     sqs, queue = deployment.client("sqs"), deployment.outputs.telemetry_queue_url
     begun = time.monotonic()
     number = 0
@@ -323,7 +321,7 @@ def _depths(deployment: Deployment, seconds: float) -> Iterator[int]:
 
 
 def _stored(deployment: Deployment, prefix: str, since: datetime) -> dict[str, datetime]:
-    """When each message of the fleet first came into the archive, of batches written since then."""
+    """Return when each message of the fleet first came into the archive, of batches written since then."""
     s3, bucket = deployment.client("s3"), deployment.outputs.telemetry_bucket_name
     first: dict[str, datetime] = {}
     for key, when in reader.dated(s3, bucket, reader.PREFIX):
@@ -354,37 +352,34 @@ class _Usage:
 
     @classmethod
     def of(cls, deployment: Deployment, simulator: int | None) -> "_Usage":
-        """Now."""
+        """Return what all parts have used until now."""
         usage = cls()
         for name, process in deployment.processes.items():
-            if process.container:
-                raise TestbedError(
-                    "What runs in containers is not looked at here.", "Use ENGINE=embedded, or no Docker."
-                )
             part = name if name in _OWN else "emulator"
-            usage._add(psutil.Process(process.pid), part, "functions" if part == "emulator" else part)
+            usage._add(process.pid, part, "functions" if part == "emulator" else part)
         if simulator:
-            usage._add(psutil.Process(simulator), "simulator", "simulator")
+            usage._add(simulator, "simulator", "simulator")
         return usage
 
-    def _add(self, process: psutil.Process, part: str, children_part: str) -> None:
-        times = process.cpu_times()
-        self._count(part, times.user + times.system, process.memory_info().rss)
-        # Children that have ended since, too: their parent's kernel counters have them.
-        self._count(children_part, times.children_user + times.children_system, 0)
-        for child in process.children(recursive=True):
-            try:
-                spent, rss = child.cpu_times(), child.memory_info().rss
-            except psutil.NoSuchProcess:
-                continue
-            self._count(children_part, spent.user + spent.system, rss)
+    def _add(self, pid: int, part: str, children_part: str) -> None:
+        members = processes.family(pid)
+        if not members:
+            raise TestbedError(f"A process of the {part} ended while it was measured.", "See `make logs`.")
+        for member in members:
+            of = part if member.pid == pid else children_part
+            spent = processes.unless_gone(member.cpu_times, None)
+            memory = processes.unless_gone(member.memory_info, None)
+            self._count(of, spent.user + spent.system if spent else 0.0, memory.rss if memory else 0)
+            if spent and member.pid == pid:
+                # Children that have ended since, too: their parent's kernel counters have them.
+                self._count(children_part, spent.children_user + spent.children_system, 0)
 
     def _count(self, part: str, cpu: float, rss: int) -> None:
         self.cpu[part] = self.cpu.get(part, 0.0) + cpu
         self.memory[part] = self.memory.get(part, 0.0) + rss / 2**20
 
     def since(self, before: "_Usage") -> tuple[Parts, Parts]:
-        """Cores since then, and memory now."""
+        """Return the cores used since ``before``, and the memory now."""
         seconds = self.at - before.at
         cpu = {
             part: max(0.0, (spent - before.cpu.get(part, 0.0)) / seconds) for part, spent in self.cpu.items()

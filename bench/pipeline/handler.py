@@ -1,4 +1,4 @@
-"""What the telemetry handler costs by itself: its package, its cold start, a record of a batch."""
+"""Measure what the telemetry handler costs by itself: its package, its cold start, a record of a batch."""
 
 import base64
 import json
@@ -13,8 +13,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from bench.pipeline.paths import TOPIC
 from bench.pipeline.publishers import telemetry
+from simulator.messages import TOPIC
 from testbed.paths import FUNCTIONS
 
 _BATCH = 1000
@@ -109,11 +109,11 @@ def _record_microseconds() -> tuple[float, float]:
 
 
 def _envelope(name: str, message: dict[str, Any]) -> bytes:
-    """What the rule sends; see terraform/iot.tf."""
+    """Return what the rule of terraform/iot.tf sends."""
     return json.dumps(
         {
             "payload_base64": base64.b64encode(json.dumps(message).encode()).decode(),
-            "topic": TOPIC.format(name=name),
+            "topic": TOPIC.format(station_id=name),
             "client_id": name,
             "received_at": int(time.time() * 1000),
         }
@@ -121,7 +121,7 @@ def _envelope(name: str, message: dict[str, Any]) -> bytes:
 
 
 def _least(work: Any) -> float:
-    """CPU microseconds a record, of the cheapest round."""
+    """Return the CPU microseconds a record of the cheapest round."""
     costs = []
     for _ in range(_ROUNDS):
         begun = time.process_time()

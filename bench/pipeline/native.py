@@ -1,4 +1,4 @@
-"""ministack's own IoT rule -> SQS -> Lambda with a trivial handler, in its best setting.
+"""Run ministack's own IoT rule -> SQS -> Lambda with a trivial handler, in its best setting.
 
 That is: two reserved executions and one S3 put a batch. Its command is started as it is, without
 `testbed.engines.ministack.batches`.
@@ -57,7 +57,7 @@ class Native:
         return quiet.queue_depth(self.sqs, self.queue)
 
     def settle(self) -> None:
-        """Its rules show nothing of what is on its way: wait until all is stored, or nothing came for ten seconds."""
+        """Wait until all is stored or nothing came for ten seconds; its rules do not show what is on its way."""
         stored, seen = -1, time.monotonic()
         while stored < self._published and time.monotonic() - seen < _GIVES_UP_SECONDS:
             quiet.wait_for_empty_queue(self.sqs, self.queue, PATIENCE_SECONDS)
@@ -84,7 +84,7 @@ class Native:
 
 @contextmanager
 def running(folder: Path, names: list[str]) -> Iterator[Native]:
-    """A ministack of its own, set up; gone at the end."""
+    """Run a ministack of its own until the block ends."""
     gateway, listener = (ports.choose(None, what="the benchmark") for _ in range(2))
     url = f"http://127.0.0.1:{gateway}"
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""What is measured: a way from a publish to the archive."""
+"""The ways from a publish to the archive that are measured, and how: by a burst and by steady rates."""
 
 import time
 from dataclasses import dataclass
@@ -11,21 +11,20 @@ from testbed.errors import TestbedError
 from testbed.pipeline import quiet
 from testbed.pipeline.quiet import until_bridge_is_idle
 
-TOPIC = "ev-swap/stations/{name}/telemetry"
 PATIENCE_SECONDS = 300.0
 
 
 class MessagePath(Protocol):
-    """From publish to stored. ``window``: seconds that a batch may wait to fill."""
+    """A way from a publish to what is stored. ``window``: seconds that a batch may wait to fill."""
 
     name: str
     window: float
 
     def publish(self, run_id: str, count: int, rate: float = 0) -> float:
-        """See `Publishers.send`."""
+        """Publish; see `Publishers.send`."""
 
     def waiting(self) -> int:
-        """Messages in the queue, those in work included."""
+        """Return how many messages the queue has, those in work included."""
 
     def settle(self) -> None:
         """Wait until everything published is where it goes.
@@ -35,7 +34,7 @@ class MessagePath(Protocol):
         """
 
     def stored(self, run_id: str) -> int:
-        """How many different messages of a run are in the archive."""
+        """Return how many different messages of a run are in the archive."""
 
 
 @dataclass
@@ -49,9 +48,11 @@ class Pipeline:
     _sequence: int = 1
 
     def publish(self, run_id: str, count: int, rate: float = 0) -> float:
-        """With sequences that go on from one run to the next, as a station's do."""
+        """Publish with sequences that go on from one run to the next, as a station's do."""
         first, self._sequence = self._sequence, self._sequence + count
-        return self.publishers.send(TOPIC, telemetry(run_id, first), count, rate)
+        return self.publishers.send(
+            self.deployment.telemetry_topic("{name}"), telemetry(run_id, first), count, rate
+        )
 
     def waiting(self) -> int:
         """See `MessagePath`."""
@@ -78,7 +79,7 @@ class Pipeline:
 
 @dataclass(frozen=True)
 class Burst:
-    """Seconds from the first publish until all were stored, and how many were."""
+    """How long it took from the first publish until all were stored, in seconds, and how many were."""
 
     path: str
     sent: int
@@ -87,7 +88,7 @@ class Burst:
 
     @property
     def rate(self) -> float:
-        """Stored messages a second."""
+        """Rate of storing, in messages a second."""
         return self.stored / self.seconds
 
 
@@ -125,7 +126,7 @@ class Steady:
 
 
 def steady(path: MessagePath, rate: int, seconds: float) -> Steady:
-    """Offer ``rate`` messages a second."""
+    """Offer ``rate`` messages a second for so many seconds."""
     run_id, count = f"steady{rate}x{time.time_ns()}", int(rate * seconds)
     spent = path.publish(run_id, count, rate)
     waiting = path.waiting()

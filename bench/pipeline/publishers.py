@@ -1,4 +1,4 @@
-"""A few MQTT clients that publish as fast as told."""
+"""Publish as fast as told, by a few MQTT clients."""
 
 import json
 import ssl
@@ -21,7 +21,7 @@ Payload = Callable[[str, int], dict[str, Any]]
 
 
 def telemetry(run_id: str, first_sequence: int = 1) -> Payload:
-    """A station's message for each ``(station, number)``; ``run_id`` is part of its id."""
+    """Return what makes a station's message of ``(station, number)``; ``run_id`` is part of its id."""
 
     def payload(name: str, number: int) -> dict[str, Any]:
         sequence = first_sequence + number
@@ -40,7 +40,7 @@ def telemetry(run_id: str, first_sequence: int = 1) -> Payload:
 
 
 class Publishers:
-    """Connected clients, one for each name."""
+    """The connected clients, one for each name."""
 
     def __init__(
         self,

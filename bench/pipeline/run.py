@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.pipeline import handler, native
-from bench.pipeline.paths import PATIENCE_SECONDS, TOPIC, Burst, MessagePath, Pipeline, Steady, burst, steady
+from bench.pipeline.paths import PATIENCE_SECONDS, Burst, MessagePath, Pipeline, Steady, burst, steady
 from bench.pipeline.publishers import Payload, Publishers, telemetry
 from bench.results import document
 from testbed.deploy.deployment import Deployment
@@ -33,20 +33,22 @@ _NATIVE_FIRST_RATE = 200
 
 @dataclass(frozen=True)
 class Scale:
-    """``messages`` of a burst; ``seconds`` of each steady rate, and ``hold`` of the last that kept up.
+    """How much is measured: ``messages`` of a burst, ``seconds`` of a steady rate, ``hold`` of the last that kept up.
 
-    ``first_rate`` is where the steady rates begin, in messages a second.
+    ``first_rate`` is where the steady rates begin, in messages a second, and ``most_rates`` how many of them there
+    are at most for each path.
     """
 
     messages: int
     seconds: int
     hold: int
     first_rate: int = 200
+    most_rates: int = 100
 
 
 @dataclass(frozen=True)
 class Latency:
-    """Seconds from publish to visible in the REST API."""
+    """How long it takes from a publish until the REST API shows it, in seconds."""
 
     messages: int
     p50: float
@@ -74,8 +76,8 @@ def run(deployment: Deployment, scale: Scale, say: Say, *, report: Path) -> None
         )
         with native.running(deployment.path / "bench", names) as emulator:
             bursts = [_burst(path, scale.messages, say) for path in (ours, emulator)]
-            theirs = list(_rates(emulator, _NATIVE_FIRST_RATE, scale.seconds, say))
-        mine = list(_rates(ours, scale.first_rate, scale.seconds, say))
+            theirs = list(_rates(emulator, _NATIVE_FIRST_RATE, scale, say))
+        mine = list(_rates(ours, scale.first_rate, scale, say))
         held = _held(ours, mine, scale.hold, say)
         audited = audit(deployment, [ledger], wait_seconds=PATIENCE_SECONDS)
         say(_audited(audited))
@@ -130,6 +132,7 @@ def _testbed(deployment: Deployment, names: list[str], ledger: Path) -> Iterator
 def measure_latency(deployment: Deployment, publishers: Publishers, names: list[str]) -> Latency:
     """Publish one message of each station within a second, and look at the API until all are there."""
     seconds: list[float] = []
+    topic = deployment.telemetry_topic("{name}")
     for turn in range(_LATENCY_ROUNDS + 1):
         waiting: dict[str, tuple[str, float]] = {}
         message = telemetry(f"latency{time.time_ns()}")
@@ -141,7 +144,7 @@ def measure_latency(deployment: Deployment, publishers: Publishers, names: list[
             waiting[name] = (made["message_id"], time.monotonic())
             return made
 
-        sending = threading.Thread(target=publishers.send, args=(TOPIC, payload, len(names), len(names)))
+        sending = threading.Thread(target=publishers.send, args=(topic, payload, len(names), len(names)))
         sending.start()
         begun = time.monotonic()
         while sending.is_alive() or waiting:
@@ -156,7 +159,7 @@ def measure_latency(deployment: Deployment, publishers: Publishers, names: list[
 
 
 def _arrived(deployment: Deployment, waiting: dict[str, tuple[str, float]]) -> list[float]:
-    """How long each took that is there now; they are taken off."""
+    """Take off those that are there now, and return how long each took."""
     _, document = api.get(deployment, "/stations", limit=100)
     now = time.monotonic()
     found = {item["station_id"]: item.get("message_id") for item in document["stations"]}
@@ -173,13 +176,15 @@ def _burst(path: MessagePath, messages: int, say: Say) -> Burst:
     return found
 
 
-def _rates(path: MessagePath, first: int, seconds: int, say: Say) -> Iterator[Steady]:
-    """Steady rates, rising until the path keeps up no more; or falling until it does, where the first is too much."""
+def _rates(path: MessagePath, first: int, scale: Scale, say: Say) -> Iterator[Steady]:
+    """Offer rates that rise until the path keeps up no more, or fall until it does where the first is too much."""
     rate, factor = float(first), 0.0
-    while rate >= _SLOWEST:
-        step = steady(path, int(rate), seconds)
+    for _ in range(scale.most_rates):
+        if rate < _SLOWEST:
+            return
+        step = steady(path, int(rate), scale.seconds)
         say(
-            f"{path.name}: offered {step.offered} messages/s for {seconds} s (published {step.published:.0f}/s), "
+            f"{path.name}: offered {step.offered} messages/s for {scale.seconds} s (published {step.published:.0f}/s), "
             f"{step.waiting} waited at the end, {'kept up' if step.kept_up else 'did not keep up'}"
         )
         yield step

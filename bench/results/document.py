@@ -44,7 +44,7 @@ class Run:
     def document(
         self, figures: Mapping[str, Any], scale: Mapping[str, Any], versions: Mapping[str, str]
     ) -> dict[str, Any]:
-        """Its result."""
+        """Return its result."""
         return {
             "schema": SCHEMA,
             "what": self.what,
@@ -80,7 +80,7 @@ def made_by(target: str) -> str:
 
 
 def rounded(value: Any) -> Any:
-    """The same with six significant digits: a file for people."""
+    """Return the same with six significant digits: the file is for people."""
     if isinstance(value, float):
         return float(f"{value:.6g}")
     if isinstance(value, Mapping):
@@ -91,13 +91,13 @@ def rounded(value: Any) -> Any:
 
 
 def write(document: Mapping[str, Any], path: Path) -> None:
-    """As JSON, indented, with its folder made."""
+    """Write it as indented JSON, and make the folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(document, indent=1) + "\n")
 
 
 def read(path: Path) -> dict[str, Any]:
-    """A result.
+    """Return the result in a file.
 
     Raises:
         TestbedError: it is none, or of a form that this version does not know.

@@ -1,4 +1,4 @@
-"""``python draw.py RESULTS IMAGES``: every plot of the documentation, as SVG, from the JSON in RESULTS.
+"""Draw every plot of the documentation as SVG, from the JSON in RESULTS: ``python draw.py RESULTS IMAGES``.
 
 Runs in an environment of its own (plots.txt). The same JSON gives the same bytes: ids are salted with a constant, no
 date is written, and text becomes outlines, so that no font of the reader's matters.
@@ -40,7 +40,7 @@ WIDE, LOW = 7.2, 3.4
 
 
 def day_swaps(day: dict[str, Any]) -> Figure:
-    """The daily profile: what the model was given, and what came out."""
+    """Draw the daily profile: what the model was given, and what came out."""
     found = day["figures"]
     count = day["scale"]["stations"]
     figure, axes = plt.subplots(figsize=(WIDE, LOW))
@@ -58,7 +58,7 @@ def day_swaps(day: dict[str, Any]) -> Figure:
 
 
 def day_availability(day: dict[str, Any]) -> Figure:
-    """Packs that are ready, by hour and site."""
+    """Draw the packs that are ready, by hour and site."""
     hours = day["figures"]["scenarios"]["normal-day"]["hours"]
     figure, axes = plt.subplots(figsize=(WIDE, LOW))
     for site, colour in (("urban", BLUE), ("highway", ORANGE)):
@@ -72,7 +72,7 @@ def day_availability(day: dict[str, Any]) -> Figure:
 
 
 def day_distribution(day: dict[str, Any]) -> Figure:
-    """Swaps of each station beside what is published."""
+    """Draw the swaps of each station beside what is published."""
     found, published = day["figures"], day["figures"]["published"]
     swaps = found["swaps_a_station"]
     figure, axes = plt.subplots(figsize=(WIDE, LOW + 0.4))
@@ -105,7 +105,7 @@ def day_distribution(day: dict[str, Any]) -> Figure:
 
 
 def day_scenarios(day: dict[str, Any]) -> Figure:
-    """Packs ready by hour in every scenario, beside the normal day."""
+    """Draw the packs ready by hour in every scenario, beside the normal day."""
     figure, axes = plt.subplots(figsize=(WIDE, LOW + 0.3))
     colours = {
         "normal-day": "#222222", "holiday-peak": ORANGE, "grid-outage": RED, "broken-charger": PURPLE,
@@ -125,7 +125,7 @@ def day_scenarios(day: dict[str, Any]) -> Figure:
 
 
 def fleet(result: dict[str, Any]) -> Figure:
-    """Publishes a CPU second of each generator, as a share of the simulator's."""
+    """Draw the publishes a CPU second of each generator, as a share of the simulator's."""
     found = result["figures"]
     figure, both = plt.subplots(1, 2, figsize=(WIDE + 1.2, LOW + 0.6), sharex=True)
     for axes, how, title in zip(both, ("tcp", "mtls"), ("TCP", "mutual TLS"), strict=True):
@@ -146,7 +146,7 @@ def fleet(result: dict[str, Any]) -> Figure:
 
 
 def connections(result: dict[str, Any]) -> Figure:
-    """What a connection costs, and who held all."""
+    """Draw what a connection costs, and who held all."""
     rows = result["figures"]["connect_tcp"]
     names = [
         row["name"] + ("" if row["connected"] >= row["asked"] else f"\nheld {row['connected']:,}")
@@ -171,7 +171,7 @@ def connections(result: dict[str, Any]) -> Figure:
 
 
 def pipeline(result: dict[str, Any]) -> Figure:
-    """Offered against stored a second, until a path keeps up no more."""
+    """Draw offered against stored a second, until a path keeps up no more."""
     found = result["figures"]
     figure, axes = plt.subplots(figsize=(WIDE, LOW + 0.4))
     paths = list(dict.fromkeys(step["path"] for step in found["steady"]))
@@ -207,7 +207,7 @@ def pipeline(result: dict[str, Any]) -> Figure:
 
 
 def growth(result: dict[str, Any]) -> Figure:
-    """CPU of each part, memory, latency and connect rate by the fleet's size."""
+    """Draw CPU of each part, memory, latency and connect rate by the fleet's size."""
     steps = result["figures"]["steps"]
     sizes = [step["stations"] for step in steps]
     figure, grid = plt.subplots(2, 2, figsize=(WIDE + 0.8, 5.6))
@@ -270,7 +270,7 @@ PLOTS: dict[str, tuple[tuple[str, Callable[[dict[str, Any]], Figure]], ...]] = {
 
 
 def main(results: Path, images: Path) -> None:
-    """Draw what there is a result of."""
+    """Draw whatever there is a result of."""
     for name, plots in PLOTS.items():
         path = results / f"{name}.json"
         if not path.is_file():

@@ -1,4 +1,4 @@
-"""Writes the results into the documentation: tables between markers, plots beside them.
+"""Write the results into the documentation: tables between markers, plots beside them.
 
 A block begins with the line ``<!-- results: NAME -->`` and ends with ``<!-- end of results -->``. Its text is made from
 docs/results by `make docs`, and a unit test holds that it is what the JSON says: nobody mends it by hand.
@@ -14,7 +14,7 @@ from bench.results import document
 from bench.results.tables import BLOCKS
 from testbed.errors import TestbedError
 from testbed.host.environments import environment
-from testbed.paths import REPOSITORY, state_root
+from testbed.paths import REPOSITORY
 
 PAGES = (
     REPOSITORY / "README.md",
@@ -29,7 +29,7 @@ _PLOTS = Path(__file__).with_name("plots.txt")
 
 
 def rendered(page: str, results: Path = document.KEPT) -> str:
-    """A page with every block made anew; one whose result is not kept says so.
+    """Return a page with every block made anew; one whose result is not kept says so.
 
     Raises:
         TestbedError: a block's name is not known, or its result is not one.
@@ -47,12 +47,12 @@ def rendered(page: str, results: Path = document.KEPT) -> str:
 
 
 def blocks(page: str) -> list[str]:
-    """The names of a page's blocks."""
+    """Return the names of a page's blocks."""
     return [found[1] for found in _BLOCK.findall(page)]
 
 
 def keep(measured: Path = document.MEASURED, kept: Path = document.KEPT) -> list[Path]:
-    """Take what the benchmarks wrote into the documentation's results; what was taken.
+    """Take what the benchmarks wrote into the documentation's results, and return what was taken.
 
     Raises:
         TestbedError: a file is no result, or there is none.
@@ -79,11 +79,6 @@ def run(say: Callable[[str], None]) -> None:
             page.write_text(new)
             say(f"{page.relative_to(REPOSITORY)}: {', '.join(blocks(new))}")
     draw(IMAGES, say)
-
-
-def drawable() -> bool:
-    """Whether what draws the plots is installed."""
-    return (state_root() / "venvs" / "plots" / "installed").is_file()
 
 
 def draw(images: Path, say: Callable[[str], None], results: Path = document.KEPT) -> None:

@@ -1,4 +1,4 @@
-"""The Markdown that the documentation shows of the results, a block for each name. Ratios first."""
+"""Make the Markdown that the documentation shows of the results, a block for each name, ratios first."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ _PARTS = ("simulator", "broker", "bridge", "emulator", "functions")
 
 
 def provenance(result: Result) -> str:
-    """Which command, when and on what; the first line of every block."""
+    """Return the first line of every block: which command, when and on what."""
     machine = result["machine"]
     load = (
         f"load average {machine['load_before']:g} before and {machine['load_after']:g} after"
@@ -28,7 +28,7 @@ def provenance(result: Result) -> str:
 
 
 def fleet(result: Result) -> str:
-    """What a publish costs."""
+    """Return what a publish costs."""
     found = result["figures"]
     tcp, mtls = found["tcp"], found["mtls"]
     rows = [
@@ -59,7 +59,7 @@ def fleet(result: Result) -> str:
 
 
 def connections(result: Result) -> str:
-    """conn-tcp-10k-100, and the same over mutual TLS."""
+    """Return the suite's conn-tcp-10k-100, and the same over mutual TLS."""
     found, scale = result["figures"], result["scale"]
     blocks = [provenance(result)]
     for how, title in (("connect_tcp", "plain TCP"), ("connect_mtls", "mutual TLS")):
@@ -77,7 +77,7 @@ def connections(result: Result) -> str:
 
 
 def fan_in(result: Result) -> str:
-    """fan-in 1K-5-1K-1K."""
+    """Return the suite's fan-in 1K-5-1K-1K."""
     found, scale = result["figures"], result["scale"]
     if not found["fan_in"]:
         return "Not in that run."
@@ -93,7 +93,7 @@ def fan_in(result: Result) -> str:
 
 
 def pipeline(result: Result) -> str:
-    """The deployed pipeline beside ministack's own path."""
+    """Return the deployed pipeline beside ministack's own path."""
     found, held, audit = result["figures"], result["figures"]["held"], result["figures"]["audit"]
     ours, theirs = found["bursts"]
     ceiling, latency, cost = found["ceiling"], found["latency"], found["handler"]
@@ -128,7 +128,7 @@ def pipeline(result: Result) -> str:
 
 
 def growth(result: Result) -> str:
-    """How everything grows with the fleet."""
+    """Return how everything grows with the fleet."""
     found, scale = result["figures"], result["scale"]
     steps, audit = found["steps"], found["audit"]
     load = (
@@ -173,7 +173,7 @@ def growth(result: Result) -> str:
 
 
 def _growth_a_station(steps: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
-    """What a station more costs; of one size nobody can say."""
+    """Return what one more station costs; of one size nobody can say."""
     least, *more = steps
     if not more:
         return ()
@@ -187,7 +187,7 @@ def _growth_a_station(steps: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
 
 
 def summary(result: Result) -> str:
-    """The pipeline's rows of the README."""
+    """Return the pipeline's rows of the README."""
     found, held = result["figures"], result["figures"]["held"]
     ours, theirs = found["bursts"]
     latency, audit = found["latency"], found["audit"]
@@ -214,20 +214,20 @@ def summary(result: Result) -> str:
 
 
 def day(result: Result) -> str:
-    """A simulated day."""
+    """Return a simulated day."""
     return simulated.markdown(dict(result)).strip()
 
 
 @dataclass(frozen=True)
 class Block:
-    """Of which result a block is, what makes its text, and what the plot below it shows, if there is one."""
+    """A block: the result that it shows, what makes its text, and what the plot below it shows, if there is one."""
 
     result: str
     make: Callable[[Result], str]
     shows: str = ""
 
     def text(self, result: Result) -> str:
-        """In Markdown; plots are named as their results are, and those of Open MQTT after what they show."""
+        """Return it in Markdown; plots are named as their results are, and those of Open MQTT after what they show."""
         if not self.shows:
             return self.make(result)
         image = "connections" if self.make is connections else self.result
@@ -262,7 +262,7 @@ def _ratio(rows: Sequence[Mapping[str, Any]], language: str | None) -> float:
 
 
 def _cheaper(rows: Sequence[Mapping[str, Any]], what: str, key: str) -> str:
-    """The ratio of what the cheapest peers need to what the simulator does; of those that held all."""
+    """Return the ratio of what the cheapest peers need to what the simulator does, among those that held all."""
     held = [row for row in rows if row.get("connected", 0) >= row.get("asked", 0) and row[key] > 0]
     ours = next((row for row in held if row["name"] == "simulator"), None)
     lines = []

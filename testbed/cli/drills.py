@@ -93,6 +93,8 @@ def faults_command(
     out.print(table)
     show_calls({"functions and bridge": report.calls})
     show_audit(report.audit, f"Seed {seed}: the audit")
+    for failed in report.failed:
+        say(f"Not done: {failed.what}: {failed.why}")
     say(
         f"Poison: {report.poison_sent} acknowledged, {len(report.lost_poison)} not in the DLQ, "
         f"{len(report.stored_poison)} stored as if good"

@@ -137,10 +137,14 @@ class Deployment(msgspec.Struct, kw_only=True, dict=True):
         """What stands before a station's name in its topics."""
         return self.outputs.topic_root
 
+    def telemetry_topic(self, station: str) -> str:
+        """Return the topic that a station's telemetry goes to."""
+        return f"{self.topic_root}/{station}/telemetry"
+
     @property
     def topic_filter(self) -> str:
         """All stations' telemetry."""
-        return f"{self.topic_root}/+/telemetry"
+        return self.telemetry_topic("+")
 
     @property
     def place(self) -> Place:

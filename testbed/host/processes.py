@@ -1,14 +1,13 @@
 """Child processes that outlive the command that started them, found again by id and start time."""
 
 import os
-import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeVar
 
 import psutil
 
@@ -17,6 +16,8 @@ from testbed.host import containers
 
 # SIGTERM first: the emulator saves its state and the bridge finishes what is in flight.
 STOP_SECONDS = 15.0
+
+_Found = TypeVar("_Found")
 
 
 @dataclass(frozen=True)
@@ -64,16 +65,13 @@ class Process:
         found = self._find()
         if found is None:
             return
-        family = [*found.children(recursive=True), found]
+        members = family(self.pid)
         if not kill:
-            found.send_signal(signal.SIGTERM)
+            unless_gone(found.terminate, None)
             psutil.wait_procs([found], timeout=seconds)
-        for member in family:
-            try:
-                member.kill()
-            except psutil.NoSuchProcess:
-                continue
-        psutil.wait_procs(family, timeout=STOP_SECONDS)
+        for member in members:
+            unless_gone(member.kill, None)
+        psutil.wait_procs(members, timeout=STOP_SECONDS)
 
     def _find(self) -> psutil.Process | None:
         try:
@@ -91,6 +89,32 @@ def _born(process: psutil.Process) -> float:
     Linux counts from the machine's start, and psutil adds the time of that by today's clock: take it off again.
     """
     return process.create_time() - psutil.boot_time() if psutil.LINUX else process.create_time()
+
+
+def family(pid: int) -> list[psutil.Process]:
+    """Return a process and all that descends from it, the process itself last; empty if it is gone.
+
+    Each of them may end while it is looked at: ask it by `unless_gone`.
+    """
+    try:
+        process = psutil.Process(pid)
+        return [*process.children(recursive=True), process]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def unless_gone(look: Callable[[], _Found], otherwise: _Found) -> _Found:
+    """Return what ``look`` says of a process, or ``otherwise`` if that process has ended (a zombie has, too)."""
+    try:
+        return look()
+    except psutil.NoSuchProcess:
+        return otherwise
+
+
+def resident_bytes(pid: int) -> int:
+    """Return the resident memory of a process and all that descends from it, in bytes."""
+    known = (unless_gone(member.memory_info, None) for member in family(pid))
+    return sum(int(memory.rss) for memory in known if memory)
 
 
 _collecting: list[list[Process]] = []

@@ -1,5 +1,6 @@
 """When the bridge has passed on all that the broker acknowledged: the queue alone does not show it."""
 
+import json
 import time
 import urllib.request
 from collections.abc import Callable
@@ -28,16 +29,36 @@ def until_bridge_is_idle(deployment: Deployment, seconds: float) -> None:
     processes.wait_until(idle, what="The bridge", seconds=seconds)
 
 
+def until_rule_is_loaded(deployment: Deployment, rule: str, seconds: float) -> None:
+    """Wait until the local bridge runs a rule that was just made, and is subscribed to its topics.
+
+    Raises:
+        TestbedError: it took longer than ``seconds``.
+    """
+
+    def loaded() -> bool:
+        return rule in json.loads(_page(deployment, "health"))["rules"]
+
+    processes.wait_until(loaded, what=f"The rule {rule}", seconds=seconds)
+    # It subscribes once it has read the rules, and says after that that it has caught up.
+    until_bridge_is_idle(deployment, seconds)
+
+
 def in_flight(deployment: Deployment) -> int:
     """Messages that the bridge has and no queue has taken yet; 0 on AWS."""
     return int(_gauges(deployment, "bridge_in_flight")[0]) if deployment.ports else 0
 
 
 def _gauges(deployment: Deployment, *names: str) -> list[float]:
-    url = f"http://127.0.0.1:{deployment.place.ports.metrics}/metrics"
-    with urllib.request.urlopen(url, timeout=5) as page:
-        families = {family.name: family for family in text_string_to_metric_families(page.read().decode())}
+    families = {each.name: each for each in text_string_to_metric_families(_page(deployment, "metrics"))}
     return [families[name].samples[0].value for name in names]
+
+
+def _page(deployment: Deployment, name: str) -> str:
+    """Read a page of the local bridge."""
+    url = f"http://127.0.0.1:{deployment.place.ports.metrics}/{name}"
+    with urllib.request.urlopen(url, timeout=5) as page:
+        return str(page.read().decode())
 
 
 def wait_for_empty_queue(

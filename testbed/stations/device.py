@@ -37,7 +37,7 @@ def publish(deployment: Deployment, station: str, *payloads: bytes) -> bool:
         )
     new = bool(enrolment_of(deployment).enrol([station]))
     with _connected(deployment, deployment.certificates, station) as client:
-        topic = f"{deployment.topic_root}/{station}/telemetry"
+        topic = deployment.telemetry_topic(station)
         sent = [client.publish(topic, payload, qos=1) for payload in payloads]
         # It is raised when the connection has gone; whether the message has gone out is the question.
         with suppress(RuntimeError):

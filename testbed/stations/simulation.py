@@ -12,6 +12,7 @@ from simulator.messages import station_ids
 from testbed.deploy.deployment import Deployment
 from testbed.deploy.stations import enrolment_of
 from testbed.errors import TestbedError
+from testbed.host.processes import unless_gone
 from testbed.paths import REPOSITORY
 
 # Beside the stations' connections.
@@ -71,7 +72,8 @@ def _check_room(deployment: Deployment, stations: int) -> None:
     broker = deployment.processes.get("broker")
     if broker is None or broker.container or not broker.alive() or not psutil.LINUX:
         return  # elsewhere nobody tells what another process may have
-    _, hard = psutil.Process(broker.pid).rlimit(psutil.RLIMIT_NOFILE)
+    unlimited = (psutil.RLIM_INFINITY, psutil.RLIM_INFINITY)
+    _, hard = unless_gone(lambda: psutil.Process(broker.pid).rlimit(psutil.RLIMIT_NOFILE), unlimited)
     if hard != psutil.RLIM_INFINITY and stations + _BROKERS_FILES > hard:
         raise TestbedError(
             f"{stations} stations need {stations + _BROKERS_FILES} open files in the broker, which may have {hard}.",

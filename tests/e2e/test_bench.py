@@ -1,49 +1,57 @@
-"""The short form of `make bench`: both paths carry a burst and a steady rate, and what is counted is what was sent."""
+"""Short forms of the benchmarks of a deployment: they run to their end, and what they count is what was sent."""
 
+import json
 import os
 from pathlib import Path
 
 import pytest
 
-from bench.pipeline import growth, native
-from bench.pipeline.paths import Pipeline, burst, steady
-from bench.pipeline.publishers import Publishers
+from bench import bridge
+from bench.pipeline import growth, handler
+from bench.pipeline import run as pipeline
 from testbed.deploy.deployment import Deployment
-from testbed.identity.enrolment import Enrolment
-from testbed.proofs.audit import audit
+from testbed.errors import TestbedError
 from tests.e2e.conftest import PATIENCE_SECONDS
 
+pytestmark = pytest.mark.skipif(
+    os.environ.get("TARGET") == "aws", reason="the benchmarks measure what runs on this machine"
+)
 
-@pytest.mark.skipif(os.environ.get("TARGET") == "aws", reason="the other path is an emulator's")
-def test_both_paths_store_what_is_sent(
-    deployment: Deployment, enrolment: Enrolment, name: str, tmp_path: Path
+
+def test_the_pipeline_and_the_other_path_store_what_is_sent(
+    deployment: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    enrolment.enrol([name])
-    ledger = tmp_path / "ledger.ndjson"
-    publishers = Publishers(
-        deployment.mqtt_host,
-        deployment.mqtt_port,
-        ca=deployment.server_ca,
-        certificates=deployment.certificates,
-        names=[name],
-        ledger=ledger,
-    )
-    try:
-        with native.running(tmp_path, [name]) as theirs:
-            for path in (Pipeline(deployment, publishers, 1), theirs):
-                assert burst(path, 50).stored == 50, path.name
-                assert steady(path, 20, 2).stored == 40, path.name
-    finally:
-        publishers.close()
-        enrolment.remove([name])
-    found = audit(deployment, [ledger], wait_seconds=PATIENCE_SECONDS)
-    assert (found.acknowledged_archived, found.missing_count) == (90, 0)
+    monkeypatch.setattr(handler, "_ROUNDS", 1)
+    monkeypatch.setattr(pipeline, "_CLIENTS", 4)
+    monkeypatch.setattr(pipeline, "_LATENCY_ROUNDS", 1)
+    monkeypatch.setattr(pipeline, "_NATIVE_FIRST_RATE", 20)
+    report = tmp_path / "pipeline.json"
+    pipeline.run(deployment, pipeline.Scale(50, 1, 1, first_rate=20, most_rates=1), print, report=report)
+    figures = json.loads(report.read_text())["figures"]
+    assert [each["stored"] for each in figures["bursts"]] == [50, 50]
+    assert [each["stored"] for each in figures["steady"]] == [20, 20]
+    assert figures["held"]["stored"] == 20
+    # What the broker acknowledged: a burst, two steady rates and two rounds of four stations.
+    assert figures["audit"]["acknowledged_archived"] == 50 + 20 + 20 + 2 * 4
+    assert figures["audit"]["missing_count"] == 0
 
 
-@pytest.mark.skipif(os.environ.get("TARGET") == "aws", reason="what AWS's parts cost cannot be seen")
+def test_the_bridge_carries_every_message_to_the_queue(deployment: Deployment, tmp_path: Path) -> None:
+    """It counts what came into the queue itself, and fails where one is missing."""
+    report = tmp_path / "bridge.json"
+    bridge.run(deployment, print, messages=100, minutes=0.01, rate=100, report=report)
+    figures = json.loads(report.read_text())
+    assert figures["ratio"] > 0
+    assert min(figures["memory"][0]["bridge"], figures["memory"][0]["broker"]) > 10
+
+
 def test_growth_counts_what_a_fleet_sent(deployment: Deployment, name: str) -> None:
-    """`make bench WHAT=growth` in short: a fleet's messages are stored, timed and audited; parts have a cost."""
+    """A fleet's messages are stored, timed and audited; parts have a cost."""
     scale = growth.GrowthScale(sizes=(3,), interval=0.5, seconds=2, ramp=50)
+    if "processes of this machine" in deployment.local_engine.lacks.features:
+        with pytest.raises(TestbedError):
+            growth.run(deployment, scale, print)
+        pytest.skip("growth counts processes of this machine, and this engine is in containers")
     found = growth.run(deployment, scale, print, prefix=f"{name[:30]}-")
     [step] = found.steps
     assert (step.connected, step.disconnects) == (3, 0)

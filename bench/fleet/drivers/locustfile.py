@@ -1,4 +1,4 @@
-"""What `bench.fleet.load.Load` says, with locust's own MQTT user; the load is in the file that ``LOAD`` names.
+"""Make the load that the file named by ``LOAD`` describes (see `bench.fleet.load.Load`), with locust's own MQTT user.
 
 Runs in an environment of its own: ``locust --headless -f locustfile.py``.
 """

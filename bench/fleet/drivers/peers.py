@@ -1,4 +1,4 @@
-"""``python peers.py LIBRARY LOAD``, a file: what `bench.fleet.load.Load` says, with a Python MQTT library.
+"""Make the load that a file describes (see `bench.fleet.load.Load`): ``python peers.py LIBRARY FILE``.
 
 Runs in an environment of its own. Each client has a window of 20 unacknowledged messages, as the simulator's
 stations do; each library is used as its documentation shows.
@@ -111,7 +111,7 @@ def gmqtt() -> None:
     from gmqtt.storage import PersistentStorage
 
     class Store(PersistentStorage):
-        """Where gmqtt notes what is not acknowledged: the one place that tells of an acknowledgement."""
+        """The place where gmqtt notes what is not acknowledged; nothing else tells of an acknowledgement."""
 
         def remove_message_by_mid(self, mid: int) -> None:
             super().remove_message_by_mid(mid)

@@ -1,1 +1,1 @@
-"""`make drills WHAT=faults`: breaks a local deployment under load, by a seed, and audits what is left."""
+"""Break a local deployment under load, by a seed, and audit what is left."""

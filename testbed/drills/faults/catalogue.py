@@ -1,4 +1,4 @@
-"""Every fault that `make drills WHAT=faults` injects: what it does, and what must survive it."""
+"""List every fault that `make drills WHAT=faults` injects: what it does, and what must survive it."""
 
 import random
 from collections.abc import Callable
@@ -16,7 +16,7 @@ _QUEUE = ("sqs:SendMessageBatch",)
 
 @dataclass(frozen=True)
 class Fault:
-    """``inject`` does it once, or orders it for the next calls. ``by_proxy``: the proxy counts the calls it hit.
+    """A fault; ``inject`` does it once, or orders it for the next calls. ``by_proxy``: the proxy counts its hits.
 
     ``at_the_end``: once more when all is quiet, so that every run has it, and nothing that comes later hides it.
     """
@@ -30,7 +30,7 @@ class Fault:
 def catalogue(
     parts: Parts, proxy: FaultProxy, stations: Misbehaving, rng: random.Random, *, restarts_cloud: bool
 ) -> list[Fault]:
-    """The faults of a run; ``rng`` chooses how many calls each one hits."""
+    """Return the faults of a run; ``rng`` chooses how many calls each one hits."""
 
     def calls(name: str, action: str, operations: tuple[str, ...], most: int, **details: object) -> Fault:
         def inject() -> None:

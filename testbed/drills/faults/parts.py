@@ -1,17 +1,14 @@
-"""Kills, freezes and restarts the processes of a local deployment."""
+"""Kill, freeze and restart the processes of a local deployment."""
 
-import os
-import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
-import psutil
-
 from testbed.deploy.deployment import Deployment
 from testbed.drills.faults.proxy import FaultProxy
 from testbed.engines.base import Place
+from testbed.host import processes
 from testbed.host.processes import Process
 
 # Long enough for several tries of a call to fail, short of what anybody would call an outage.
@@ -27,7 +24,7 @@ class Parts:
     def __init__(
         self, deployment: Deployment, proxy: FaultProxy, frozen_seconds: float = FROZEN_SECONDS
     ) -> None:
-        """Nothing is touched yet; see `bridge_through_proxy`. ``frozen_seconds``: how long what is frozen stays so."""
+        """Touch nothing yet; see `bridge_through_proxy`. ``frozen_seconds``: how long what is frozen stays so."""
         self.frozen_seconds = frozen_seconds
         self._deployment = deployment
         self._engine = deployment.local_engine
@@ -35,7 +32,7 @@ class Parts:
 
     @contextmanager
     def bridge_through_proxy(self) -> Iterator[None]:
-        """A bridge that calls AWS through the proxy; the old way again at the end."""
+        """Run a bridge that calls AWS through the proxy; restore the old way at the end."""
         self._restart_bridge(self._proxied)
         try:
             yield
@@ -43,18 +40,18 @@ class Parts:
             self._restart_bridge(self._deployment.place)
 
     def kill_bridge(self) -> None:
-        """SIGKILL, and a new one."""
+        """Kill the bridge by SIGKILL, and start a new one."""
         self._deployment.processes["bridge"].stop(kill=True)
         self._restart_bridge(self._proxied)
 
     def kill_broker(self) -> None:
-        """SIGKILL, and a new one with the old one's files."""
+        """Kill the broker by SIGKILL, and start a new one with the old one's files."""
         self._deployment.processes["broker"].stop(kill=True)
         self._deployment.processes["broker"] = self._engine.start_broker(self._deployment.place)
         self._deployment.save()
 
     def freeze_broker(self) -> None:
-        """Stop the broker for some seconds: it accepts connections and answers nothing."""
+        """Stop the broker for some seconds; it accepts connections and answers nothing."""
         _freeze(self._deployment.processes["broker"], self.frozen_seconds)
 
     def freeze_cloud(self) -> None:
@@ -76,11 +73,12 @@ class Parts:
             self._proxy.gate(open=True)
 
     def kill_lambda_workers(self) -> None:
-        """SIGKILL every process that runs a function, in the middle of whatever it does."""
-        for child in psutil.Process(self._cloud.pid).children(recursive=True):
-            command = " ".join(child.cmdline())
+        """Kill every process that runs a function by SIGKILL, in the middle of whatever it does."""
+        for child in processes.family(self._cloud.pid)[:-1]:
+            # One that ends meanwhile is none that could be killed.
+            command = " ".join(processes.unless_gone(child.cmdline, []))
             if "worker" in command and "java" not in command:
-                child.kill()
+                processes.unless_gone(child.kill, None)
 
     @property
     def _cloud(self) -> Process:
@@ -99,11 +97,13 @@ class Parts:
 
 
 def _freeze(process: Process, seconds: float) -> None:
-    pids = [process.pid, *(child.pid for child in psutil.Process(process.pid).children())]
+    """Stop a process and its descendants for so many seconds; each of those that still run then goes on."""
+    members = processes.family(process.pid)
     try:
-        for pid in pids:
-            os.kill(pid, signal.SIGSTOP)
+        # The process first: it shall not see its children stand still.
+        for member in reversed(members):
+            processes.unless_gone(member.suspend, None)
         time.sleep(seconds)
     finally:
-        for pid in pids:
-            os.kill(pid, signal.SIGCONT)
+        for member in members:
+            processes.unless_gone(member.resume, None)

@@ -1,4 +1,4 @@
-"""Puts the fault proxy between a deployment's functions and bridge and its AWS emulator, and tells it what to break."""
+"""Put the fault proxy between a deployment's functions and bridge and its AWS emulator, and tell it what to break."""
 
 import json
 import urllib.request
@@ -54,7 +54,7 @@ class FaultProxy:
         self._call("POST", "gate", {"open": open})
 
     def counts(self) -> dict[str, Any]:
-        """``hits``: calls broken, by the order's name; ``calls``: by ``service:Operation``, count and bytes."""
+        """Return ``hits``, broken calls by order, and ``calls``, count and bytes by ``service:Operation``."""
         counts: dict[str, Any] = self._call("GET", "counts")
         return counts
 
@@ -96,7 +96,7 @@ def start(upstream: str, *, log: Path, folder: Path) -> FaultProxy:
 
 @contextmanager
 def functions_through(deployment: Deployment, url: str, functions: Sequence[str]) -> Iterator[None]:
-    """Have these functions call AWS at ``url``; as before again at the end."""
+    """Have these functions call AWS at ``url`` until the block ends."""
     client = deployment.client("lambda")
     for function in functions:
         _set_endpoint(client, function, url)
@@ -121,7 +121,7 @@ def _set_endpoint(client: Any, function: str, url: str | None) -> None:
 
 
 def telemetry_function(deployment: Deployment) -> str:
-    """The name of the function that the telemetry queue feeds."""
+    """Return the name of the function that the telemetry queue feeds."""
     mappings = deployment.client("lambda").list_event_source_mappings()["EventSourceMappings"]
     queue = deployment.outputs.telemetry_queue_url.rsplit("/", 1)[-1]
     for mapping in mappings:

@@ -1,4 +1,4 @@
-"""The fault proxy: between the AWS emulator and its callers, it counts every call and breaks those it is told to.
+"""Serve the fault proxy: between the AWS emulator and its callers, it counts every call and breaks those it is told to.
 
 It runs in an environment of its own (``drills/faults/requirements.txt``), so it imports nothing of ours. microburst
 reads which call a request is and writes errors as AWS writes them; what microburst lacks is done here: a call carried
@@ -51,7 +51,7 @@ class Order:
 
 @dataclass
 class Calls:
-    """Calls of one operation; bytes of bodies."""
+    """The calls of one operation; bytes are those of bodies."""
 
     count: int = 0
     bytes_in: int = 0
@@ -60,7 +60,7 @@ class Calls:
 
 
 class Proxy:
-    """Forwards, counts, and breaks."""
+    """A proxy that forwards, counts, and breaks."""
 
     def __init__(self, upstream: str) -> None:
         self._upstream = upstream.rstrip("/")
@@ -75,7 +75,7 @@ class Proxy:
         self._session: aiohttp.ClientSession
 
     def application(self) -> web.Application:
-        """The web application."""
+        """Return the web application."""
         app = web.Application(client_max_size=1 << 30)
         app.cleanup_ctx.append(self._connect)
         app.router.add_post("/_faults/orders", self._take_orders)
@@ -104,7 +104,7 @@ class Proxy:
         return web.json_response({})
 
     async def _move_gate(self, request: web.Request) -> web.Response:
-        """Closed, calls wait; answers when no call is on its way any more, so that upstream may be restarted."""
+        """Hold calls back while closed; answer when none is on its way, so that upstream may be restarted."""
         if (await request.json())["open"]:
             self._open.set()
         else:

@@ -1,12 +1,17 @@
-"""A fault run: a fleet under load, faults at random but by a seed, and the audit of what is left."""
+"""A fault run: a fleet under load, faults at random but by a seed, and the audit of what is left.
+
+Once the fleet has begun, an audit ends the run, whatever fails: a fault that cannot be injected, the simulator, the way
+back from the fault proxy, Ctrl-C. Each failure is in the report, and its traceback in the log ``faults-errors``.
+"""
 
 import random
 import signal
 import subprocess
 import time
+import traceback
 from collections import Counter
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +23,7 @@ from testbed.deploy.stations import enrolment_of
 from testbed.drills.faults import proxy as fault_proxy
 from testbed.drills.faults.catalogue import Fault, catalogue
 from testbed.drills.faults.parts import FROZEN_SECONDS, Parts
+from testbed.drills.faults.proxy import FaultProxy
 from testbed.drills.faults.stations import Misbehaving
 from testbed.errors import TestbedError
 from testbed.paths import REPOSITORY
@@ -43,11 +49,19 @@ class Injected:
 
 
 @dataclass(frozen=True)
+class Failed:
+    """What the drill itself could not do: the name of a fault or of a step, and the error."""
+
+    what: str
+    why: str
+
+
+@dataclass(frozen=True)
 class FaultReport:
     """What was injected, and the audit afterwards.
 
-    ``calls``: what functions and bridge called, broken calls and repetitions too. ``lost_poison``: refused payloads
-    that are in no DLQ.
+    ``failed``: where the drill's own tools failed; it went on without. ``calls``: what functions and bridge called,
+    broken calls and repetitions too. ``lost_poison``: refused payloads that are in no DLQ.
     """
 
     seed: int
@@ -56,6 +70,7 @@ class FaultReport:
     stations: int
     interval: float
     injected: list[Injected]
+    failed: list[Failed]
     audit: AuditReport
     calls: Counted
     poison_sent: int
@@ -64,16 +79,17 @@ class FaultReport:
 
     @property
     def clean(self) -> bool:
-        """Whether every guarantee held."""
+        """Whether every guarantee held, and every fault could be injected."""
         return (
             self.audit.clean
             and not self.audit.still_queued
             and not self.lost_poison
             and not self.stored_poison
+            and not self.failed
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return it for JSON."""
         return asdict(self) | {"clean": self.clean}
 
 
@@ -88,7 +104,7 @@ def run(
     only: Sequence[str] = (),
     frozen_seconds: float = FROZEN_SECONDS,
 ) -> FaultReport:
-    """Run a fleet, break things until the time is over, and audit the fleet's ledger.
+    """Run a fleet, break things until the time is over or Ctrl-C, and audit the fleet's ledger, whatever happened.
 
     Args:
         deployment: a local one.
@@ -101,105 +117,170 @@ def run(
         frozen_seconds: how long what is frozen stays so.
 
     Raises:
-        TestbedError: the deployment is on AWS, a name in ``only`` is none, or the simulator failed.
+        TestbedError: the deployment is on AWS, a name in ``only`` is none, or the drill could not begin.
     """
     engine = deployment.local_engine
     engine.lacks.refuse("processes of this machine")
     rng = random.Random(seed)  # noqa: S311  # a schedule, not a secret
-    prefix = f"faults-{seed}-{time.time_ns() % 10**8}-"
-    ledgers = [deployment.path / "ledgers" / f"{prefix}{part}.ndjson" for part in ("fleet", "misbehaving")]
-    ledgers[0].parent.mkdir(parents=True, exist_ok=True)
-    names = station_ids(stations, prefix)
-    odd = [f"{prefix}odd-{number}" for number in range(1, _MISBEHAVING + 1)]
-    silent = [f"{prefix}silent-{number}" for number in range(1, _SILENT + 1)]
+    drill = _Drill(deployment, say, rng, f"faults-{seed}-{time.time_ns() % 10**8}-", stations)
     enrolment = enrolment_of(deployment)
-    enrolment.enrol([*names, *odd, *silent])
+    enrolment.enrol(drill.all_stations)
     say(f"Seed {seed}: {stations} stations, a message every {interval:g} s, {seconds:g} s")
-    with ExitStack() as stack:
-        proxy = fault_proxy.start(
-            deployment.aws_url or "", log=deployment.place.log("fault-proxy"), folder=deployment.path
-        )
-        stack.callback(proxy.process.stop)
-        parts = Parts(deployment, proxy, frozen_seconds)
-        function = fault_proxy.telemetry_function(deployment)
-        stack.enter_context(fault_proxy.functions_through(deployment, proxy.url, [function]))
-        stack.enter_context(parts.bridge_through_proxy())
-        misbehaving = Misbehaving(deployment, odd, silent, ledgers[1], rng)
+    counts: dict[str, Any] = {"hits": {}, "calls": {}}
+    misbehaving = Misbehaving(deployment, drill.odd, drill.silent, drill.ledgers[1], rng)
+    with drill.through_proxy(frozen_seconds) as (proxy, parts):
         faults = catalogue(parts, proxy, misbehaving, rng, restarts_cloud=engine.keeps_state)
         faults = [fault for fault in faults if not only or any(part in fault.name for part in only)]
         if not faults:
             raise TestbedError(f"No fault is named {', '.join(only)}.", "See docs/reliability.md.")
-        extra = [
-            "--prefix",
-            prefix,
-            "--duration",
-            str(seconds),
-            "--ledger",
-            str(ledgers[0]),
-            "--seed",
-            str(seed),
-        ]
-        command = simulation.command(deployment, stations, interval, extra)
-        injected = _run_fleet(
-            command,
-            deployment.place.log("faults-simulator"),
-            lambda fleet: _break_until_done(
-                faults, rng, fleet, say, time.monotonic() + seconds - frozen_seconds
-            ),
-        )
+        drill.begun = True
+        with drill.survives("the fleet"):
+            _run_fleet(
+                drill.command(seconds, interval, seed),
+                deployment.place.log("faults-simulator"),
+                lambda fleet: drill.break_until_done(
+                    faults, fleet, time.monotonic() + seconds - frozen_seconds
+                ),
+            )
         # While the proxy is there: the bridge and the functions still call through it.
-        quiet.wait_until_quiet(deployment)
+        drill.wait_until_quiet()
         for fault in (each for each in faults if each.at_the_end):
-            say(f"  {fault.name}")
-            fault.inject()
-            injected[fault.name] += 1
-            quiet.wait_until_quiet(deployment)
-        counts = proxy.counts()
-    hits = counts["hits"]
-    report = audit(deployment, ledgers, wait_seconds=quiet.QUIET_SECONDS)
-    result = FaultReport(
+            drill.inject(fault)
+            drill.wait_until_quiet()
+        with drill.survives("the fault proxy's counts"):
+            counts = proxy.counts()
+    report = audit(deployment, drill.ledgers, wait_seconds=quiet.QUIET_SECONDS)
+    poison = misbehaving.lost_poison(), misbehaving.stored_poison()
+    with drill.survives("removing the stations"):
+        enrolment.remove(drill.all_stations)
+    return FaultReport(
         seed,
         engine.name,
         seconds,
         stations,
         interval,
-        [
-            Injected(
-                each.name,
-                injected[each.name],
-                hits.get(each.name, 0) if each.by_proxy else injected[each.name],
-            )
-            for each in faults
-        ],
+        [drill.told(each, counts["hits"]) for each in faults],
+        drill.failed,
         report,
         Counted.from_proxy(max(1, report.acknowledged), 0, counts["calls"]),
         misbehaving.poison_sent,
-        misbehaving.lost_poison(),
-        misbehaving.stored_poison(),
+        *poison,
     )
-    enrolment.remove([*names, *odd, *silent])
-    return result
+
+
+class _Drill:
+    """A drill: its stations, what was injected, and what its own tools could not do."""
+
+    def __init__(
+        self,
+        deployment: Deployment,
+        say: Callable[[str], None],
+        rng: random.Random,
+        prefix: str,
+        stations: int,
+    ) -> None:
+        self._deployment, self._say, self._rng, self._prefix = deployment, say, rng, prefix
+        self._fleet = station_ids(stations, prefix)
+        self.odd = [f"{prefix}odd-{number}" for number in range(1, _MISBEHAVING + 1)]
+        self.silent = [f"{prefix}silent-{number}" for number in range(1, _SILENT + 1)]
+        folder = deployment.path / "ledgers"
+        folder.mkdir(parents=True, exist_ok=True)
+        self.ledgers = [folder / f"{prefix}{part}.ndjson" for part in ("fleet", "misbehaving")]
+        self.begun = False
+        self.injected: Counter[str] = Counter()
+        self.failed: list[Failed] = []
+
+    @property
+    def all_stations(self) -> list[str]:
+        return [*self._fleet, *self.odd, *self.silent]
+
+    def command(self, seconds: float, interval: float, seed: int) -> list[str]:
+        """Return the command line of the fleet's simulator."""
+        extra = {"--prefix": self._prefix, "--duration": seconds, "--ledger": self.ledgers[0], "--seed": seed}
+        words = [str(word) for pair in extra.items() for word in pair]
+        return simulation.command(self._deployment, len(self._fleet), interval, words)
+
+    @contextmanager
+    def through_proxy(self, frozen_seconds: float) -> Iterator[tuple[FaultProxy, Parts]]:
+        """Have the telemetry function and the bridge call AWS through a fault proxy, until the block ends."""
+        deployment = self._deployment
+        with self.survives("the way back from the fault proxy"), ExitStack() as stack:
+            proxy = fault_proxy.start(
+                deployment.aws_url or "", log=deployment.place.log("fault-proxy"), folder=deployment.path
+            )
+            stack.callback(proxy.process.stop)
+            parts = Parts(deployment, proxy, frozen_seconds)
+            function = fault_proxy.telemetry_function(deployment)
+            stack.enter_context(fault_proxy.functions_through(deployment, proxy.url, [function]))
+            stack.enter_context(parts.bridge_through_proxy())
+            yield proxy, parts
+
+    @contextmanager
+    def survives(self, what: str) -> Iterator[None]:
+        """Note an error of the block and go on after it: once the fleet has begun, an audit ends the drill."""
+        try:
+            yield
+        except Exception as error:
+            if not self.begun:
+                raise
+            why = str(error) if isinstance(error, TestbedError) else f"{type(error).__name__}: {error}"
+            self.failed.append(Failed(what, why))
+            self._say(f"  {what}: failed: {why}")
+            with self._deployment.place.log("faults-errors").open("a") as log:
+                log.write(f"{what}\n{traceback.format_exc()}\n")
+
+    def inject(self, fault: Fault) -> None:
+        """Inject a fault; one that cannot be injected is noted."""
+        self._say(f"  {fault.name}")
+        with self.survives(fault.name):
+            fault.inject()
+            self.injected[fault.name] += 1
+
+    def wait_until_quiet(self) -> None:
+        """Wait until neither the bridge nor the queue holds a message; what is stuck is the audit's to find."""
+        with self.survives("waiting for the pipeline"):
+            quiet.wait_until_quiet(self._deployment)
+
+    def told(self, fault: Fault, hits: dict[str, int]) -> Injected:
+        times = self.injected[fault.name]
+        return Injected(fault.name, times, hits.get(fault.name, 0) if fault.by_proxy else times)
+
+    def break_until_done(
+        self, faults: Sequence[Fault], fleet: "subprocess.Popen[bytes]", deadline: float
+    ) -> None:
+        """Inject faults, with pauses, until the deadline (of the monotonic clock) or the fleet's end."""
+        round_: list[Fault] = []
+        while True:
+            pause = self._rng.uniform(*_PAUSE_SECONDS)
+            if time.monotonic() + pause > deadline or fleet.poll() is not None:
+                return
+            time.sleep(pause)
+            # In rounds, so that a short run does not miss a fault that a long one has often.
+            if not round_:
+                round_ = self._rng.sample(list(faults), len(faults))
+            self.inject(round_.pop())
 
 
 def _run_fleet(
-    command: Sequence[str], log: Path, meanwhile: Callable[["subprocess.Popen[bytes]"], Counter[str]]
-) -> Counter[str]:
+    command: Sequence[str], log: Path, meanwhile: Callable[["subprocess.Popen[bytes]"], None]
+) -> None:
     with log.open("wb") as output:
         fleet = subprocess.Popen(command, cwd=REPOSITORY, stdout=output, stderr=subprocess.STDOUT)
     try:
-        injected = meanwhile(fleet)
+        meanwhile(fleet)
         fleet.wait(_LATE_SECONDS)
+    except KeyboardInterrupt as interrupt:
+        raise TestbedError("It was stopped by hand.") from interrupt
     except subprocess.TimeoutExpired as error:
         raise TestbedError(f"The simulator did not end in {_LATE_SECONDS} s more.", f"See {log}.") from error
     finally:
         _end(fleet)
     if fleet.returncode:
         raise TestbedError(f"The simulator ended with {fleet.returncode}.", f"See {log}.")
-    return injected
 
 
 def _end(fleet: "subprocess.Popen[bytes]") -> None:
-    """End a fleet that still runs: it is asked first, so that its ledger is whole."""
+    """End a fleet that still runs. It is asked first, so that its ledger is whole."""
     if fleet.poll() is None:
         fleet.send_signal(signal.SIGINT)
         try:
@@ -207,26 +288,3 @@ def _end(fleet: "subprocess.Popen[bytes]") -> None:
         except subprocess.TimeoutExpired:
             fleet.kill()
             fleet.wait()
-
-
-def _break_until_done(
-    faults: Sequence[Fault],
-    rng: random.Random,
-    fleet: "subprocess.Popen[bytes]",
-    say: Callable[[str], None],
-    deadline: float,
-) -> Counter[str]:
-    injected: Counter[str] = Counter()
-    round_: list[Fault] = []
-    while True:
-        pause = rng.uniform(*_PAUSE_SECONDS)
-        if time.monotonic() + pause > deadline or fleet.poll() is not None:
-            return injected
-        time.sleep(pause)
-        # In rounds, so that a short run does not miss a fault that a long one has often.
-        if not round_:
-            round_ = rng.sample(list(faults), len(faults))
-        fault = round_.pop()
-        say(f"  {fault.name}")
-        fault.inject()
-        injected[fault.name] += 1

@@ -1,4 +1,4 @@
-"""Stations that misbehave: they send what cannot be read, have a wrong clock, and say everything again.
+"""Play stations that misbehave: they send what cannot be read, have a wrong clock, and say everything again.
 
 What the broker acknowledged to them goes to a ledger, as a simulator's does, so the audit holds it, too.
 """
@@ -41,7 +41,7 @@ class Misbehaving:
         ledger: Path,
         rng: random.Random,
     ) -> None:
-        """``names`` and ``silent`` are enrolled; ``rng`` chooses among them and what they send.
+        """Take ``names`` and ``silent``, which are enrolled; ``rng`` chooses among them and what they send.
 
         ``silent`` are those that `send_past_last` alone uses: nothing that they say later sets right what it did.
         """
@@ -54,7 +54,7 @@ class Misbehaving:
         ledger.touch()
 
     def send_poison(self) -> None:
-        """Every kind of payload that cannot be stored, with a good neighbour."""
+        """Send every kind of payload that cannot be stored, with a good neighbour."""
         name = self._rng.choice(list(self._names))
         good = self._good(name, datetime.now(UTC))
         marked: list[tuple[str, bytes]] = []
@@ -68,21 +68,21 @@ class Misbehaving:
         self._poison |= {mark for (mark, _), taken in zip(marked, acknowledged[1:], strict=True) if taken}
 
     def send_with_wrong_clock(self) -> None:
-        """Messages whose time is minutes or hours off, as from a station whose clock was just set."""
+        """Send messages whose time is minutes or hours off, as from a station whose clock was just set."""
         name = self._rng.choice(list(self._names))
         minutes = self._rng.choice(_SKEWS_MINUTES)
         start = datetime.now(UTC) + timedelta(minutes=minutes)
         self._send(name, [self._good(name, start + timedelta(seconds=each)) for each in range(_MESSAGES)])
 
     def replay(self) -> None:
-        """Messages, a lost connection, and the same messages once more in the other order."""
+        """Send messages, lose the connection, and send the same messages once more in the other order."""
         name = self._rng.choice(list(self._names))
         documents = [self._good(name, datetime.now(UTC)) for _ in range(_MESSAGES)]
         self._send(name, documents)
         self._send(name, documents[::-1])
 
     def send_past_last(self) -> None:
-        """The newest message; when the table shows it, those from before it; and then nothing more.
+        """Send the newest message; when the table shows it, those from before it; and then nothing more.
 
         So does a station that was cut off, says how it is, and then empties its memory; and a queue without an order
         may deliver what was said in order the same way. A table that moves back stays there.
@@ -97,18 +97,18 @@ class Misbehaving:
 
     @property
     def poison_sent(self) -> int:
-        """Acknowledged payloads that cannot be stored."""
+        """How many payloads that cannot be stored were acknowledged."""
         return len(self._poison)
 
     def lost_poison(self) -> list[str]:
-        """Acknowledged poison that neither the dead-letter queue nor (wrongly) the archive holds."""
+        """Return acknowledged poison that the dead-letter queue does not hold."""
         outputs = self._deployment.outputs
         letters = dead_letters.read(self._deployment.client("sqs"), outputs.dead_letter_queue_url)
         texts = "\n".join(letter.payload.decode("utf-8", "replace") for letter in letters)
         return sorted(mark for mark in self._poison if mark not in texts)
 
     def stored_poison(self) -> list[str]:
-        """Poison that was archived as if it were good."""
+        """Return poison that was archived as if it were good."""
         outputs = self._deployment.outputs
         ids = {
             record["message_id"]
@@ -147,7 +147,7 @@ class Misbehaving:
         return self._sequence
 
     def _publish(self, name: str, payloads: Sequence[bytes]) -> list[bool]:
-        """Publish over a connection of its own that ends without a farewell; which were acknowledged."""
+        """Publish over a connection of its own that ends without a farewell, and return which were acknowledged."""
         client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=name)
         context = ssl.create_default_context(cafile=str(self._deployment.server_ca))
         folder = self._deployment.certificates
@@ -160,8 +160,7 @@ class Misbehaving:
         client.loop_start()
         _wait_until_connected(client, _PATIENCE_SECONDS)
         sent = [
-            client.publish(f"{self._deployment.topic_root}/{name}/telemetry", payload, qos=1)
-            for payload in payloads
+            client.publish(self._deployment.telemetry_topic(name), payload, qos=1) for payload in payloads
         ]
         deadline = time.monotonic() + _PATIENCE_SECONDS
         for message in sent:

@@ -1,1 +1,1 @@
-"""Records what a target answers to a fixed scenario, and holds another target against the record."""
+"""Record what a target answers to a fixed scenario, and hold another target against the record."""

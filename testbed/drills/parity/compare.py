@@ -1,4 +1,4 @@
-"""Holds a record against another, and the gaps against those that are known and explained."""
+"""Hold a record against another, and the gaps against those that are known and explained."""
 
 import fnmatch
 import json
@@ -13,7 +13,7 @@ _MISSING = "(nothing)"
 
 @dataclass(frozen=True)
 class Gap:
-    """Where two records differ; ``reason`` is empty where nobody has explained it yet."""
+    """A place where two records differ; ``reason`` is empty where nobody has explained it yet."""
 
     place: str
     recorded: str
@@ -22,7 +22,7 @@ class Gap:
 
 
 def gaps(recorded: Any, seen: Any, between: str) -> list[Gap]:
-    """All differences.
+    """Return all differences.
 
     Args:
         recorded: the record.
@@ -59,7 +59,7 @@ def _shown(value: Any) -> str:
 
 
 def table(found: list[Gap], recorded_on: str, seen_on: str) -> str:
-    """The gaps as a Markdown table."""
+    """Return the gaps as a Markdown table."""
     lines = [f"| where | {recorded_on} | {seen_on} | why |", "|---|---|---|---|"]
     lines += [
         "| "

@@ -1,4 +1,4 @@
-"""The scenario: two stations say good and bad things, one rule cannot deliver, and everybody asks the API."""
+"""Play the scenario: two stations say good and bad things, one rule cannot deliver, and everybody asks the API."""
 
 import base64
 import json
@@ -40,7 +40,7 @@ _HEADERS = (
 
 
 def record(deployment: Deployment, say: Callable[[str], None]) -> Json:
-    """Play the scenario and give what came of it, transformed.
+    """Play the scenario and return what came of it, without what differs from run to run.
 
     Returns:
         ``{"api", "table", "archive", "dead_letters", "error_action"}``.
@@ -76,7 +76,8 @@ def record(deployment: Deployment, say: Callable[[str], None]) -> Json:
         }
     finally:
         enrolment.remove([one, two])
-    return {section: settled(content, run) for section, content in found.items()}
+    names = {run: "<run>", deployment.topic_root: "<topic root>"}
+    return {section: settled(content, names) for section, content in found.items()}
 
 
 def _time(**ago: float) -> str:
@@ -88,7 +89,7 @@ _DIFFERENT = 4
 
 
 def _good(station: str) -> list[bytes]:
-    """Whole, twice the same, late, with the least of fields, with fields that nobody knows."""
+    """Return good payloads: whole, twice the same, late, with the least of fields, with fields that nobody knows."""
     whole = {
         "station_id": station,
         "battery_available": 7,
@@ -156,9 +157,8 @@ def _station(deployment: Deployment, station: str) -> Iterator[Callable[[bytes],
     client.loop_start()
 
     def publish(payload: bytes) -> None:
-        client.publish(f"ev-swap/stations/{station}/telemetry", payload, qos=1).wait_for_publish(
-            _PATIENCE_SECONDS
-        )
+        topic = deployment.telemetry_topic(station)
+        client.publish(topic, payload, qos=1).wait_for_publish(_PATIENCE_SECONDS)
 
     try:
         yield publish
@@ -169,7 +169,7 @@ def _station(deployment: Deployment, station: str) -> Iterator[Callable[[bytes],
 
 @contextmanager
 def _failing_rule(deployment: Deployment, run: str, station: str) -> Iterator[None]:
-    """A rule for one station whose queue does not exist, and whose error action is the dead-letter queue."""
+    """Make a rule for one station whose queue does not exist, with the dead-letter queue as error action."""
     iot = deployment.client("iot")
     own = iot.get_topic_rule(ruleName=deployment.outputs.telemetry_rule_name)["rule"]
     error_action = own["errorAction"]
@@ -178,7 +178,7 @@ def _failing_rule(deployment: Deployment, run: str, station: str) -> Iterator[No
     iot.create_topic_rule(
         ruleName=name,
         topicRulePayload={
-            "sql": f"SELECT battery_available FROM 'ev-swap/stations/{station}/telemetry'",  # noqa: S608  # a topic
+            "sql": f"SELECT battery_available FROM '{deployment.telemetry_topic(station)}'",  # noqa: S608  # a topic
             "awsIotSqlVersion": "2016-03-23",
             "actions": [{"sqs": missing}],
             "errorAction": error_action,
@@ -191,7 +191,7 @@ def _failing_rule(deployment: Deployment, run: str, station: str) -> Iterator[No
 
 
 def _error_action(deployment: Deployment, station: str, publish: Callable[[bytes], None]) -> Json:
-    """Publish until the new rule is in force: that takes seconds here, and up to minutes on AWS."""
+    """Publish until the new rule is in force, which takes seconds here and up to minutes on AWS."""
     deadline = time.monotonic() + _PATIENCE_SECONDS
     message = {
         "station_id": station,
@@ -211,7 +211,7 @@ def _error_action(deployment: Deployment, station: str, publish: Callable[[bytes
 
 
 def _archived(deployment: Deployment, station: str) -> list[Json]:
-    """Each message once: whether a duplicate shares its batch, and is dropped there, is a matter of moments."""
+    """Return each archived message once; whether a duplicate is dropped in its batch is a matter of moments."""
     records = reader.records(deployment.client("s3"), deployment.outputs.telemetry_bucket_name)
     found = {record["message_id"]: record for record in records if record["station_id"] == station}
     return list(found.values())

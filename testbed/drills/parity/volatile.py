@@ -1,6 +1,7 @@
-"""Takes out of a record what differs from run to run, so that what is left may be compared."""
+"""Take out of a record what differs from run to run, so that what is left may be compared."""
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 _PLACES = (
@@ -26,25 +27,33 @@ _FIELDS = {
 }
 
 
-def settled(value: Any, run: str) -> Any:
-    """``value`` with the run's id, times, ids, addresses and accounts replaced by what they are."""
+def settled(value: Any, names: Mapping[str, str]) -> Any:
+    """Return a JSON ``value`` with times, ids, addresses and accounts replaced by what they are.
+
+    Args:
+        value: any JSON.
+        names: further texts to replace, with what stands in for each: the run's id, the topic root.
+    """
     if isinstance(value, dict):
         return {
-            settled(name, run): f"<{name}>" if name in _FIELDS and entry is not None else settled(entry, run)
+            settled(name, names): f"<{name}>"
+            if name in _FIELDS and entry is not None
+            else settled(entry, names)
             for name, entry in value.items()
         }
     if isinstance(value, list):
-        return [settled(entry, run) for entry in value]
+        return [settled(entry, names) for entry in value]
     if isinstance(value, bool) or value is None:
         return value
     if isinstance(value, int | float):
-        text = _settled_text(str(value), run)
+        text = _settled_text(str(value), names)
         return value if text == str(value) else text
-    return _settled_text(str(value), run)
+    return _settled_text(str(value), names)
 
 
-def _settled_text(text: str, run: str) -> str:
-    text = text.replace(run, "<run>")
+def _settled_text(text: str, names: Mapping[str, str]) -> str:
+    for known, stand_in in names.items():
+        text = text.replace(known, stand_in)
     for pattern, name in _PLACES:
         text = pattern.sub(name, text)
     return text

@@ -1,4 +1,4 @@
-"""A proxy that answers for ``*.amazonaws.com`` and ``*.cloudfront.net``, by TLS of its own; ministack is behind it.
+"""Answer for ``*.amazonaws.com`` and ``*.cloudfront.net`` by TLS of its own, as a proxy in front of ministack.
 
 What is not AWS's passes through unseen, so that Terraform may reach its registry where there is one.
 """
@@ -123,7 +123,7 @@ def aws_front(upstream_port: int, authority: Authority, folder: Path) -> Iterato
         do_HEAD = do_OPTIONS = do_TRACE = do_QUERY = forward  # noqa: N815
 
         def _body(self) -> bytes:
-            """The request's body; boto3 sends S3's in chunks, with a checksum behind them, where there is TLS."""
+            """Read the request's body; boto3 sends S3's in chunks, with a checksum behind them, where there is TLS."""
             if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
                 return self.rfile.read(int(self.headers.get("Content-Length") or 0))
             body = b""
@@ -135,7 +135,7 @@ def aws_front(upstream_port: int, authority: Authority, folder: Path) -> Iterato
             return body
 
         def _websocket(self) -> None:
-            """The request as it is, for the signature's sake; then bytes both ways."""
+            """Pass the request on as it is, for the signature's sake; then bytes both ways."""
             self.close_connection = True
             try:
                 far = socket.create_connection(("127.0.0.1", front.door_port), timeout=5)
@@ -173,6 +173,11 @@ def aws_front(upstream_port: int, authority: Authority, folder: Path) -> Iterato
                         ends[ready].sendall(data)
                     except OSError:
                         return
+
+        def finish(self) -> None:
+            """Close the connection, too: TLS has taken the socket over that the server would close."""
+            super().finish()
+            self.connection.close()
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # http.server's name
             """Say nothing."""

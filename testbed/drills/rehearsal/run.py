@@ -1,4 +1,4 @@
-"""`make rehearse`: what a person does with an account, step by step, each with what must come of it."""
+"""Do what a person does with an account, step by step, each with what must come of it."""
 
 import hashlib
 import json
@@ -75,14 +75,14 @@ def rehearse(say: Say, tests: list[str]) -> None:
     # What an earlier rehearsal that failed has left to look at.
     for stale in (home, *(state_root() / "deployments").glob(f"aws-*-{ENVIRONMENT}")):
         shutil.rmtree(stale, ignore_errors=True)
-    with _stand_in(home) as stand_in:
-        _steps(stand_in, say, tests)
+    with stand_in(home) as aws:
+        _steps(aws, say, tests)
     shutil.rmtree(home)
     say(f"Rehearsed in {time.monotonic() - begun:.0f} s: nothing was left.")
 
 
 class StandIn:
-    """A running stand-in for AWS: what a deployer's shell has in its environment, and the parts."""
+    """A running stand-in for AWS, with what a deployer's shell has in its environment."""
 
     def __init__(self, place: Place, account: "boto3.Session", url: str, front: Front) -> None:
         self.place = place
@@ -132,7 +132,12 @@ class StandIn:
 
 
 @contextmanager
-def _stand_in(home: Path) -> Iterator[StandIn]:
+def stand_in(home: Path) -> Iterator[StandIn]:
+    """Run a stand-in for AWS with a deployer and a stranger as IAM users, until the block ends.
+
+    Args:
+        home: folder for everything that it keeps.
+    """
     taken = [ports.choose(None, what="the stand-in for AWS") for _ in range(4)]
     place = Place(
         home,
@@ -157,7 +162,7 @@ def _stand_in(home: Path) -> Iterator[StandIn]:
 
 
 def _environment(place: Place, proxy: str, authority: str) -> dict[str, str]:
-    """A deployer's shell. Nothing in it is of the testbed's local engines."""
+    """Return the environment of a deployer's shell; nothing in it is of the testbed's local engines."""
     runtime = Runtime.of_this_machine()
     settings = {
         "TARGET": "aws",
@@ -259,7 +264,7 @@ def _iot_core(stand_in: StandIn) -> list[Process]:
 
 
 def _door(stand_in: StandIn, deployed: Path, authority: Authority) -> Process:
-    """Start what takes pages' URLs as IoT Core does: signed by the API handler's role, or they open nothing."""
+    """Start what takes pages' URLs as IoT Core does; they must be signed by the API handler's role."""
     place, iot = stand_in.place, stand_in.root.client("iot", endpoint_url=stand_in.url)
     observers.make_policy(iot, "stand-in-observer", f"arn:aws:iot:{REGION}:000000000000", TOPIC_ROOT)
     folder = place.certificates / "observers"
@@ -283,7 +288,7 @@ def _door(stand_in: StandIn, deployed: Path, authority: Authority) -> Process:
 
 
 def _role_of(function: Any) -> Credentials:
-    """The session that ministack 1.5.33 gives a function of its role, which it derives from names."""
+    """Return the session that ministack 1.5.33 gives a function of its role, which it derives from names."""
     digest = _sha(f"{function['FunctionArn']}:{function['Role']}")
     return Credentials(f"ASIA{digest[:16].upper()}", _sha(f"secret:{digest}"), _sha(f"token:{digest}"))
 
@@ -293,7 +298,7 @@ def _sha(text: str) -> str:
 
 
 def _locked(stand_in: StandIn) -> None:
-    """Somebody else is at work: his lock stands beside the state, and Terraform must not go on."""
+    """Let somebody else be at work: a lock stands beside the state, and Terraform must not go on."""
     s3 = stand_in.root.client("s3", endpoint_url=stand_in.url)
     [bucket] = [b["Name"] for b in s3.list_buckets()["Buckets"] if "-terraform-state-" in b["Name"]]
     lock = {

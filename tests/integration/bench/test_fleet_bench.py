@@ -1,24 +1,28 @@
 """`make bench WHAT=fleet`, in short: every generator that needs no other registry than PyPI, on a real Mosquitto."""
 
-import shutil
 from pathlib import Path
 
 import pytest
 
 from bench.fleet import runner
 from bench.fleet.command import ratios
-from bench.fleet.generators import MosquittoPub, Ours
+from bench.fleet.generators import MosquittoPub, Ours, ensure_clients
 from bench.fleet.load import Cost, Load, run
 from bench.fleet.runner import Publishing, Scale
+from testbed.engines.mosquitto import ensure_mosquitto
 from testbed.errors import TestbedError
 
-needs_mosquitto = pytest.mark.skipif(
-    shutil.which("mosquitto_pub") is None,
-    reason="needs mosquitto and mosquitto-clients",
-)
+
+@pytest.fixture(scope="module", autouse=True)
+def mosquitto() -> None:
+    """Install the broker and its clients where they are missing."""
+    try:
+        ensure_mosquitto()
+        ensure_clients()
+    except TestbedError as error:
+        pytest.skip(str(error))
 
 
-@needs_mosquitto
 def test_all_scenarios_give_figures(tmp_path: Path) -> None:
     """Publishing over TCP and mutual TLS, connections and the fan-in, where all that was published arrives."""
     scale = Scale(
@@ -42,7 +46,6 @@ def test_all_scenarios_give_figures(tmp_path: Path) -> None:
     assert fan_in.published == fan_in.received == 40
 
 
-@needs_mosquitto
 def test_a_generator_that_fails_is_said_and_the_others_go_on(tmp_path: Path) -> None:
     """One broken generator costs its own figures only."""
 
@@ -72,7 +75,6 @@ def test_ratios_are_with_the_best_peer() -> None:
     assert ratios(published) == "2.50 times better's, the best in Python; 0.50 times c's, the best of all"
 
 
-@needs_mosquitto
 def test_a_generator_that_does_not_get_there_is_ended_and_shown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,12 +2,9 @@
 
 from pathlib import Path
 
-import pytest
-
 from bench.results import pages
 
 
-@pytest.mark.skipif(not pages.drawable(), reason="matplotlib is not installed: make docs")
 def test_drawn_again_the_plots_are_the_same(tmp_path: Path) -> None:
     pages.draw(tmp_path, print)
     drawn = sorted(tmp_path.glob("*.svg"))

@@ -122,5 +122,5 @@ def test_rates_rise_to_the_ceiling_or_fall_to_it(
     class Path:
         name = "path"
 
-    steps = list(run._rates(Path(), first, 1, lambda _: None))  # type: ignore[arg-type]
+    steps = list(run._rates(Path(), first, run.Scale(1, 1, 1), lambda _: None))  # type: ignore[arg-type]
     assert [step.offered for step in steps] == offered

@@ -11,6 +11,7 @@ RECORDS = Path(__file__).parents[3] / "parity"
 
 def test_what_differs_from_run_to_run_is_taken_out() -> None:
     first = {
+        "topic": "ev-swap/stations/run1-a/telemetry",
         "at": "2026-11-23T18:13:45.197Z",
         "n": 1795457627151,
         "id": "run1-a",
@@ -18,14 +19,16 @@ def test_what_differs_from_run_to_run_is_taken_out() -> None:
         "kept": [1, 2.5],
     }
     second = {
+        "topic": "of/another/root/run2-a/telemetry",
         "at": "2027-01-01T00:00:00Z",
         "n": 1799999999999,
         "id": "run2-a",
         "next_token": "y",
         "kept": [1, 2.5],
     }
-    assert settled(first, "run1") == settled(second, "run2")
-    assert settled(first, "run1")["kept"] == [1, 2.5]
+    one = settled(first, {"run1": "<run>", "ev-swap/stations": "<topic root>"})
+    assert one == settled(second, {"run2": "<run>", "of/another/root": "<topic root>"})
+    assert (one["kept"], one["topic"]) == ([1, 2.5], "<topic root>/<run>-a/telemetry")
 
 
 def test_a_difference_of_any_kind_is_a_gap() -> None:

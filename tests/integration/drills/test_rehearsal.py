@@ -1,0 +1,17 @@
+"""The shortest part of `make rehearse`: the stand-in for AWS is there, and knows whom it may let in."""
+
+import shutil
+from pathlib import Path
+
+from testbed.drills.rehearsal import run as rehearsal
+from testbed.paths import state_root
+
+
+def test_a_user_without_rights_gets_nowhere(tmp_path: Path) -> None:
+    try:
+        with rehearsal.stand_in(tmp_path) as aws:
+            aws.testbed("leftovers")
+            aws.testbed("plan", fails="not authorized", **aws.stranger)
+    finally:
+        for folder in (state_root() / "deployments").glob(f"aws-*-{rehearsal.ENVIRONMENT}"):
+            shutil.rmtree(folder)
