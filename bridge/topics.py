@@ -6,18 +6,20 @@ import re
 from collections.abc import Callable
 
 BASIC_INGEST = "$aws/rules/"
+SHARED_PREFIX = "$share/"
 
 # Said again and again over a connection that has its subscriptions: whoever keeps devices out until then may let
 # them in. It comes back behind everything that the broker had for us before.
 READY_TOPIC = "$bridge/ready"
 
-# `a/#` covers `a` by MQTT 3.1.1 (4.7.1.2), and so it is in the brokers below the bridge. AWS's topics.md says that
-# `sensor/#` does not receive what is published to `sensor`: set this to False for that.
-HASH_COVERS_PARENT = True
+
+# A trusted client closes another's connection: "$bridge/disconnect/<client id>", the client id quoted as in a URL,
+# with {"cleanSession": bool, "preventWillMessage": bool}, as the API's DeleteConnection has them.
+DISCONNECT_PREFIX = "$bridge/disconnect/"
 
 
 def filter_fault(topic_filter: str) -> str | None:
-    """Why a topic filter is not one, or None."""
+    """Return why a topic filter is not one, or None."""
     if not topic_filter:
         return "the topic filter is empty"
     if "\0" in topic_filter:
@@ -32,10 +34,11 @@ def filter_fault(topic_filter: str) -> str | None:
 
 
 def matcher(topic_filter: str) -> Callable[[str], bool]:
-    """A function that says whether a topic matches the filter.
+    """Return a function that says whether a topic matches the filter.
 
-    `a/#` also matches its parent `a`; a wildcard in the first level does not match topics that begin with
-    `$`.
+    `a/#` does not match its parent `a`, other than in MQTT: "the parent topic is not matched" ("AWS IoT
+    differences from MQTT specifications" of the developer guide). A wildcard in the first level does not match
+    topics that begin with `$`.
     """
     levels = topic_filter.split("/")
     if "#" not in levels and "+" not in levels:
@@ -43,8 +46,7 @@ def matcher(topic_filter: str) -> Callable[[str], bool]:
     pattern = "(?!\\$)" if levels[0] in {"#", "+"} else ""
     for place, level in enumerate(levels):
         if level == "#":
-            below = "(?:/.*)?" if HASH_COVERS_PARENT else "/.*"
-            pattern += below if place else ".*"
+            pattern += "/.*" if place else ".*"
             break
         pattern += ("/" if place else "") + ("[^/]*" if level == "+" else re.escape(level))
     fullmatch = re.compile(pattern, re.DOTALL).fullmatch
@@ -52,11 +54,19 @@ def matcher(topic_filter: str) -> Callable[[str], bool]:
 
 
 def basic_ingest(topic: str) -> tuple[str, str] | None:
-    """The rule name and the rest of a topic `$aws/rules/<rule>/<rest>`; None for any other topic."""
+    """Return the rule name and the rest of a topic `$aws/rules/<rule>/<rest>`; None for any other topic."""
     if not topic.startswith(BASIC_INGEST):
         return None
     name, _, rest = topic[len(BASIC_INGEST) :].partition("/")
     return name, rest
+
+
+def split_shared(topic_filter: str) -> tuple[str, str] | None:
+    """Return the name and the filter of `$share/<name>/<filter>`; None if it is not of this form."""
+    name, slash, shared = topic_filter.removeprefix(SHARED_PREFIX).partition("/")
+    if not (name and slash and shared) or "+" in name or "#" in name:
+        return None
+    return name, shared
 
 
 # MQTT does not tell a subscriber who published. The rules engine must know (``clientid()``), so a trusted

@@ -1,146 +1,151 @@
-"""The broker: connections, sessions and what goes from one to the other."""
+"""The broker: sessions, and what goes from one to the other."""
 
 import asyncio
-import hashlib
-import json
 import logging
-import ssl
 import time
-from collections import deque
-from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
+from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, cast
-from urllib.parse import quote, unquote
-
-from cryptography import x509
-from cryptography.x509.oid import NameOID
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+from urllib.parse import quote
 
 from bridge import packets
 from bridge.broker.attendance import Attendance
-from bridge.broker.spool import Entry, Spool
-from bridge.packets import MalformedPacketError
-from bridge.policies import Connection as PolicyConnection
+from bridge.broker.limits import TRUSTED, Limits
+from bridge.broker.message import Message, expired, expiry
+from bridge.broker.retained import RetainedMessages
+from bridge.broker.sessions import NEVER, Session, Subscription, folder_of, read_all
+from bridge.broker.shared import Group
+from bridge.broker.spool import Stored
+from bridge.packets import Reason
 from bridge.policies import Policies
 from bridge.presence import Connected, next_version
-from bridge.topics import FROM_PREFIX, READY_TOPIC, filter_fault, matcher, open_to_clients
+from bridge.topics import FROM_PREFIX, SHARED_PREFIX
+
+if TYPE_CHECKING:
+    from bridge.broker.connection import ClientConnection
 
 log = logging.getLogger(__name__)
-
-# AWS IoT's limit of a message is 128 KiB of payload; topic and header come on top.
-MAX_PAYLOAD_BYTES = 128 * 1024
-_MAX_PACKET_BYTES = MAX_PAYLOAD_BYTES + 1024
-
-# Unacknowledged messages a subscriber may have. A bridge that sends in batches of ten from several threads
-# wants hundreds; 65,535 is the protocol's end.
-_WINDOW = 1000
-
-_CONNECT_SECONDS = 20
 
 
 @dataclass(frozen=True)
 class Identity:
-    """Who is at the other end: a registered, active certificate. ``trusted`` may do everything."""
+    """Who is at the other end: a registered, active certificate, or somebody with credentials of the account.
 
-    certificate_id: str
+    ``principal`` is the certificate's id, or what stands for the credentials. ``trusted`` may do everything, and on
+    the broker's own topics, too; ``root`` may do what AWS lets clients do.
+    """
+
+    principal: str
     common_name: str
     things: tuple[str, ...]
     policies: Policies
     trusted: bool = False
+    root: bool = False
 
 
 class Guard(Protocol):
     """Says who a certificate is."""
 
     async def identify(self, certificate_id: str, common_name: str) -> Identity | None:
-        """The identity, or None if the certificate is unknown or inactive."""
+        """Return the identity, or None if the certificate is unknown or inactive."""
 
 
-@dataclass
-class Session:
-    """What the broker keeps for a client: subscriptions, and messages on their way to it."""
+class _Route(NamedTuple):
+    """A session that a topic goes to, and how."""
 
-    client_id: str
-    persistent: bool
-    spool: Spool | None = None
-    subscriptions: dict[str, int] = field(default_factory=dict)
-    matchers: dict[str, Callable[[str], bool]] = field(default_factory=dict)
-    connection: "ClientConnection | None" = None
-    inflight: dict[int, Entry] = field(default_factory=dict)
-    again: deque[Entry] = field(default_factory=deque)
-    next_packet_id: int = 1
+    session: Session
+    subscription: Subscription
 
-    def take_packet_id(self) -> int:
-        """A packet identifier that is not in use."""
-        while self.next_packet_id in self.inflight:
-            self.next_packet_id = self.next_packet_id % 65535 + 1
-        taken = self.next_packet_id
-        self.next_packet_id = taken % 65535 + 1
-        return taken
+
+class _Plan(NamedTuple):
+    """Where a topic goes."""
+
+    routes: list[_Route]
+    groups: list[Group]
+
+
+class _Waiting(NamedTuple):
+    """A will that is published when its time has come."""
+
+    due: float
+    connection: "ClientConnection"
+    will: packets.Will
 
 
 class Broker:
     """An MQTT broker on one event loop."""
 
-    def __init__(self, guard: Guard, folder: Path, *, required_clients: Collection[str] = ()) -> None:
-        """Read back the persistent sessions in ``folder``.
+    def __init__(
+        self,
+        guard: Guard,
+        folder: Path,
+        *,
+        required_clients: Collection[str] = (),
+        limits: Limits | None = None,
+    ) -> None:
+        """Read back the persistent sessions and the retained messages in ``folder``.
 
         Args:
             guard: says who may connect.
             folder: of the persistent sessions.
             required_clients: until the sessions of all these clients have subscriptions, nobody else gets in: a
                 message for which there is no subscriber yet would be acknowledged and lost.
+            limits: of clients that are not trusted; AWS's, if None.
         """
         self._guard = guard
         self._folder = folder
         self._required_clients = frozenset(required_clients)
-        self._routes: dict[str, list[tuple[Session, int]]] = {}
+        self._limits = limits or Limits()
+        self._plans: dict[str, _Plan] = {}
         self.sessions: dict[str, Session] = {}
         # Those with subscriptions: few, where the sessions of a fleet that only publishes are thousands.
         self._subscribers: dict[str, Session] = {}
+        self._groups: dict[str, Group] = {}
+        self._wills: dict[str, _Waiting] = {}
         self.connections: set[ClientConnection] = set()
         self._versions: dict[str, int] = {}
         self._attendance = Attendance(folder / "attendance.ndjson")
-        for saved in folder.glob("*/subscriptions.json"):
-            client_id = unquote(saved.parent.name)
-            session = Session(client_id, True, Spool(saved.parent), json.loads(saved.read_text()))
-            session.matchers = {topic_filter: matcher(topic_filter) for topic_filter in session.subscriptions}
-            self.sessions[client_id] = self._subscribers[client_id] = session
+        self.retained = RetainedMessages(folder / "retained.journal")
+        now = time.monotonic()
+        for session in read_all(folder):
+            session.gone_at = now
+            self.sessions[session.client_id] = self._subscribers[session.client_id] = session
+            for key in session.subscriptions:
+                if key.startswith(SHARED_PREFIX):
+                    self._group(key).members[session.client_id] = session
         # Whoever was connected when the last broker was killed is so no more.
         for client in list(self._attendance.present.values()):
             self._versions[client.client_id] = client.version
             self._announce(client, client.disconnected("SERVER_ERROR"))
             self._attendance.went(client.client_id)
 
-    async def serve(self, host: str, port: int, context: ssl.SSLContext) -> asyncio.Server:
-        """Listen; ``context`` must demand a client certificate."""
-        loop = asyncio.get_running_loop()
-        server = await loop.create_server(
-            lambda: ClientConnection(self),
-            host,
-            port,
-            ssl=context,
-            backlog=4096,
-            ssl_handshake_timeout=_CONNECT_SECONDS,
-        )
+    def start(self) -> None:
+        """Begin to look for what is due: silent connections, delayed wills, sessions that end."""
         self._sweeper = asyncio.create_task(self._sweep())
-        return server
 
     def close(self) -> None:
-        """Drop all connections and close the spools."""
+        """Drop all connections and close the files."""
         self._sweeper.cancel()
         for connection in list(self.connections):
-            connection.abort()
+            connection.end(Reason.SHUTTING_DOWN, "SERVER_INITIATED_DISCONNECT")
         for session in self.sessions.values():
-            if session.spool:
-                session.spool.close()
+            if session.queue:
+                session.queue.close()
+        for group in self._groups.values():
+            group.close()
+        self.retained.close()
         self._attendance.close()
 
     # --- what connections ask ------------------------------------------------
 
     async def identify(self, certificate_id: str, common_name: str) -> Identity | None:
-        """See `Guard.identify`."""
+        """Return what `Guard.identify` returns."""
         return await self._guard.identify(certificate_id, common_name)
+
+    def limits_of(self, identity: Identity) -> Limits:
+        """Return the limits of somebody's connections."""
+        return TRUSTED if identity.trusted else self._limits
 
     @property
     def ready(self) -> bool:
@@ -151,163 +156,325 @@ class Broker:
         """Return whether this client may come in yet."""
         return client_id in self._required_clients or self.ready
 
-    def open_session(self, connection: "ClientConnection", connect: packets.Connect) -> bool:
+    def open_session(
+        self, connection: "ClientConnection", client_id: str, *, clean_start: bool, expiry: int
+    ) -> bool:
         """Attach a connection to its session; the same client's older connection is closed.
+
+        Args:
+            connection: whose CONNECT is accepted.
+            client_id: of the client.
+            clean_start: whether an older session is discarded.
+            expiry: of the session, in seconds; see `Session`.
 
         Returns:
             Whether there was a session before.
         """
-        session = self.sessions.get(connect.client_id)
+        session = self.sessions.get(client_id)
         if session and session.connection:
-            session.connection.reason = "DUPLICATE_CLIENTID"
-            session.connection.abort()
-            self.closed(session.connection)
-        if session and (connect.clean_session or not session.persistent):
+            older = session.connection
+            older.end(Reason.SESSION_TAKEN_OVER, "DUPLICATE_CLIENTID")
+            self.closed(older)
+            session = self.sessions.get(client_id)
+        if session and clean_start:
             self._discard(session)
             session = None
+        self._settle_will(client_id, publish=session is None)
         present = session is not None
         if session is None:
-            session = Session(connect.client_id, not connect.clean_session)
-            self.sessions[connect.client_id] = session
+            session = Session(client_id, expiry, folder_of(self._folder, client_id))
+            self.sessions[client_id] = session
+        elif session.expiry != expiry:
+            self.change_expiry(session, expiry)
         session.connection = connection
         connection.session = session
         self._came(connection)
         return present
 
+    def change_expiry(self, session: Session, expiry: int) -> None:
+        """Let a session outlive its connection for another time, in seconds."""
+        session.expiry = expiry
+        if session.subscriptions and session.persistent:
+            session.save()
+
+    def resume(self, session: Session) -> None:
+        """Send what waits for a client that has just come back."""
+        self.pump(session)
+        for key in session.subscriptions:
+            if key.startswith(SHARED_PREFIX):
+                self._drain(self._groups[key])
+
     def closed(self, connection: "ClientConnection") -> None:
-        """A connection has ended: keep or discard its session, publish its will, tell of it."""
+        """Keep or discard the session of a connection that has ended, publish its will, tell of it."""
         session = connection.session
         if session is None or session.connection is not connection:
             return
         session.connection = None
+        session.gone_at = time.monotonic()
         # What was sent and not acknowledged is sent again, in order, before anything newer.
         session.again.extendleft(reversed(list(session.inflight.values())))
         session.inflight.clear()
         if connection.will and not connection.said_goodbye:
-            will = connection.will
-            if connection.may_publish(will.topic):
-                self.route(will.topic, will.payload, will.qos, session.client_id)
+            delay = min(connection.will.delay, session.expiry)
+            if delay:
+                due = session.gone_at + delay
+                self._wills[session.client_id] = _Waiting(due, connection, connection.will)
+            else:
+                self._publish_will(connection, connection.will)
         self._went(connection)
         if not session.persistent:
             self._discard(session)
 
-    def subscribe(self, session: Session, topic_filter: str, qos: int) -> None:
-        """Add a subscription; with a persistent session it outlives the broker."""
-        session.subscriptions[topic_filter] = qos
-        session.matchers[topic_filter] = matcher(topic_filter)
+    def subscribe(self, session: Session, topic_filter: str, subscription: Subscription) -> bool:
+        """Add a subscription, which outlives the broker if the session does; return whether it is new."""
+        new = topic_filter not in session.subscriptions
+        session.subscribe(topic_filter, subscription)
+        if topic_filter.startswith(SHARED_PREFIX):
+            self._group(topic_filter).members[session.client_id] = session
         self._subscriptions_changed(session)
+        return new
 
-    def unsubscribe(self, session: Session, topic_filter: str) -> None:
-        """Remove a subscription."""
-        session.subscriptions.pop(topic_filter, None)
+    def unsubscribe(self, session: Session, topic_filter: str) -> bool:
+        """Remove a subscription; return whether there was one."""
+        found = session.unsubscribe(topic_filter)
+        if found and topic_filter.startswith(SHARED_PREFIX):
+            self._leave(session, topic_filter)
         self._subscriptions_changed(session)
+        return found
 
-    def route(self, topic: str, payload: bytes, qos: int, publisher: str) -> None:
+    def send_retained(self, session: Session, topic_filter: str, qos: int, *, wildcards: bool) -> None:
+        """Send a new subscriber the retained messages of its filter.
+
+        AWS IoT sends none for a filter with wildcards ("MQTT retained messages" of mqtt.html); trusted clients, with
+        ``wildcards``, get those, too.
+        """
+        if not wildcards and ("+" in topic_filter or "#" in topic_filter):
+            return
+        for message in self.retained.matching(topic_filter):
+            if session.connection and session.connection.may("iot:Receive", f"topic/{message.topic}"):
+                stored = Stored(message.topic.encode(), message.payload, message.more(retain=True))
+                self._give(session, stored, min(message.qos, qos))
+
+    def drain(self, topic_filter: str) -> None:
+        """Give what waits for a shared subscription to a member that has just joined."""
+        self._drain(self._groups[topic_filter])
+
+    def publish(self, message: Message) -> None:
+        """Keep a message if it is to be retained, and route it. When this returns it is on disk.
+
+        Raises:
+            OSError: it could not be written down.
+        """
+        if message.retain:
+            self.retained.keep(message)
+        self.route(message)
+
+    def route(self, message: Message) -> None:
         """Give a message to all that subscribe to its topic. When this returns it is safe with each.
 
         Raises:
             OSError: it could not be written down for one of them.
         """
-        self._deliver(topic, payload, qos)
-        self._deliver(f"{FROM_PREFIX}{quote(publisher, safe='')}/{topic}", payload, qos)
-
-    def _deliver(self, topic: str, payload: bytes, qos: int) -> None:
-        routes = self._routes.get(topic)
-        if routes is None:
-            routes = self._find_routes(topic)
-            if len(self._routes) > 100_000:
-                self._routes.clear()
-            self._routes[topic] = routes
-        encoded = topic.encode()
-        for session, granted in routes:
-            if session.connection and not session.connection.may("iot:Receive", f"topic/{topic}"):
-                continue
-            if session.spool is not None and min(qos, granted) == 1:
-                session.spool.append(encoded, payload)
-                self.pump(session)
-            elif session.connection and not session.connection.congested:
-                # Without a persistent session nothing is promised; and memory is not for who does not read.
-                packet_id = session.take_packet_id() if min(qos, granted) else 0
-                session.connection.write(
-                    packets.publish(encoded, payload, qos=min(qos, granted), packet_id=packet_id)
-                )
+        self._deliver(message.topic, message)
+        self._deliver(f"{FROM_PREFIX}{quote(message.publisher, safe='')}/{message.topic}", message)
 
     def pump(self, session: Session) -> None:
         """Send what waits, as far as the window allows."""
-        connection, spool = session.connection, session.spool
-        if connection is None or spool is None:
+        connection, queue = session.connection, session.queue
+        if connection is None or queue is None:
             return
         while (
-            len(session.inflight) < _WINDOW and not connection.congested and (session.again or spool.waiting)
+            len(session.inflight) < connection.window
+            and not connection.congested
+            and (session.again or queue.waiting)
         ):
             duplicate = bool(session.again)
-            entry = session.again.popleft() if duplicate else spool.waiting.popleft()
-            topic, payload = spool.read(entry)
+            entry = session.again.popleft() if duplicate else queue.waiting.popleft()
+            stored = queue.read(entry)  # type: ignore[arg-type]  # an entry of this very queue
+            if stored.more and expired(stored, time.time()):
+                self._delivered(session, entry)
+                continue
             packet_id = session.take_packet_id()
             session.inflight[packet_id] = entry
-            connection.write(packets.publish(topic, payload, qos=1, packet_id=packet_id, duplicate=duplicate))
+            if not connection.send(stored, qos=1, packet_id=packet_id, duplicate=duplicate):
+                self._delivered(session, session.inflight.pop(packet_id))
 
     def acknowledged(self, session: Session, packet_id: int) -> None:
-        """The subscriber has a message."""
+        """Note that the subscriber has a message."""
         entry = session.inflight.pop(packet_id, None)
-        if entry is not None and session.spool is not None:
-            session.spool.done(entry)
+        if entry is not None:
+            self._delivered(session, entry)
             self.pump(session)
 
     def disconnect_certificates(self, certificate_ids: set[str]) -> None:
         """Close the connections of certificates that were deactivated."""
         for connection in list(self.connections):
-            if connection.identity and connection.identity.certificate_id in certificate_ids:
-                connection.reason = "FORBIDDEN_ACCESS"
-                connection.abort()
+            if connection.identity and connection.identity.principal in certificate_ids:
+                log.info("closing %s: its certificate is not active any more", connection.name)
+                connection.end(Reason.NOT_AUTHORIZED, "FORBIDDEN_ACCESS")
+
+    def disconnect(self, client_id: str, *, clean_session: bool, prevent_will: bool) -> bool:
+        """Do what the API's DeleteConnection does; return whether there was a connection or a session."""
+        session = self.sessions.get(client_id)
+        if session is None:
+            return False
+        connection = session.connection
+        if clean_session:
+            session.expiry = 0
+        if connection is not None:
+            if prevent_will:
+                connection.will = None
+            connection.end(Reason.ADMINISTRATIVE_ACTION, "API_INITIATED_DISCONNECT")
+            self.closed(connection)
+        elif clean_session:
+            self._discard(session)
+            self._settle_will(client_id, publish=not prevent_will)
+        return True
 
     # --- inside --------------------------------------------------------------
 
-    def _find_routes(self, topic: str) -> list[tuple[Session, int]]:
-        found = []
+    def _deliver(self, topic: str, message: Message) -> None:
+        plan = self._plans.get(topic)
+        if plan is None:
+            plan = self._find_plan(topic)
+            if len(self._plans) > 100_000:
+                self._plans.clear()
+            self._plans[topic] = plan
+        if not plan.routes and not plan.groups:
+            return
+        encoded, payload = topic.encode(), message.payload
+        plain = Stored(encoded, payload, message.more(retain=False))
+        for session, subscription in plan.routes:
+            connection = session.connection
+            if connection and not connection.may("iot:Receive", f"topic/{topic}"):
+                continue
+            if subscription.no_local and session.client_id == message.publisher:
+                continue
+            stored = plain
+            if message.retain and subscription.retain_as_published:
+                stored = Stored(encoded, payload, message.more(retain=True))
+            self._give(session, stored, min(message.qos, subscription.qos))
+        for group in plan.groups:
+            self._give_one(group, topic, plain, message.qos)
+
+    def _give(self, session: Session, stored: Stored, qos: int, shared: str = "") -> None:
+        if qos and session.queue is not None:
+            session.queue.append(*stored)
+            if shared and not session.persistent and session.queue.waiting:
+                session.shared[session.queue.waiting[-1].number] = shared
+            self.pump(session)
+        elif session.connection and not session.connection.congested:
+            # At QoS 0 nothing is promised; and memory is not for who does not read.
+            session.connection.send(stored, qos=0)
+
+    def _give_one(self, group: Group, topic: str, stored: Stored, qos: int) -> None:
+        online = group.online(topic)
+        if online:
+            chosen = online[0]
+            granted = chosen.subscriptions[group.key].qos
+            self._give(chosen, stored, min(qos, granted), shared=group.key)
+        elif qos and group.queues:
+            group.keep(*stored)
+
+    def _drain(self, group: Group) -> None:
+        for stored in group.take():
+            online = group.online(stored.topic.decode())
+            if not online:
+                return
+            chosen = online[0]
+            self._give(chosen, stored, chosen.subscriptions[group.key].qos, shared=group.key)
+
+    def _delivered(self, session: Session, entry: object) -> None:
+        if session.queue is not None:
+            session.queue.done(entry)  # type: ignore[arg-type]  # an entry of this very queue
+        if session.shared:
+            session.shared.pop(entry.number, None)  # type: ignore[attr-defined]
+
+    def _find_plan(self, topic: str) -> _Plan:
+        routes = []
         for session in self._subscribers.values():
             granted = [
-                qos
-                for topic_filter, qos in session.subscriptions.items()
-                if session.matchers[topic_filter](topic)
+                session.subscriptions[topic_filter]
+                for topic_filter, matches in session.matchers.items()
+                if matches(topic)
             ]
             if granted:
-                found.append((session, max(granted)))
-        return found
+                subscription = Subscription(
+                    max(one.qos for one in granted),
+                    all(one.no_local for one in granted),
+                    any(one.retain_as_published for one in granted),
+                )
+                routes.append(_Route(session, subscription))
+        return _Plan(routes, [group for group in self._groups.values() if group.matches(topic)])
 
     def _subscriptions_changed(self, session: Session) -> None:
-        self._routes.clear()
+        self._plans.clear()
         if session.subscriptions:
             self._subscribers[session.client_id] = session
         else:
             self._subscribers.pop(session.client_id, None)
-        if session.persistent:
-            folder = self._folder / quote(session.client_id, safe="")
-            if session.spool is None:
-                session.spool = Spool(folder)
-            partial = folder / "subscriptions.partial"
-            partial.write_text(json.dumps(session.subscriptions))
-            partial.rename(folder / "subscriptions.json")
+
+    def _group(self, key: str) -> Group:
+        if key not in self._groups:
+            self._groups[key] = Group(key, self._folder)
+        return self._groups[key]
+
+    def _leave(self, session: Session, key: str) -> None:
+        group = self._groups[key]
+        group.members.pop(session.client_id, None)
+        if not group.members:
+            group.remove()
+            del self._groups[key]
+            self._plans.clear()
 
     def _discard(self, session: Session) -> None:
         self.sessions.pop(session.client_id, None)
         self._subscribers.pop(session.client_id, None)
         if session.subscriptions:
-            self._routes.clear()
-        if session.spool:
-            session.spool.remove()
-            folder = self._folder / quote(session.client_id, safe="")
-            (folder / "subscriptions.json").unlink(missing_ok=True)
+            self._plans.clear()
+        unread: list[tuple[str, Stored]] = []
+        if session.shared and session.queue is not None:
+            unread = [
+                (session.shared[entry.number], session.queue.read(entry))
+                for entry in session.waiting()
+                if entry.number in session.shared
+            ]
+        for key in session.subscriptions:
+            if key.startswith(SHARED_PREFIX):
+                self._leave(session, key)
+        session.remove()
+        for key, stored in unread:
+            if key in self._groups:
+                self._give_one(self._groups[key], stored.topic.decode(), stored, 1)
+
+    def _publish_will(self, connection: "ClientConnection", will: packets.Will) -> None:
+        if not connection.may_publish(will.topic, retain=will.retain):
+            log.info("the will of %s is not published: its policies do not allow it", connection.name)
+            return
+        publisher = connection.session.client_id if connection.session else ""
+        message = Message(
+            will.topic, will.payload, will.qos, publisher, will.retain, will.properties, expiry(will.expiry)
+        )
+        try:
+            self.publish(message)
+        except OSError:
+            log.exception("the will of %s could not be written down", connection.name)
+
+    def _settle_will(self, client_id: str, *, publish: bool) -> None:
+        """Publish a will that waits because its session has ended, or forget it because the client is back."""
+        waiting = self._wills.pop(client_id, None)
+        if waiting and publish:
+            self._publish_will(waiting.connection, waiting.will)
 
     def _came(self, connection: "ClientConnection") -> None:
         identity, session = connection.identity, connection.session
         if identity is None or session is None or identity.trusted:
             return
+        if set(session.client_id) & {"#", "+"}:
+            return  # "Client IDs that contain # or + do not receive lifecycle events."
         version = next_version(self._versions.get(session.client_id, 0))
         self._versions[session.client_id] = version
-        connection.presence = Connected(
-            session.client_id, identity.certificate_id, connection.address, version
-        )
+        connection.presence = Connected(session.client_id, identity.principal, connection.address, version)
         self._attendance.came(connection.presence)
         self._announce(connection.presence, connection.presence.connected())
 
@@ -322,269 +489,22 @@ class Broker:
     def _announce(self, client: Connected, event: tuple[str, bytes]) -> None:
         topic, payload = event
         try:
-            self.route(topic, payload, 1, client.client_id)
+            self.route(Message(topic, payload, 1, client.client_id))
         except OSError:
             log.exception("a presence event could not be written down")
 
     async def _sweep(self) -> None:
-        """Close connections that were silent for one and a half keep-alives (3.1.2.10) or never said CONNECT."""
+        """Do once a second what is due."""
         while True:
             await asyncio.sleep(1)
             now = time.monotonic()
             for connection in list(self.connections):
                 if now > connection.deadline:
-                    connection.reason = "MQTT_KEEP_ALIVE_TIMEOUT"
-                    connection.abort()
-
-
-class ClientConnection(asyncio.Protocol):
-    """One client's connection."""
-
-    def __init__(self, broker: Broker) -> None:
-        """Wait for a CONNECT packet."""
-        self._broker = broker
-        self._transport: asyncio.Transport | None = None
-        self._buffer = bytearray()
-        self._connecting: asyncio.Task[None] | None = None
-        self.session: Session | None = None
-        self.identity: Identity | None = None
-        self._policy_connection: PolicyConnection | None = None
-        self._allowed: dict[tuple[str, str], bool] = {}
-        self.will: packets.Will | None = None
-        self.said_goodbye = False
-        self.reason = "CONNECTION_LOST"
-        self.presence: Connected | None = None
-        self._congested = False
-        self.address = ""
-        self._silence = float(_CONNECT_SECONDS)
-        self.deadline = time.monotonic() + self._silence
-
-    # --- asyncio's side ------------------------------------------------------
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """TLS is up: the peer has shown a certificate of our authority."""
-        # uvloop's transports are no subclasses of asyncio's.
-        self._transport = cast(asyncio.Transport, transport)
-        self.address = (transport.get_extra_info("peername") or ("",))[0]
-        self._broker.connections.add(self)
-
-    def data_received(self, data: bytes) -> None:
-        """Take whole packets from what arrived."""
-        self._buffer += data
-        self.deadline = time.monotonic() + self._silence
-        self._drain()
-
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # asyncio's signature
-        """The connection is gone, for whichever reason."""
-        self._broker.connections.discard(self)
-        if self._connecting:
-            self._connecting.cancel()
-        self._broker.closed(self)
-
-    def pause_writing(self) -> None:
-        """The peer does not read as fast as we write."""
-        self._congested = True
-
-    def resume_writing(self) -> None:
-        """There is room again."""
-        self._congested = False
-        if self.session:
-            self._broker.pump(self.session)
-
-    # --- the broker's side ---------------------------------------------------
-
-    @property
-    def congested(self) -> bool:
-        """Whether what is written now would only wait in memory."""
-        return self._congested
-
-    def write(self, data: bytes) -> None:
-        """Send."""
-        if self._transport:
-            self._transport.write(data)
-
-    def abort(self) -> None:
-        """Close at once."""
-        if self._transport:
-            self._transport.abort()
-
-    def may(self, action: str, resource: str) -> bool:
-        """Whether the connection's policies allow it. Remembered for the life of the connection, as on AWS."""
-        identity = self.identity
-        if identity is None or self._policy_connection is None:
-            return False
-        if identity.trusted:
-            return True
-        known = self._allowed.get((action, resource))
-        if known is None:
-            known = identity.policies.allow(action, resource, self._policy_connection)
-            if len(self._allowed) < 256 and not identity.policies.needs_time:
-                self._allowed[action, resource] = known
-        return known
-
-    def may_publish(self, topic: str) -> bool:
-        """Whether the client may publish to the topic.
-
-        Of topics with ``$`` in front only those of AWS's services that take requests are open; the others are the
-        broker's own, whatever a policy says: presence events, and "$from/..." with which it vouches for a publisher.
-        """
-        return (self.trusted or open_to_clients(topic)) and self.may("iot:Publish", f"topic/{topic}")
-
-    @property
-    def trusted(self) -> bool:
-        """Whether the client is one of the testbed's own."""
-        return self.identity is not None and self.identity.trusted
-
-    # --- packets -------------------------------------------------------------
-
-    def _drain(self) -> None:
-        try:
-            while self._connecting is None and (
-                packet := packets.take_packet(self._buffer, _MAX_PACKET_BYTES)
-            ):
-                self._take(packet)
-        except MalformedPacketError as error:
-            log.info("closing %s: it sent %s", self.address, error)
-            self.reason = "CLIENT_ERROR"
-            self.abort()
-        except OSError as error:
-            # Not acknowledged: the client sends it again when there is room.
-            log.error("closing %s: its message could not be written down: %s", self.address, error)  # noqa: TRY400
-            self.reason = "SERVER_ERROR"
-            self.abort()
-
-    def _take(self, packet: packets.Packet) -> None:
-        if packet.kind == packets.CONNECT:
-            if self.session:
-                raise MalformedPacketError("a second CONNECT")
-            self._connecting = asyncio.create_task(self._connect(packets.parse_connect(packet.body)))
-            return
-        session = self.session
-        if session is None:
-            raise MalformedPacketError("something else before CONNECT")
-        match packet.kind:
-            case packets.PUBLISH:
-                self._publish(session, packets.parse_publish(packet.flags, packet.body))
-            case packets.PUBACK:
-                self._broker.acknowledged(session, packets.parse_packet_id(packet.body))
-            case packets.PINGREQ:
-                self.write(packets.PINGRESP_PACKET)
-            case packets.SUBSCRIBE:
-                self._subscribe(session, *packets.parse_subscribe(packet.body))
-            case packets.UNSUBSCRIBE:
-                packet_id, filters = packets.parse_unsubscribe(packet.body)
-                for topic_filter in filters:
-                    self._broker.unsubscribe(session, topic_filter)
-                self.write(packets.unsuback(packet_id))
-            case packets.DISCONNECT:
-                self.said_goodbye, self.reason = True, "CLIENT_INITIATED_DISCONNECT"
-                if self._transport:
-                    self._transport.close()
-            case _:
-                raise MalformedPacketError(f"a packet of type {packet.kind}")
-
-    async def _connect(self, connect: packets.Connect) -> None:
-        try:
-            code = await self._decide(connect)
-        except Exception:
-            # The registry does not answer: that is no reason to let anybody in.
-            log.exception("cannot identify %s", connect.client_id)
-            code = packets.UNAVAILABLE
-        if self._transport is None or self._transport.is_closing():
-            return
-        if code != packets.ACCEPTED:
-            self.write(packets.connack(code))
-            self._transport.close()
-            return
-        self.will = connect.will
-        self._silence = 1.5 * connect.keep_alive if connect.keep_alive else float("inf")
-        self.deadline = time.monotonic() + self._silence
-        present = self._broker.open_session(self, connect)
-        self.write(packets.connack(packets.ACCEPTED, session_present=present))
-        self._connecting = None
-        assert self.session is not None  # noqa: S101  # open_session has just set it
-        self._broker.pump(self.session)
-        self._drain()
-
-    async def _decide(self, connect: packets.Connect) -> int:
-        if not connect.supported:
-            return packets.WRONG_PROTOCOL
-        if not connect.client_id:
-            return packets.BAD_IDENTIFIER
-        certificate_id, common_name, certificate = self._certificate()
-        identity = await self._broker.identify(certificate_id, common_name)
-        if identity is None:
-            log.info(
-                "refused %s: its certificate %s is not active here", connect.client_id, certificate_id[:12]
-            )
-            return packets.NOT_AUTHORIZED
-        self.identity = identity
-        asks_for = (("PersistentConnect", not connect.clean_session), ("LastWill", connect.will is not None))
-        self._policy_connection = PolicyConnection(
-            connect.client_id,
-            common_name,
-            identity.things,
-            certificate,
-            source_ip=self.address,
-            connect_attributes=tuple(name for name, asked in asks_for if asked),
-            last_will_topic=connect.will.topic if connect.will else None,
-        )
-        if not self.may("iot:Connect", f"client/{connect.client_id}"):
-            refusal = identity.policies.refusal(
-                "iot:Connect", f"client/{connect.client_id}", self._policy_connection
-            )
-            log.info("refused %s: %s", connect.client_id, refusal)
-            return packets.NOT_AUTHORIZED
-        return packets.ACCEPTED if self._broker.ready_for(connect.client_id) else packets.UNAVAILABLE
-
-    def _certificate(self) -> tuple[str, str, x509.Certificate]:
-        assert self._transport is not None  # noqa: S101  # connected
-        der = self._transport.get_extra_info("ssl_object").getpeercert(binary_form=True)
-        certificate = x509.load_der_x509_certificate(der)
-        names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-        return hashlib.sha256(der).hexdigest(), str(names[0].value) if names else "", certificate
-
-    def _publish(self, session: Session, message: packets.Publish) -> None:
-        if message.qos > 1:
-            raise MalformedPacketError("QoS 2, which AWS IoT does not have")
-        if len(message.payload) > MAX_PAYLOAD_BYTES:
-            raise MalformedPacketError("a payload over 128 KiB")
-        if not self.may_publish(message.topic):
-            # AWS IoT closes the connection, too.
-            self.reason = "FORBIDDEN_ACCESS"
-            log.info("closing %s: it may not publish to %s", self._name, message.topic)
-            self.abort()
-            return
-        topic, publisher = message.topic, session.client_id
-        if self.trusted:
-            if not self._broker.ready and topic != READY_TOPIC:
-                # The rules are not there yet: unacknowledged, the message comes again.
-                log.info("closing %s: another required client is not there yet", self._name)
-                self.abort()
-                return
-            if topic.startswith(FROM_PREFIX):
-                quoted, _, topic = topic.removeprefix(FROM_PREFIX).partition("/")
-                publisher = unquote(quoted)
-        self._broker.route(topic, message.payload, message.qos, publisher)
-        if message.qos:
-            self.write(packets.puback(message.packet_id))
-
-    def _subscribe(self, session: Session, packet_id: int, filters: list[tuple[str, int]]) -> None:
-        codes = []
-        for topic_filter, qos in filters:
-            fault = filter_fault(topic_filter)
-            if fault:
-                raise MalformedPacketError(fault)
-            if (self.trusted or not topic_filter.startswith(FROM_PREFIX)) and self.may(
-                "iot:Subscribe", f"topicfilter/{topic_filter}"
-            ):
-                self._broker.subscribe(session, topic_filter, min(qos, 1))
-                codes.append(min(qos, 1))
-            else:
-                log.info("refused a subscription of %s to %s", self._name, topic_filter)
-                codes.append(packets.REFUSED_SUBSCRIPTION)
-        self.write(packets.suback(packet_id, codes))
-
-    @property
-    def _name(self) -> str:
-        return self.session.client_id if self.session else self.address
+                    # Silent for one and a half keep-alives (MQTT 5.0, 3.1.2.10), or it never said CONNECT.
+                    connection.end(Reason.KEEP_ALIVE_TIMEOUT, "MQTT_KEEP_ALIVE_TIMEOUT")
+            for client_id in [one for one, waiting in self._wills.items() if now >= waiting.due]:
+                self._settle_will(client_id, publish=True)
+            for session in [one for one in self.sessions.values() if one.connection is None]:
+                if session.expiry != NEVER and now >= session.gone_at + session.expiry:
+                    self._settle_will(session.client_id, publish=True)
+                    self._discard(session)

@@ -13,20 +13,31 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-_ADD, _DONE = 1, 2
+# A message with more than a topic and a payload has the rest, its length of 4 bytes in front, before its payload.
+_ADD, _DONE, _ADD_MORE = 1, 2, 3
 _HEAD = struct.Struct("!BQHI")  # kind, number, length of the topic, length of the payload
 
 _SEGMENT_BYTES = 16 * 1024 * 1024
+_MORE_LENGTH_BYTES = 4
 
 
 class Entry(NamedTuple):
-    """A waiting message: its number and where it is."""
+    """A waiting message: its number and where it is; ``more`` if something stands before its payload."""
 
     number: int
     segment: int
     offset: int
     topic_length: int
     payload_length: int
+    more: bool = False
+
+
+class Stored(NamedTuple):
+    """What was written down of a message; ``more`` as it was given."""
+
+    topic: bytes
+    payload: bytes
+    more: bytes
 
 
 @dataclass
@@ -52,7 +63,7 @@ class Spool:
             name = int(path.stem)
             segment = _Segment(os.open(path, os.O_RDWR | os.O_APPEND), path)
             for kind, entry in _scan(segment.handle, name):
-                if kind == _ADD:
+                if kind != _DONE:
                     found[entry.number] = entry
                 else:
                     found.pop(entry.number, None)
@@ -68,8 +79,13 @@ class Spool:
         if not self._segments:
             self._open_segment()
 
-    def append(self, topic: bytes, payload: bytes) -> None:
+    def append(self, topic: bytes, payload: bytes, more: bytes = b"") -> None:
         """Write a message down; when this returns, the death of the process cannot lose it.
+
+        Args:
+            topic: as UTF-8.
+            payload: of the message.
+            more: whatever belongs to it besides, in the caller's own form.
 
         Raises:
             OSError: it could not be written (a full disk): the message must not be acknowledged.
@@ -78,21 +94,27 @@ class Spool:
         if segment.size >= _SEGMENT_BYTES:
             self._open_segment()
             segment = self._segments[self._current]
-        number = self._next_number
-        self._write(segment, _HEAD.pack(_ADD, number, len(topic), len(payload)) + topic + payload)
+        number, kind = self._next_number, _ADD
+        if more:
+            kind, payload = _ADD_MORE, len(more).to_bytes(_MORE_LENGTH_BYTES) + more + payload
+        self._write(segment, _HEAD.pack(kind, number, len(topic), len(payload)) + topic + payload)
         offset = segment.size - len(topic) - len(payload)
         self._next_number += 1
         segment.waiting.add(number)
-        self.waiting.append(Entry(number, self._current, offset, len(topic), len(payload)))
+        self.waiting.append(Entry(number, self._current, offset, len(topic), len(payload), bool(more)))
 
-    def read(self, entry: Entry) -> tuple[bytes, bytes]:
-        """A waiting message's topic and payload."""
+    def read(self, entry: Entry) -> Stored:
+        """Return a waiting message."""
         size = entry.topic_length + entry.payload_length
         data = os.pread(self._segments[entry.segment].handle, size, entry.offset)
-        return data[: entry.topic_length], data[entry.topic_length :]
+        topic, payload = data[: entry.topic_length], data[entry.topic_length :]
+        if not entry.more:
+            return Stored(topic, payload, b"")
+        end = _MORE_LENGTH_BYTES + int.from_bytes(payload[:_MORE_LENGTH_BYTES])
+        return Stored(topic, payload[end:], payload[_MORE_LENGTH_BYTES:end])
 
     def done(self, entry: Entry) -> None:
-        """Note that a message was delivered."""
+        """Note that a message was delivered, or is not to be."""
         segment = self._segments[entry.segment]
         segment.waiting.discard(entry.number)
         if segment.waiting or entry.segment == self._current:
@@ -149,4 +171,4 @@ def _scan(handle: int, segment: int) -> Iterator[tuple[int, Entry]]:
             if offset + topic + payload > end:
                 return
             file.seek(topic + payload, os.SEEK_CUR)
-            yield kind, Entry(number, segment, offset, topic, payload)
+            yield kind, Entry(number, segment, offset, topic, payload, kind == _ADD_MORE)

@@ -106,13 +106,13 @@ class Page:
 
     def _connect(self, asked: packets.Connect) -> None:
         named = asked.client_id.startswith(self.rights.client_prefix)
-        if not (asked.supported and named and asked.clean_session and asked.will is None):
+        if not (asked.level == packets.V3 and named and asked.clean_start and asked.will is None):
             raise RefusedPacketError("a CONNECT that is not a page's")
         self.connected = True
         self.outbox.answer(packets.connack(0))
 
-    def _subscribe(self, identifier: int, wanted: list[tuple[str, int]]) -> None:
-        for topic_filter, _ in wanted:
+    def _subscribe(self, identifier: int, wanted: list[packets.Filter]) -> None:
+        for topic_filter in (each.topic_filter for each in wanted):
             if topic_filter not in self.rights.topic_filters:
                 raise RefusedPacketError(f"a subscription to {topic_filter!r}")
             self.subscriptions[topic_filter] = matcher(topic_filter)

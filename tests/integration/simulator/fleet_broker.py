@@ -5,12 +5,15 @@ publish under its own name only, as the thing policy says; "collector" may do ev
 before it has subscribed.
 """
 
+import asyncio
 import ssl
 import sys
 from pathlib import Path
 
 import uvloop
 
+from bridge.broker.limits import Limits
+from bridge.broker.listener import listen
 from bridge.broker.server import Broker, Identity
 from bridge.policies import Policies
 
@@ -42,8 +45,9 @@ async def serve(port: int, folder: Path, state: Path) -> None:
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(folder / "ca.crt"))
     context.load_cert_chain(folder / "server.crt", folder / "server.key")
     context.verify_mode = ssl.CERT_REQUIRED
-    server = await Broker(NameGuard(), state, required_clients=[COLLECTOR]).serve("127.0.0.1", port, context)
-    await server.serve_forever()
+    broker = Broker(NameGuard(), state, required_clients=[COLLECTOR], limits=Limits(publishes=0))
+    await listen(broker, "127.0.0.1", port, context)
+    await asyncio.Event().wait()
 
 
 if __name__ == "__main__":

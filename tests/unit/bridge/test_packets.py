@@ -57,6 +57,6 @@ def test_a_packet_over_the_limit_is_refused_before_it_is_buffered() -> None:
 
 
 def test_another_protocol_version_is_told_from_noise() -> None:
-    """MQTT 5 gets a CONNACK that says so."""
-    body = b"\x00\x04MQTT\x05\x02\x00\x3c\x00\x00\x01a"
+    """MQTT 6, when there is one, gets a CONNACK that says so."""
+    body = b"\x00\x04MQTT\x06\x02\x00\x3c\x00\x00\x01a"
     assert not packets.parse_connect(body).supported

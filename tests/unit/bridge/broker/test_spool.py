@@ -11,7 +11,7 @@ from bridge.broker.spool import Spool
 
 
 def contents(spool: Spool) -> list[tuple[bytes, bytes]]:
-    return [spool.read(entry) for entry in spool.waiting]
+    return [spool.read(entry)[:2] for entry in spool.waiting]
 
 
 def test_what_waits_is_there_after_a_restart(tmp_path: Path) -> None:

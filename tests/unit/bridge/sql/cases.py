@@ -141,9 +141,9 @@ rule("validation-tool", "SELECT state.debug AS state.debug, state.command AS sta
 
 for topic_filter, topic, fires in [
     ("topic/subtopic", "topic/subtopic", True), ("topic/subtopic", "topic/subtopic-2", False),
-    ("topic/#", "topic/subtopic", True), ("topic/#", "topic/subtopic-3/details", True), ("topic/#", "topic", True),
+    ("topic/#", "topic/subtopic", True), ("topic/#", "topic/subtopic-3/details", True), ("topic/#", "topic", False),
     ("topic/#", "topic-2/subtopic-x", False), ("topic/+", "topic/subtopic-2", True), ("topic/+", "topic/subtopic-3/details", False),
-    ("topic/+", "topic-2/subtopic-x", False), ("topic/+", "topic", False), ("topic/+", "topic/", True), ("+/b/#", "a/b", True),
+    ("topic/+", "topic-2/subtopic-x", False), ("topic/+", "topic", False), ("topic/+", "topic/", True), ("+/b/#", "a/b", False), ("+/b/#", "a/b/", True),
     ("+/+/c", "a/b/c", True), ("+/+/c", "a/b/d", False), ("#", "a/b/c", True), ("#", "$aws/events/x", False), ("+/events/x", "$aws/events/x", False),
     ("$aws/events/#", "$aws/events/presence/connected/c1", True), ("a.b/c", "aXb/c", False), ("Topic/x", "topic/x", False), ("a/+/c", "a//c", True),
 ]:
