@@ -191,6 +191,12 @@ class ClientConnection(asyncio.Protocol):
             return False
         return self.may("iot:Publish", f"topic/{topic}")
 
+    def _refusal(self, action: str, resource: str) -> str:
+        """Return why `may` is false."""
+        if self.identity is None or self._policy_connection is None:
+            return "nobody knows who it is"
+        return self.identity.policies.refusal(action, resource, self._policy_connection)
+
     # --- packets -------------------------------------------------------------
 
     def _write(self, data: bytes) -> None:
@@ -343,7 +349,10 @@ class ClientConnection(asyncio.Protocol):
                 return Reason.NOT_AUTHORIZED
         identity = self.identity
         self._limits = self._broker.limits_of(identity)
-        asks_for = (("PersistentConnect", self._keeps_session(connect)), ("LastWill", connect.will is not None))
+        asks_for = (
+            ("PersistentConnect", self._keeps_session(connect)),
+            ("LastWill", connect.will is not None),
+        )
         self._policy_connection = PolicyConnection(
             client_id,
             identity.common_name,
@@ -355,8 +364,7 @@ class ClientConnection(asyncio.Protocol):
         )
         resource = f"client/{client_id}"
         if not self.may("iot:Connect", resource):
-            refusal = identity.policies.refusal("iot:Connect", resource, self._policy_connection)
-            log.info("refused %s: %s", client_id, refusal)
+            log.info("refused %s: %s", client_id, self._refusal("iot:Connect", resource))
             return Reason.NOT_AUTHORIZED
         return None
 
@@ -470,14 +478,15 @@ class ClientConnection(asyncio.Protocol):
         return False
 
     def _forbid(self, packet: packets.Publish, topic: str) -> None:
+        resource = f"topic/{topic}"
         if not open_to_clients(topic):
             why = "the topic is AWS's own"
         elif packet.retain and topic.startswith("$"):
             why = "no message to a reserved topic is retained"
-        elif packet.retain:
-            why = f"it needs a policy that allows iot:Publish and iot:RetainPublish on topic/{topic}"
+        elif self.may("iot:Publish", resource):
+            why = self._refusal("iot:RetainPublish", resource)
         else:
-            why = f"it needs a policy that allows iot:Publish on topic/{topic}"
+            why = self._refusal("iot:Publish", resource)
         log.info("%s may not publish to %s: %s", self.name, topic, why)
         self._refuse(packet, Reason.NOT_AUTHORIZED)
 
@@ -546,13 +555,10 @@ class ClientConnection(asyncio.Protocol):
             )
             return Reason.QUOTA_EXCEEDED
         hidden = (shared[1] if shared else topic_filter).startswith(FROM_PREFIX)
-        if not self.trusted and (hidden or not self.may("iot:Subscribe", f"topicfilter/{topic_filter}")):
-            log.info(
-                "refused a subscription of %s to %s: it needs a policy that allows iot:Subscribe on topicfilter/%s",
-                self.name,
-                topic_filter,
-                topic_filter,
-            )
+        resource = f"topicfilter/{topic_filter}"
+        if not self.trusted and (hidden or not self.may("iot:Subscribe", resource)):
+            why = "the topic is the broker's own" if hidden else self._refusal("iot:Subscribe", resource)
+            log.info("refused a subscription of %s to %s: %s", self.name, topic_filter, why)
             return Reason.NOT_AUTHORIZED
         return None
 

@@ -12,15 +12,16 @@ from urllib.parse import unquote
 import paho.mqtt.client as mqtt
 import structlog
 from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 
 from bridge.runtime import metrics
-from bridge.sql import Message
-from bridge.topics import READY_TOPIC
+from bridge.sql import Message, MqttProperties
+from bridge.topics import FROM_PREFIX, READY_TOPIC
 
 log = structlog.get_logger()
 
-# Of the embedded broker: see bridge.broker.server.
-_FROM_PREFIX = "$from/"
+_SESSION_NEVER_EXPIRES = 0xFFFFFFFF
 
 
 class _DrainingSocket(ssl.SSLSocket):
@@ -72,7 +73,7 @@ class MqttSession:
         self._address = (host, port)
         self._receive = receive
         self._publisher = publisher
-        self._prefix = f"{_FROM_PREFIX}+/" if names_publishers else ""
+        self._prefix = f"{FROM_PREFIX}+/" if names_publishers else ""
         self._filters: set[str] = set()
         self._subscribed: set[str] = set()
         # Packet identifiers are the connection's: an acknowledgement must not reach the next one.
@@ -81,7 +82,7 @@ class MqttSession:
         self._lock = threading.Lock()
         self.connected = threading.Event()
         self._client = mqtt.Client(
-            CallbackAPIVersion.VERSION2, client_id=client_id, clean_session=False, manual_ack=True
+            CallbackAPIVersion.VERSION2, client_id=client_id, protocol=mqtt.MQTTv5, manual_ack=True
         )
         context = ssl.create_default_context(cafile=str(ca))
         context.load_cert_chain(certificate, key)
@@ -95,7 +96,9 @@ class MqttSession:
 
     def start(self) -> None:
         """Connect, and again whenever the connection is lost."""
-        self._client.connect_async(*self._address, keepalive=30)
+        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho's
+        properties.SessionExpiryInterval = _SESSION_NEVER_EXPIRES
+        self._client.connect_async(*self._address, keepalive=30, clean_start=False, properties=properties)
         self._client.loop_start()
 
     def stop(self) -> None:
@@ -163,8 +166,8 @@ class MqttSession:
                 metrics.CAUGHT_UP.set(float(said_at))
             client.ack(received.mid, received.qos)
             return
-        if topic.startswith(_FROM_PREFIX):
-            quoted, _, topic = topic.removeprefix(_FROM_PREFIX).partition("/")
+        if topic.startswith(FROM_PREFIX):
+            quoted, _, topic = topic.removeprefix(FROM_PREFIX).partition("/")
             publisher = unquote(quoted) or None
         else:
             publisher = self._publisher(topic)
@@ -176,5 +179,25 @@ class MqttSession:
             if current:
                 client.ack(mid, qos)
 
-        message = Message(topic, bytes(received.payload), publisher, now_ms=int(time.time() * 1000))
+        message = Message(
+            topic,
+            bytes(received.payload),
+            publisher,
+            now_ms=int(time.time() * 1000),
+            properties=_properties(received.properties),
+        )
         self._receive(message, acknowledge)
+
+
+def _properties(found: Properties | None) -> MqttProperties | None:
+    """Return what rules can ask of a message's properties, or None if it has none."""
+    given: dict[str, Any] = vars(found) if found else {}
+    if not given.keys() - {"packetType", "types", "names", "properties", "MessageExpiryInterval"}:
+        return None
+    return MqttProperties(
+        content_type=given.get("ContentType"),
+        payload_is_utf8=bool(given.get("PayloadFormatIndicator", 0)),
+        response_topic=given.get("ResponseTopic"),
+        correlation_data=given.get("CorrelationData"),
+        user=tuple((name, value) for name, value in given.get("UserProperty", ())),
+    )

@@ -124,7 +124,8 @@ PROTECTIONS = [
         _BRIDGE_TESTS + "test_a_killed_bridge_loses_nothing", seconds=300,
     ),
     Protection(
-        "the bridge's session outlives it", "bridge/runtime/session.py", "clean_session=False", "clean_session=True",
+        "the bridge's session outlives it", "bridge/runtime/session.py",
+        "properties.SessionExpiryInterval = _SESSION_NEVER_EXPIRES", "properties.SessionExpiryInterval = 0",
         _BRIDGE_TESTS + "test_a_killed_bridge_loses_nothing", seconds=300,
     ),
     Protection(
@@ -133,10 +134,10 @@ PROTECTIONS = [
     ),
     Protection(
         "a message is on disk before it is acknowledged", "bridge/broker/server.py",
-        "                session.spool.append(encoded, payload)\n                self.pump(session)\n",
-        "                asyncio.get_running_loop().call_later(\n"
-        "                    0.3, lambda spool=session.spool: (spool.append(encoded, payload), self.pump(session))\n"
-        "                )\n",
+        "            session.queue.append(*stored)\n",
+        "            asyncio.get_running_loop().call_later(\n"
+        "                0.3, lambda queue=session.queue: (queue.append(*stored), self.pump(session))\n"
+        "            )\n",
         _BRIDGE_TESTS + "test_a_killed_broker_loses_nothing", seconds=300,
     ),
     Protection(

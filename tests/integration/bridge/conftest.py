@@ -39,7 +39,7 @@ POLICY = {
         },
         {
             "Effect": "Allow",
-            "Action": ["iot:Publish", "iot:Receive"],
+            "Action": ["iot:Publish", "iot:Receive", "iot:RetainPublish"],
             "Resource": [
                 "arn:aws:iot:*:*:topic/t/${iot:Connection.Thing.ThingName}/*",
                 "arn:aws:iot:*:*:topic/$aws/rules/*",
@@ -49,7 +49,10 @@ POLICY = {
         {
             "Effect": "Allow",
             "Action": "iot:Subscribe",
-            "Resource": "arn:aws:iot:*:*:topicfilter/t/${iot:ClientId}/#",
+            "Resource": [
+                "arn:aws:iot:*:*:topicfilter/t/${iot:ClientId}/*",
+                "arn:aws:iot:*:*:topicfilter/$share/*/t/${iot:ClientId}/*",
+            ],
         },
     ],
 }
