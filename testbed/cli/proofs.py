@@ -91,7 +91,7 @@ def redrive_command(
     """List the dead letters' reasons, and send the repairable ones back through the pipeline."""
     deployment = current(Settings.from_environment())
     reasons = frozenset(reason) if reason else redrive.REPAIRABLE
-    report = redrive.redrive(deployment, reasons, dry_run=dry_run)
+    report = redrive.redrive(deployment, reasons, dry_run=dry_run, say=say)
     for name, count in sorted(report.found.items()):
         say(f"{count:6} {name}{'' if name in reasons else '  (stays: trying again would not help)'}")
     say(f"{report.sent_back} sent back" if report.found else "The dead-letter queue is empty.")

@@ -22,7 +22,7 @@ from testbed.deploy.deployment import Deployment, current
 from testbed.deploy.settings import Settings
 from testbed.errors import TestbedError
 from testbed.host.processes import last_line
-from testbed.pipeline import api, dead_letters, quiet
+from testbed.pipeline import api, quiet
 from testbed.stations import device, load_test, simulation
 
 
@@ -68,7 +68,7 @@ def demo_command(
     outputs = deployment.outputs
     quiet.wait_for_empty_queue(deployment.client("sqs"), outputs.telemetry_queue_url, 30)
     objects = sum(1 for _ in reader.objects(deployment.client("s3"), outputs.telemetry_bucket_name))
-    letters = len(dead_letters.read(deployment.client("sqs"), outputs.dead_letter_queue_url))
+    letters = quiet.queue_depth(deployment.client("sqs"), outputs.dead_letter_queue_url)
     say(f"Archive: {objects} objects in {outputs.telemetry_bucket_name}   dead letters: {letters}")
     key = short(str(deployment.api_key_file))
     say(f"Ask yourself: curl -H \"x-api-key: $(cat {key})\" '{deployment.api_url}/stations?min_batteries=5'")

@@ -1,13 +1,24 @@
-"""Reads the dead-letter queue without taking anything from it."""
+"""Read the dead-letter queue without taking anything from it."""
 
 import base64
 import json
+import tempfile
+import threading
+import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
-# How long a message read here stays hidden from others; it is given back as soon as all are read.
-_HIDDEN_SECONDS = 120
+from testbed.errors import TestbedError
+from testbed.pipeline.quiet import queue_depth
+
+# The most that SQS hands out, and changes, in one call.
+_PAGE = 10
+_EMPTY_ANSWERS = 3
+# How long a letter stays hidden: two minutes, or as long as so many are read a second; at most what SQS allows.
+_HIDDEN_SECONDS, _LETTERS_A_SECOND, _LONGEST_HIDDEN_SECONDS = 120, 100, 43_200
 
 
 @dataclass(frozen=True)
@@ -27,36 +38,84 @@ class DeadLetter:
     sqs_message_id: str
 
 
-def read(sqs: Any, queue_url: str, *, keep_hidden: bool = False) -> list[DeadLetter]:
-    """All messages in the queue; they stay there. With ``keep_hidden``, hidden from others for two minutes."""
-    letters = {letter.sqs_message_id: letter for letter in _receive(sqs, queue_url)}
-    if not keep_hidden:
-        release(sqs, queue_url, list(letters.values()))
-    return list(letters.values())
+def read(sqs: Any, queue_url: str) -> list[DeadLetter]:
+    """Return all letters in the queue; they stay there. For queues that fit into memory: see `each`."""
+    return list(each(sqs, queue_url))
 
 
-def release(sqs: Any, queue_url: str, letters: list[DeadLetter]) -> None:
-    """Make letters that were received visible again."""
-    for start in range(0, len(letters), 10):
-        sqs.change_message_visibility_batch(
-            QueueUrl=queue_url,
-            Entries=[
-                {"Id": str(index), "ReceiptHandle": letter.receipt_handle, "VisibilityTimeout": 0}
-                for index, letter in enumerate(letters[start : start + 10])
-            ],
+def each(sqs: Any, queue_url: str) -> Iterator[DeadLetter]:
+    """Yield every letter in the queue once, a page in memory at a time; they stay there."""
+    with closing(Pass(sqs, queue_url)) as through:
+        while page := through.page():
+            for letter in page:
+                through.keep(letter)
+                yield letter
+
+
+class Pass:
+    """One pass through a queue: hides each letter that it gives, so that every letter is given once.
+
+    Letters that are kept are visible to others again when it is closed. If the process dies before that, the queue
+    itself shows them again after ``hidden_seconds``.
+
+    Several threads may take pages.
+    """
+
+    def __init__(self, sqs: Any, queue_url: str) -> None:
+        """Look at how many letters there are, as they must stay hidden until the last one was read."""
+        self._sqs, self._queue_url = sqs, queue_url
+        self.depth = queue_depth(sqs, queue_url)
+        self.hidden_seconds = min(
+            _LONGEST_HIDDEN_SECONDS, max(_HIDDEN_SECONDS, self.depth // _LETTERS_A_SECOND)
         )
+        self._until = time.monotonic() + 0.9 * self.hidden_seconds
+        self._empty = 0
+        # Receipt handles of half a million letters do not belong into memory.
+        self._kept = tempfile.TemporaryFile("w+")  # noqa: SIM115  # closed by `close`
+        self._lock = threading.Lock()
 
+    def page(self) -> list[DeadLetter]:
+        """Receive up to ten letters; an empty list is the end.
 
-def _receive(sqs: Any, queue_url: str) -> Iterator[DeadLetter]:
-    empty = 0
-    # A short poll may miss messages that are there, so one empty answer is not the end.
-    while empty < 3:
-        messages = sqs.receive_message(
-            QueueUrl=queue_url, MaxNumberOfMessages=10, VisibilityTimeout=_HIDDEN_SECONDS, WaitTimeSeconds=0
-        ).get("Messages", [])
-        empty = 0 if messages else empty + 1
-        for message in messages:
-            yield parse(message)
+        Raises:
+            TestbedError: it takes so long that letters that were given would come again.
+        """
+        # A short poll may miss messages that are there, so one empty answer is not the end.
+        while self._empty < _EMPTY_ANSWERS:
+            if time.monotonic() > self._until:
+                raise TestbedError(
+                    f"The dead-letter queue is too long to be read in {self.hidden_seconds} s.",
+                    "What was read so far is done; run it again for the rest.",
+                )
+            messages = self._sqs.receive_message(
+                QueueUrl=self._queue_url,
+                MaxNumberOfMessages=_PAGE,
+                VisibilityTimeout=self.hidden_seconds,
+                WaitTimeSeconds=0,
+            ).get("Messages", [])
+            if messages:
+                self._empty = 0
+                return [parse(message) for message in messages]
+            self._empty += 1
+        return []
+
+    def keep(self, letter: DeadLetter) -> None:
+        """Note that ``letter`` stays in the queue."""
+        with self._lock:
+            self._kept.write(f"{letter.receipt_handle}\n")
+
+    def close(self) -> None:
+        """Show the kept letters to others again."""
+        with self._kept as handles:
+            handles.seek(0)
+            while page := [line.rstrip("\n") for line in islice(handles, _PAGE)]:
+                self._sqs.change_message_visibility_batch(
+                    QueueUrl=self._queue_url,
+                    Entries=[
+                        {"Id": str(index), "ReceiptHandle": handle, "VisibilityTimeout": 0}
+                        for index, handle in enumerate(page)
+                    ],
+                )
 
 
 def parse(message: dict[str, Any]) -> DeadLetter:

@@ -79,13 +79,21 @@ def audit(deployment: Deployment, ledgers: Iterable[Path], *, wait_seconds: floa
         for path in ledgers:
             books.acknowledged(read_ledger(path))
         books.archived(reader.records(deployment.client("s3"), outputs.telemetry_bucket_name))
-        letters = dead_letters.read(sqs, outputs.dead_letter_queue_url)
-        books.dead_lettered(letter.message_id for letter in letters if letter.message_id)
+        letters: Counter[str] = Counter()
+        books.dead_lettered(_ids(dead_letters.each(sqs, outputs.dead_letter_queue_url), letters))
         books.kept(_points(deployment, books.stations_due()))
         return _report(books, letters, sorted(_wrong_states(deployment, books.newest)), queued)
 
 
-def _report(books: Books, letters: list[DeadLetter], wrong: list[str], queued: int) -> AuditReport:
+def _ids(letters: Iterable[DeadLetter], reasons: Counter[str]) -> Iterator[str]:
+    """Yield the letters' message ids, and count the letters by reason."""
+    for letter in letters:
+        reasons[letter.reason] += 1
+        if letter.message_id:
+            yield letter.message_id
+
+
+def _report(books: Books, letters: Counter[str], wrong: list[str], queued: int) -> AuditReport:
     archived_unique, archived_duplicates = books.archived_count()
     missing_count, missing = books.missing(_SHOWN)
     points_missing_count, points_missing = books.points_missing(_SHOWN)
@@ -94,7 +102,7 @@ def _report(books: Books, letters: list[DeadLetter], wrong: list[str], queued: i
         acknowledged=books.acknowledged_count(),
         archived_unique=archived_unique,
         archived_duplicates=archived_duplicates,
-        dead_lettered=dict(Counter(letter.reason for letter in letters)),
+        dead_lettered=dict(letters),
         acknowledged_archived=books.acknowledged_and_archived(),
         acknowledged_dead_lettered=books.acknowledged_and_dead_lettered(),
         missing_count=missing_count,

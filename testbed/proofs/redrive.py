@@ -1,49 +1,127 @@
-"""Sends dead letters back through the pipeline: those for which a second try makes sense."""
+"""Send dead letters back through the pipeline: those for which a second try makes sense."""
 
+import threading
+import time
 from collections import Counter
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass, field
 from typing import Any
 
 from testbed.deploy.deployment import Deployment
-from testbed.pipeline import dead_letters
-from testbed.pipeline.dead_letters import DeadLetter
+from testbed.pipeline.dead_letters import DeadLetter, Pass
+from testbed.say import Say
 
 # Nothing is wrong with these messages themselves: an outage kept them out, or a clock that was ahead.
 REPAIRABLE = frozenset({"max_receives_exceeded", "rule_action_failed", "timestamp_in_future"})
 
-_BATCH = 10
+_WORKERS = 4
+_PROGRESS_SECONDS = 5.0
+# A batch may carry 1 MiB since 2025-08; emulators hold the older limit. (SQS developer guide, "Message quotas")
+_BATCH_BYTES = 256 * 1024
 
 
-@dataclass(frozen=True)
+@dataclass
 class RedriveReport:
     """Dead letters by reason, and how many went back."""
 
-    found: dict[str, int]
-    sent_back: int
+    found: Counter[str] = field(default_factory=Counter)
+    sent_back: int = 0
 
 
 def redrive(
-    deployment: Deployment, reasons: Collection[str] = REPAIRABLE, *, dry_run: bool = False
+    deployment: Deployment,
+    reasons: Collection[str] = REPAIRABLE,
+    *,
+    dry_run: bool = False,
+    say: Say = lambda _: None,
 ) -> RedriveReport:
     """Send every dead letter with one of ``reasons`` to the telemetry queue, and delete it here.
 
-    It is sent before it is deleted, so a redrive that is cut off loses nothing; a message that is sent twice is
+    ``StartMessageMoveTask`` moves all of a queue, the malformed with the rest, so it does not serve.
+
+    Raises:
+        TestbedError: as `testbed.pipeline.dead_letters.Pass.page`.
+    """
+    outputs = deployment.outputs
+    return move(
+        deployment.client("sqs", max_pool_connections=_WORKERS),
+        outputs.dead_letter_queue_url,
+        outputs.telemetry_queue_url,
+        () if dry_run else reasons,
+        say,
+    )
+
+
+def move(sqs: Any, source: str, target: str, reasons: Collection[str], say: Say) -> RedriveReport:
+    """Move letters with one of ``reasons`` page by page, in as little memory for a million as for ten.
+
+    A page is sent before it is deleted, so a move that is cut off loses nothing; a message that is sent twice is
     archived under the same ``message_id`` and leaves the table as it is.
     """
-    sqs, outputs = deployment.client("sqs"), deployment.outputs
-    source, target = outputs.dead_letter_queue_url, outputs.telemetry_queue_url
-    letters = dead_letters.read(sqs, source, keep_hidden=not dry_run)
-    wanted = [letter for letter in letters if letter.reason in reasons]
-    if not dry_run:
-        dead_letters.release(sqs, source, [letter for letter in letters if letter.reason not in reasons])
-        for start in range(0, len(wanted), _BATCH):
-            _move(sqs, source, target, wanted[start : start + _BATCH])
-    return RedriveReport(dict(Counter(letter.reason for letter in letters)), 0 if dry_run else len(wanted))
+    report, lock, failed = RedriveReport(), threading.Lock(), threading.Event()
+
+    def work() -> None:
+        while not failed.is_set() and (page := through.page()):
+            wanted = [letter for letter in page if letter.reason in reasons]
+            sent = [letter for batch in _batches(wanted) for letter in _move(sqs, source, target, batch)]
+            gone = {letter.receipt_handle for letter in sent}
+            for letter in page:
+                if letter.receipt_handle not in gone:
+                    through.keep(letter)
+            with lock:
+                report.found.update(letter.reason for letter in page)
+                report.sent_back += len(sent)
+
+    with closing(Pass(sqs, source)) as through, ThreadPoolExecutor(_WORKERS) as pool:
+        working = [pool.submit(work) for _ in range(_WORKERS)]
+        try:
+            shown = time.monotonic()
+            while not all(worker.done() for worker in working):
+                time.sleep(0.05)
+                if time.monotonic() - shown > _PROGRESS_SECONDS:
+                    shown = time.monotonic()
+                    say(
+                        f"{report.found.total():,} of about {through.depth:,} read, {report.sent_back:,} sent back"
+                    )
+                if any(worker.done() and worker.exception() for worker in working):
+                    break
+        finally:
+            failed.set()
+        for worker in working:
+            worker.result()
+    return report
 
 
-def _move(sqs: Any, source: str, target: str, letters: list[DeadLetter]) -> None:
-    # One by one: ten dead letters may be over the size of a request. The handler reads each as an envelope.
+def _batches(letters: list[DeadLetter]) -> Iterator[list[DeadLetter]]:
+    """Cut a page into what one call may carry."""
+    batch: list[DeadLetter] = []
+    size = 0
     for letter in letters:
-        sqs.send_message(QueueUrl=target, MessageBody=letter.body)
-        sqs.delete_message(QueueUrl=source, ReceiptHandle=letter.receipt_handle)
+        weight = len(letter.body.encode())
+        if batch and size + weight > _BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+        batch.append(letter)
+        size += weight
+    if batch:
+        yield batch
+
+
+def _move(sqs: Any, source: str, target: str, letters: list[DeadLetter]) -> list[DeadLetter]:
+    """Send, then delete; return the letters that the target took. The handler reads each as an envelope."""
+    answer = sqs.send_message_batch(
+        QueueUrl=target,
+        Entries=[{"Id": str(index), "MessageBody": letter.body} for index, letter in enumerate(letters)],
+    )
+    taken = [letters[int(entry["Id"])] for entry in answer.get("Successful", [])]
+    if taken:
+        sqs.delete_message_batch(
+            QueueUrl=source,
+            Entries=[
+                {"Id": str(index), "ReceiptHandle": letter.receipt_handle}
+                for index, letter in enumerate(taken)
+            ],
+        )
+    return taken

@@ -77,7 +77,7 @@ def _in_dead_letters(deployment: Deployment, message_id: str) -> Iterator[Sighti
     url = deployment.outputs.dead_letter_queue_url
     # What is no JSON may still say its id.
     needle = f'"{message_id}"'.encode()
-    for letter in dead_letters.read(deployment.client("sqs"), url):
+    for letter in dead_letters.each(deployment.client("sqs"), url):
         if letter.message_id != message_id and (letter.message_id or needle not in letter.payload):
             continue
         try:

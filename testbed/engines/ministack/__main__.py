@@ -7,8 +7,10 @@ testbed, and the modules find each other by their bare names.
 import asynchronous
 import batches
 import data_plane
+import queues
 from ministack.app import main
 
+queues.patch()
 batches.patch()
 asynchronous.patch()
 data_plane.patch()
