@@ -16,8 +16,9 @@ resource "aws_cloudwatch_log_group" "api_authorizer" {
 resource "aws_iam_role" "api_authorizer" {
   count = local.oidc ? 1 : 0
 
-  name               = local.authorizer_function_name
-  assume_role_policy = data.aws_iam_policy_document.assume_lambda.json
+  name                 = local.authorizer_function_name
+  assume_role_policy   = data.aws_iam_policy_document.assume_lambda.json
+  permissions_boundary = var.permissions_boundary_arn
 }
 
 data "aws_iam_policy_document" "api_authorizer" {

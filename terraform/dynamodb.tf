@@ -1,4 +1,7 @@
 # Stations table: the latest state of every station, one item each.
+#
+# Without a block server_side_encryption both tables are encrypted by a key that DynamoDB owns, free of charge. A block
+# with `enabled = true` takes the account's key aws/dynamodb, of which KMS bills each use.
 
 resource "aws_dynamodb_table" "stations" {
   name         = "${local.name_prefix}-stations"
@@ -8,10 +11,6 @@ resource "aws_dynamodb_table" "stations" {
   attribute {
     name = "station_id"
     type = "S"
-  }
-
-  server_side_encryption {
-    enabled = true
   }
 
   point_in_time_recovery {
@@ -42,9 +41,5 @@ resource "aws_dynamodb_table" "history" {
   ttl {
     attribute_name = "expires_at"
     enabled        = true
-  }
-
-  server_side_encryption {
-    enabled = true
   }
 }

@@ -16,8 +16,9 @@ data "aws_iam_policy_document" "assume_lambda" {
 # ---------------------------------------------------------------------------
 
 resource "aws_iam_role" "telemetry_handler" {
-  name               = "${local.name_prefix}-telemetry-handler"
-  assume_role_policy = data.aws_iam_policy_document.assume_lambda.json
+  name                 = "${local.name_prefix}-telemetry-handler"
+  assume_role_policy   = data.aws_iam_policy_document.assume_lambda.json
+  permissions_boundary = var.permissions_boundary_arn
 }
 
 data "aws_iam_policy_document" "telemetry_handler" {
@@ -79,8 +80,9 @@ resource "aws_iam_role_policy" "telemetry_handler" {
 # ---------------------------------------------------------------------------
 
 resource "aws_iam_role" "api_handler" {
-  name               = "${local.name_prefix}-api-handler"
-  assume_role_policy = data.aws_iam_policy_document.assume_lambda.json
+  name                 = "${local.name_prefix}-api-handler"
+  assume_role_policy   = data.aws_iam_policy_document.assume_lambda.json
+  permissions_boundary = var.permissions_boundary_arn
 }
 
 data "aws_iam_policy_document" "api_handler" {
@@ -174,15 +176,16 @@ data "aws_iam_policy_document" "assume_iot" {
 }
 
 resource "aws_iam_role" "iot_rules" {
-  name               = "${local.name_prefix}-iot-rules"
-  assume_role_policy = data.aws_iam_policy_document.assume_iot.json
+  name                 = "${local.name_prefix}-iot-rules"
+  assume_role_policy   = data.aws_iam_policy_document.assume_iot.json
+  permissions_boundary = var.permissions_boundary_arn
 }
 
 data "aws_iam_policy_document" "iot_rules" {
   statement {
-    sid       = "SendToQueues"
+    sid       = "SendToTheQueue"
     actions   = ["sqs:SendMessage"]
-    resources = [aws_sqs_queue.telemetry.arn, aws_sqs_queue.dead_letters.arn]
+    resources = [aws_sqs_queue.telemetry.arn]
   }
 }
 
@@ -192,31 +195,23 @@ resource "aws_iam_role_policy" "iot_rules" {
   policy = data.aws_iam_policy_document.iot_rules.json
 }
 
-# ---------------------------------------------------------------------------
-# API Gateway's access logs (one role a region and account)
-# ---------------------------------------------------------------------------
+# The error action has a role of its own: what takes the first one's rights away must not take this one's, too.
+resource "aws_iam_role" "iot_errors" {
+  name                 = "${local.name_prefix}-iot-errors"
+  assume_role_policy   = data.aws_iam_policy_document.assume_iot.json
+  permissions_boundary = var.permissions_boundary_arn
+}
 
-data "aws_iam_policy_document" "assume_api_gateway" {
+data "aws_iam_policy_document" "iot_errors" {
   statement {
-    actions = ["sts:AssumeRole"]
-
-    principals {
-      type        = "Service"
-      identifiers = ["apigateway.amazonaws.com"]
-    }
+    sid       = "SendToDeadLetters"
+    actions   = ["sqs:SendMessage"]
+    resources = [aws_sqs_queue.dead_letters.arn]
   }
 }
 
-resource "aws_iam_role" "api_gateway_logs" {
-  count = var.manage_api_gateway_account ? 1 : 0
-
-  name               = "${local.name_prefix}-api-gateway-logs"
-  assume_role_policy = data.aws_iam_policy_document.assume_api_gateway.json
-}
-
-resource "aws_iam_role_policy_attachment" "api_gateway_logs" {
-  count = var.manage_api_gateway_account ? 1 : 0
-
-  role       = aws_iam_role.api_gateway_logs[0].name
-  policy_arn = "arn:aws:iam::aws:policy/service-role/AmazonAPIGatewayPushToCloudWatchLogs"
+resource "aws_iam_role_policy" "iot_errors" {
+  name   = "iot-errors"
+  role   = aws_iam_role.iot_errors.id
+  policy = data.aws_iam_policy_document.iot_errors.json
 }

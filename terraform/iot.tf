@@ -21,10 +21,8 @@ locals {
   station_topic = "${local.topic_root}/${local.thing_name}/telemetry"
 }
 
-resource "aws_iot_policy" "station" {
-  name = "${local.name_prefix}-station-policy"
-
-  policy = jsonencode({
+locals {
+  station_policy = jsonencode({
     Version = "2012-10-17"
     Statement = [
       {
@@ -60,6 +58,20 @@ resource "aws_iot_policy" "station" {
   })
 }
 
+resource "aws_iot_policy" "station" {
+  name = "${local.name_prefix}-station-policy"
+
+  policy = local.station_policy
+
+  lifecycle {
+    # AWS IoT Core endpoints and quotas: "Policy document size". White space does not count, and jsonencode writes none.
+    precondition {
+      condition     = length(local.station_policy) <= 2048
+      error_message = "topic_root is so long that the stations' policy has more than AWS IoT's 2,048 characters."
+    }
+  }
+}
+
 # ---------------------------------------------------------------------------
 # Rules
 # ---------------------------------------------------------------------------
@@ -83,7 +95,7 @@ resource "aws_iot_topic_rule" "telemetry" {
   error_action {
     sqs {
       queue_url  = aws_sqs_queue.dead_letters.id
-      role_arn   = aws_iam_role.iot_rules.arn
+      role_arn   = aws_iam_role.iot_errors.arn
       use_base64 = false
     }
   }
@@ -105,7 +117,7 @@ resource "aws_iot_topic_rule" "presence" {
   error_action {
     sqs {
       queue_url  = aws_sqs_queue.dead_letters.id
-      role_arn   = aws_iam_role.iot_rules.arn
+      role_arn   = aws_iam_role.iot_errors.arn
       use_base64 = false
     }
   }

@@ -64,6 +64,20 @@ resource "aws_lambda_event_source_mapping" "telemetry" {
   scaling_config {
     maximum_concurrency = var.telemetry_max_concurrency
   }
+
+  lifecycle {
+    # Lambda refuses it: CreateEventSourceMapping, MaximumBatchingWindowInSeconds.
+    precondition {
+      condition     = var.telemetry_batch_size <= 10 || var.telemetry_batch_window_seconds >= 1
+      error_message = "telemetry_batch_size over 10 wants telemetry_batch_window_seconds of at least 1."
+    }
+
+    # Or a message that waits for its batch to fill is delivered twice.
+    precondition {
+      condition     = local.queue_visibility_timeout_seconds >= var.telemetry_timeout_seconds + var.telemetry_batch_window_seconds
+      error_message = "queue_visibility_timeout_seconds must be at least telemetry_timeout_seconds and telemetry_batch_window_seconds together."
+    }
+  }
 }
 
 # ---------------------------------------------------------------------------

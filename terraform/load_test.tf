@@ -141,8 +141,9 @@ data "aws_iam_policy_document" "assume_ecs_tasks" {
 resource "aws_iam_role" "load_test_start" {
   count = local.load_test
 
-  name               = "${local.load_test_name}-start"
-  assume_role_policy = data.aws_iam_policy_document.assume_ecs_tasks.json
+  name                 = "${local.load_test_name}-start"
+  assume_role_policy   = data.aws_iam_policy_document.assume_ecs_tasks.json
+  permissions_boundary = var.permissions_boundary_arn
 }
 
 data "aws_iam_policy_document" "load_test_start" {
@@ -178,8 +179,9 @@ resource "aws_iam_role_policy" "load_test_start" {
 resource "aws_iam_role" "load_test" {
   count = local.load_test
 
-  name               = local.load_test_name
-  assume_role_policy = data.aws_iam_policy_document.assume_ecs_tasks.json
+  name                 = local.load_test_name
+  assume_role_policy   = data.aws_iam_policy_document.assume_ecs_tasks.json
+  permissions_boundary = var.permissions_boundary_arn
 }
 
 data "aws_iam_policy_document" "load_test" {

@@ -2,6 +2,13 @@
 
 resource "aws_sns_topic" "alarms" {
   name = "${local.name_prefix}-alarms"
+
+  lifecycle {
+    precondition {
+      condition     = var.alarm_email != null || (var.environment != "prod" && var.monthly_budget_usd == null)
+      error_message = "prod, and a budget, want alarm_email: nobody would hear the alarms. Set TF_VAR_alarm_email, or alarm_email in terraform/environments."
+    }
+  }
 }
 
 resource "aws_sns_topic_subscription" "alarm_email" {
@@ -58,6 +65,103 @@ resource "aws_cloudwatch_metric_alarm" "lambda_errors" {
   comparison_operator = "GreaterThanThreshold"
   threshold           = 0
   treat_missing_data  = "notBreaching"
+  alarm_actions       = [aws_sns_topic.alarms.arn]
+  ok_actions          = [aws_sns_topic.alarms.arn]
+}
+
+# ---------------------------------------------------------------------------
+# AWS IoT's rules: metrics by "AWS IoT metrics and dimensions" in the AWS IoT developer guide
+# ---------------------------------------------------------------------------
+
+locals {
+  iot_rules = { telemetry = aws_iot_topic_rule.telemetry.name, presence = aws_iot_topic_rule.presence.name }
+
+  iot_failures = {
+    for pair in setproduct(keys(local.iot_rules), ["Failure", "ErrorActionFailure"]) :
+    "${pair[0]}-${pair[1]}" => { rule = local.iot_rules[pair[0]], metric = pair[1] }
+  }
+}
+
+# These two have a second dimension, ActionType, whose values the guide does not list; an alarm with a wrong one would be
+# silent for ever. So a query sums them up over whatever it is.
+resource "aws_cloudwatch_metric_alarm" "rule_failures" {
+  for_each = local.iot_failures
+
+  alarm_name = "${local.name_prefix}-rule-${each.key}"
+  alarm_description = (each.value.metric == "Failure" ?
+    "AWS IoT could not send to the queue: messages go to the dead-letter queue" :
+    "AWS IoT could not even send to the dead-letter queue: messages are lost"
+  )
+  evaluation_periods  = 1
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = 0
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = [aws_sns_topic.alarms.arn]
+  ok_actions          = [aws_sns_topic.alarms.arn]
+
+  metric_query {
+    id          = "failed"
+    label       = each.value.metric
+    period      = 60
+    return_data = true
+    expression  = "SELECT SUM(${each.value.metric}) FROM SCHEMA(\"AWS/IoT\", ActionType, RuleName) WHERE RuleName = '${each.value.rule}'"
+  }
+}
+
+resource "aws_cloudwatch_metric_alarm" "rule_throttled" {
+  for_each = local.iot_rules
+
+  alarm_name          = "${local.name_prefix}-rule-${each.key}-throttled"
+  alarm_description   = "AWS IoT's rules engine dropped messages of this rule: more came than the quota allows"
+  namespace           = "AWS/IoT"
+  metric_name         = "RuleMessageThrottled"
+  dimensions          = { RuleName = each.value }
+  statistic           = "Sum"
+  period              = 60
+  evaluation_periods  = 1
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = 0
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = [aws_sns_topic.alarms.arn]
+  ok_actions          = [aws_sns_topic.alarms.arn]
+}
+
+# ---------------------------------------------------------------------------
+# Silence: no data is what these are about
+# ---------------------------------------------------------------------------
+
+locals {
+  silence = var.silence_alarm_minutes == null ? {} : {
+    "nothing-arrives" = {
+      description = "No station's telemetry has reached AWS IoT's rule"
+      namespace   = "AWS/IoT"
+      metric      = "TopicMatch"
+      dimensions  = { RuleName = aws_iot_topic_rule.telemetry.name }
+    }
+    # The handler's own metric: report.py.
+    "archive-age" = {
+      description = "The newest message in the archive is old: nothing arrives, or the handler stores nothing"
+      namespace   = local.metrics_namespace
+      metric      = "Stored"
+      dimensions  = { service = local.telemetry_function_name }
+    }
+  }
+}
+
+resource "aws_cloudwatch_metric_alarm" "silence" {
+  for_each = local.silence
+
+  alarm_name          = "${local.name_prefix}-${each.key}"
+  alarm_description   = "${each.value.description} for ${coalesce(var.silence_alarm_minutes, 0)} minutes"
+  namespace           = each.value.namespace
+  metric_name         = each.value.metric
+  dimensions          = each.value.dimensions
+  statistic           = "Sum"
+  period              = 60 * coalesce(var.silence_alarm_minutes, 5)
+  evaluation_periods  = 1
+  comparison_operator = "LessThanThreshold"
+  threshold           = 1
+  treat_missing_data  = "breaching"
   alarm_actions       = [aws_sns_topic.alarms.arn]
   ok_actions          = [aws_sns_topic.alarms.arn]
 }

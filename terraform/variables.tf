@@ -53,6 +53,17 @@ variable "tags" {
   default     = {}
 }
 
+variable "permissions_boundary_arn" {
+  description = "Policy that bounds what every role here can ever do; `make up TARGET=aws` sets the account's <project>-boundary, where there is one. null is none."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.permissions_boundary_arn == null ? true : can(regex("^arn:aws[a-z-]*:iam::[0-9]*:policy/", var.permissions_boundary_arn))
+    error_message = "permissions_boundary_arn must be the ARN of a managed policy."
+  }
+}
+
 variable "tag_resources" {
   description = "Whether resources carry tags. `make down` finds by them what is left: false is for local engines that fail on them."
   type        = bool
@@ -162,9 +173,9 @@ variable "telemetry_batch_window_seconds" {
 }
 
 variable "telemetry_max_concurrency" {
-  description = "Most batches in work at once. A burst waits in the queue instead of starting a herd of Lambdas."
+  description = "Most batches in work at once. A burst waits in the queue instead of starting a herd of Lambdas. A new AWS account has 10 executions in all, and the API wants some."
   type        = number
-  default     = 10
+  default     = 5
 
   validation {
     condition     = var.telemetry_max_concurrency >= 2 && var.telemetry_max_concurrency <= 1000
@@ -173,7 +184,7 @@ variable "telemetry_max_concurrency" {
 }
 
 variable "queue_visibility_timeout_seconds" {
-  description = "How long a batch in work stays hidden, in seconds. null is six times the handler's time-out, as AWS advises."
+  description = "How long a batch in work stays hidden, in seconds. null is six times the handler's time-out and the batching window, as AWS advises."
   type        = number
   default     = null
 
@@ -184,13 +195,13 @@ variable "queue_visibility_timeout_seconds" {
 }
 
 variable "queue_max_receive_count" {
-  description = "How often a message is tried before it goes to the dead-letter queue."
+  description = "How often a message is tried before it goes to the dead-letter queue. The handler itself gives up on what no retry mends, so this is how long an outage may be: with 185 s between two tries, 1,000 are two days."
   type        = number
-  default     = 5
+  default     = 1000
 
   validation {
     condition     = var.queue_max_receive_count >= 1 && var.queue_max_receive_count <= 1000
-    error_message = "queue_max_receive_count must be from 1 to 1000."
+    error_message = "queue_max_receive_count must be from 1 to 1000; an outage needs 100 or more."
   }
 }
 
@@ -225,7 +236,7 @@ variable "history_resolution_seconds" {
 # ---------------------------------------------------------------------------
 
 variable "archive_glacier_after_days" {
-  description = "Age at which archived telemetry moves to Glacier, in days."
+  description = "Age at which archived telemetry of 128 KB or more moves to Glacier Instant Retrieval, in days. An object there is paid for 90 days at least."
   type        = number
   default     = 90
 
@@ -381,16 +392,26 @@ variable "realtime_endpoint" {
   }
 }
 
-variable "manage_api_gateway_account" {
-  description = "Whether this deployment sets the region's API Gateway logging role. It is one a region and account: only one deployment should."
-  type        = bool
-  default     = true
-}
-
 variable "alarm_email" {
-  description = "Address that alarms are mailed to; null mails nobody."
+  description = "Address that alarms are mailed to; null mails nobody. Wanted in prod and with monthly_budget_usd: an alarm that nobody hears is none."
   type        = string
   default     = null
+
+  validation {
+    condition     = var.alarm_email == null ? true : can(regex("^[^@ ]+@[^@ ]+$", var.alarm_email))
+    error_message = "alarm_email must be an address."
+  }
+}
+
+variable "silence_alarm_minutes" {
+  description = "After how many minutes without telemetry, or without anything new in the archive, an alarm rings; null never rings, as where stations may be off."
+  type        = number
+  default     = 15
+
+  validation {
+    condition     = var.silence_alarm_minutes == null ? true : var.silence_alarm_minutes >= 5 && var.silence_alarm_minutes <= 1440
+    error_message = "silence_alarm_minutes must be from 5 to 1440."
+  }
 }
 
 variable "queue_age_alarm_seconds" {

@@ -126,11 +126,11 @@ def _list(request: Request, stations: Stations) -> dict[str, Any]:
     limit = request.integer("limit", 50, 1, 100)
     min_batteries = request.integer("min_batteries", 0, 0, MOST_BATTERIES)
     after = _place(request, "stations")
-    found, more = stations.page(limit, after, min_batteries)
+    found, end = stations.page(limit, after, min_batteries)
     return {
         "stations": found,
         "count": len(found),
-        "next_token": to_token(found[-1]["station_id"]) if more else None,
+        "next_token": None if end is None else to_token(end),
     }
 
 

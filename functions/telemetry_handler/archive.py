@@ -1,4 +1,4 @@
-"""The archive: the full history, one gzip NDJSON object a batch."""
+"""The archive: the full history, one gzip NDJSON object a batch and hour of receipt."""
 
 import gzip
 import hashlib
@@ -27,7 +27,7 @@ class Line(msgspec.Struct, frozen=True, order=True, gc=False):
 
 
 class ArchiveObject(msgspec.Struct, frozen=True):
-    """What one batch becomes: equal messages in any order give the same key and the same bytes."""
+    """What a batch's messages of one hour become: equal ones in any order give the same key and the same bytes."""
 
     key: str
     body: bytes
@@ -50,7 +50,7 @@ def line(message: Message, telemetry: Telemetry) -> Line:
 
 
 def pack(lines: list[Line]) -> ArchiveObject:
-    """Pack at least one line. The name is the content's digest, so nothing else is ever overwritten."""
+    """Pack at least one line, all of one hour. The name is the content's digest: nothing else is overwritten."""
     ordered = sorted(lines)
     text = b"".join(each.text + b"\n" for each in ordered)
     received = datetime.fromtimestamp(ordered[0].received_at / 1000, UTC)
@@ -67,7 +67,7 @@ class Archive:
         self._bucket = bucket
 
     def put(self, packed: ArchiveObject) -> None:
-        """Store a batch. Storing it again changes nothing."""
+        """Store an object. Storing it again changes nothing."""
         self._client.put_object(
             Bucket=self._bucket, Key=packed.key, Body=packed.body, ContentType="application/gzip"
         )

@@ -23,6 +23,8 @@ from telemetry_handler.refusal import Refused
 from telemetry_handler.stations import Stations
 from telemetry_handler.telemetry import STATION_ID, Telemetry, as_text, validate
 
+_HOUR_MS = 3_600_000
+
 Executor = concurrent.futures.ThreadPoolExecutor
 
 
@@ -93,7 +95,7 @@ class Outcome(msgspec.Struct):
     points: int = 0
     presence: int = 0
     ignored: int = 0
-    archive_key: str | None = None
+    archive_keys: list[str] = msgspec.field(default_factory=list)
     archive_bytes: int = 0
     refusals: list[Refusal] = msgspec.field(default_factory=list)
     problems: list[Problem] = msgspec.field(default_factory=list)
@@ -125,11 +127,17 @@ class _Connection(msgspec.Struct):
     record_ids: list[str]
 
 
+class _Hour(msgspec.Struct):
+    """The lines of one hour of receipt, and every record that brought one."""
+
+    lines: list[archive.Line]
+    record_ids: list[str]
+
+
 class Sorted(msgspec.Struct):
     """A batch, read and checked."""
 
-    lines: list[archive.Line] = msgspec.field(default_factory=list)
-    good: list[str] = msgspec.field(default_factory=list)
+    hours: dict[int, _Hour] = msgspec.field(default_factory=dict)
     letters: list[DeadLetter] = msgspec.field(default_factory=list)
     stations: dict[str, _Station] = msgspec.field(default_factory=dict)
     connections: dict[str, _Connection] = msgspec.field(default_factory=dict)
@@ -153,32 +161,31 @@ def process(records: list[Record], stores: Stores, seconds_left: Callable[[], fl
         for chunk in dead_letters.chunks(batch.letters):
             ids = [each.record_id for each in chunk]
             first.append(_Job("dead-letter", ids, queue.send, (chunk,)))
-    if batch.lines:
-        packed = archive.pack(batch.lines)
-        outcome.archive_key, outcome.archive_bytes = packed.key, len(packed.body)
-        first.append(_Job("archive", batch.good, stores.archive.put, (packed,)))
+    # One late message must not take its batch to another hour's folder, where nobody who asks for today looks.
+    for hour in batch.hours.values():
+        packed = archive.pack(hour.lines)
+        outcome.archive_keys.append(packed.key)
+        outcome.archive_bytes += len(packed.body)
+        first.append(_Job("archive", hour.record_ids, stores.archive.put, (packed,)))
     for job, result in _run(first, stores.pool, seconds_left, outcome):
         if job.doing == "archive":
-            outcome.stored = len(batch.good)
+            outcome.stored += len(job.record_ids)
         else:
             not_taken = [each.record_id for each in result]
             _fail(outcome, "dead-letter", not_taken, "the queue did not take them")
 
     updated_at = as_text(now)
     second = [
+        _Job("table", each.record_ids, stores.stations.move_forward, (each.newest, updated_at))
+        for each in batch.stations.values()
+        if outcome.failed.isdisjoint(each.record_ids)
+    ]
+    # After the table: who connects and sends its first telemetry in one batch is a station.
+    third = [
         _Job("presence", each.record_ids, stores.stations.show_connection, (each.latest, updated_at))
         for each in batch.connections.values()
     ]
-    if outcome.stored:
-        second += [
-            _Job("table", each.record_ids, stores.stations.move_forward, (each.newest, updated_at))
-            for each in batch.stations.values()
-        ]
-    third = []
     for job, result in _run(second, stores.pool, seconds_left, outcome):
-        if job.doing == "presence":
-            outcome.presence += len(job.record_ids)
-            continue
         outcome.moved += result.moved
         outcome.stale += not result.moved
         station = batch.stations[job.arguments[0].station_id]
@@ -187,15 +194,18 @@ def process(records: list[Record], stores: Stores, seconds_left: Callable[[], fl
             _Job("history", station.record_ids, stores.history.put, point)
             for point in stores.history.unknown(firsts, result.before).items()
         ]
-    for _ in _run(third, stores.pool, seconds_left, outcome):
-        outcome.points += 1
+    for job, _ in _run(third, stores.pool, seconds_left, outcome):
+        if job.doing == "presence":
+            outcome.presence += len(job.record_ids)
+        else:
+            outcome.points += 1
     return outcome
 
 
 def sort(records: list[Record], now: datetime, outcome: Outcome) -> Sorted:
     """Read and check ``records``; what is refused, or fails, is noted in ``outcome``."""
     batch = Sorted()
-    seen: set[tuple[str, bytes]] = set()
+    seen: dict[tuple[str, bytes], _Hour] = {}
     for record in records:
         carried: Message | Presence | None = None
         try:
@@ -215,14 +225,14 @@ def sort(records: list[Record], now: datetime, outcome: Outcome) -> Sorted:
         except Exception as error:  # a bug that one record brings out must not take its neighbours
             _fail(outcome, "read", [record.record_id], _named(error))
             continue
-        batch.good.append(record.record_id)
         _note_state(telemetry, record, batch)
         known = (telemetry.message_id, message.payload)
-        if known in seen:
+        if hour := seen.get(known):
             outcome.duplicates += 1
         else:
-            seen.add(known)
-            batch.lines.append(line)
+            hour = seen[known] = batch.hours.setdefault(message.received_at // _HOUR_MS, _Hour([], []))
+            hour.lines.append(line)
+        hour.record_ids.append(record.record_id)
     return batch
 
 

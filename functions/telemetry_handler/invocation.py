@@ -54,7 +54,7 @@ def _direct_answer(outcome: Outcome) -> dict[str, Any]:
     if outcome.refusals:
         return {"stored": False, "reason": outcome.refusals[0].reason.as_dict(), "dead_lettered": True}
     if outcome.stored:
-        return {"stored": True, "latest": bool(outcome.moved), "archive_key": outcome.archive_key}
+        return {"stored": True, "latest": bool(outcome.moved), "archive_key": outcome.archive_keys[0]}
     return {"stored": True, "latest": bool(outcome.presence)}
 
 

@@ -4,10 +4,10 @@ from typing import Annotated
 
 import msgspec
 
-# A client's version number starts again at 0 once it was away long enough (AWS: about an hour), or when what
-# counts was restarted. Events of one take-over are at most seconds apart: a lower number that is more than
-# this much later is a new count, not an old event.
-RESTART_AFTER_MS = 60_000
+# A client's version number starts again at 0 once it was away for about an hour, and the time of an event is good to
+# two minutes: so of two events that are at most this much apart the version tells which is later, and of two that are
+# further apart the time does.
+RESTART_AFTER_MS = 600_000
 
 _Milliseconds = Annotated[int, msgspec.Meta(ge=0, le=253_402_300_799_999)]
 _Version = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
@@ -26,14 +26,18 @@ class Presence(msgspec.Struct, frozen=True):
     connection: str | None
 
     def supersedes(self, other: "Presence") -> bool:
-        """Whether this is the later of two events of one client.
+        """Return whether this is the later of two events of one client.
 
-        Connect and disconnect of one connection share a version number; the disconnect of a taken-over
-        connection may come after the connect of the next, with a lower number. So the number decides, unless
-        it was reset.
+        Connect and disconnect of one connection share a version number, and the disconnect is the later one
+        whatever the times say. The disconnect of a taken-over connection may come after the connect of the next,
+        with a lower number. So the number decides, unless it was reset.
         """
         if self.version == other.version:
-            return (self.at, self.connection == "OFFLINE") > (other.at, other.connection == "OFFLINE")
+            if self.connection == other.connection:
+                return self.at > other.at
+            if self.connection == "OFFLINE":
+                return self.at >= other.at - RESTART_AFTER_MS
+            return self.at > other.at + RESTART_AFTER_MS
         if self.version > other.version:
             return self.at >= other.at - RESTART_AFTER_MS
         return self.at > other.at + RESTART_AFTER_MS

@@ -45,7 +45,7 @@ def reporter(logger: "Logger", metrics: "Metrics") -> Callable[[Outcome], None]:
                 "ignored": outcome.ignored,
                 "refused": refused,
                 "failed": len(outcome.failed),
-                "archive_key": outcome.archive_key,
+                "archive_keys": outcome.archive_keys[:_MOST_LINES],
                 "archive_bytes": outcome.archive_bytes,
             },
         )

@@ -20,18 +20,34 @@ _NEWER = (
     " OR (#timestamp = :timestamp AND #sequence = :sequence AND #message_id < :message_id)"
 )
 # Presence.supersedes, for DynamoDB.
-_LATER = (
-    "attribute_not_exists(#connection_at)"
-    " OR (#connection_version = :version AND #connection_at < :at)"
+_OF_ANOTHER_VERSION = (
     " OR (#connection_version < :version AND #connection_at <= :restarted_after)"
     " OR (#connection_version > :version AND #connection_at < :restarted_before)"
 )
-_LATER_OFFLINE = _LATER + (
-    " OR (#connection_version = :version AND #connection_at = :at AND #connection <> :connection)"
+_OF_THIS_VERSION = (
+    " OR (#connection_version = :version AND #connection = :connection AND #connection_at < :at)"
+)
+# What has sent no telemetry is no station: a console, a page, another project's device. It gets no item.
+_LATER = "attribute_exists(#timestamp) AND (attribute_not_exists(#connection_at)" + _OF_THIS_VERSION
+_LATER_ONLINE = (
+    _LATER
+    + " OR (#connection_version = :version AND #connection <> :connection AND #connection_at < :restarted_before)"
+    + _OF_ANOTHER_VERSION
+    + ")"
+)
+_LATER_OFFLINE = (
+    _LATER
+    + " OR (#connection_version = :version AND #connection <> :connection AND #connection_at <= :restarted_after)"
+    + _OF_ANOTHER_VERSION
+    + ")"
 )
 _PRESENCE_NAMES = {
-    f"#{name}": name for name in ("connection", "connection_at", "connection_version", "updated_at")
+    f"#{name}": name
+    for name in ("connection", "connection_at", "connection_version", "updated_at", "timestamp")
 }
+# Before every version of AWS's: telemetry that came through the broker came by a connection, whose own event may have
+# come when the station had no item yet.
+_CONNECTED_BY_TELEMETRY = -1
 
 
 class Move(msgspec.Struct, frozen=True):
@@ -49,7 +65,10 @@ class Stations:
         self._table = table
 
     def move_forward(self, telemetry: Telemetry, updated_at: str) -> Move:
-        """Show ``telemetry`` as the station's state, unless a newer one is shown; presence is left alone."""
+        """Show ``telemetry`` as the station's state, unless a newer one is shown.
+
+        Presence is left alone; where none is known, a message that came through the broker shows the station online.
+        """
         shown: dict[str, AttributeValueTypeDef] = {
             "timestamp": {"S": telemetry.timestamp},
             "sequence": {"N": str(telemetry.sequence)},
@@ -64,14 +83,22 @@ class Stations:
             else:
                 gone.append(name)
         update = "SET " + ", ".join(f"#{name} = :{name}" for name in shown)
+        kept: dict[str, AttributeValueTypeDef] = {}
+        if telemetry.through_broker_at is not None:
+            kept = {
+                "connection": {"S": "ONLINE"},
+                "connection_at": {"N": str(telemetry.through_broker_at)},
+                "connection_version": {"N": str(_CONNECTED_BY_TELEMETRY)},
+            }
+            update += "".join(f", #{name} = if_not_exists(#{name}, :{name})" for name in kept)
         if gone:  # an older message's value must not pass for the newest's
             update += " REMOVE " + ", ".join(f"#{name}" for name in gone)
         before = self._update(
             telemetry.station_id,
             update,
             _NEWER,
-            {f"#{name}": name for name in (*shown, *gone)},
-            {f":{name}": value for name, value in shown.items()},
+            {f"#{name}": name for name in (*shown, *kept, *gone)},
+            {f":{name}": value for name, value in (shown | kept).items()},
         )
         if before is None:
             return Move(moved=False)
@@ -83,7 +110,7 @@ class Stations:
         )
 
     def show_connection(self, presence: Presence, updated_at: str) -> bool:
-        """Show whether the station is connected, unless a later event is shown; telemetry is left alone.
+        """Show whether the station is connected, unless a later event is shown or it has sent no telemetry yet.
 
         Returns:
             Whether the table moved.
@@ -92,7 +119,7 @@ class Stations:
             presence.client_id,
             "SET #connection = :connection, #connection_at = :at, #connection_version = :version,"
             " #updated_at = :updated_at",
-            _LATER_OFFLINE if presence.connection == "OFFLINE" else _LATER,
+            _LATER_OFFLINE if presence.connection == "OFFLINE" else _LATER_ONLINE,
             _PRESENCE_NAMES,
             {
                 ":connection": {"S": str(presence.connection)},

@@ -19,7 +19,8 @@ from telemetry_handler.envelope import Message
 from telemetry_handler.refusal import Refused
 
 MAX_BYTES = 128 * 1024  # AWS IoT's limit of an MQTT payload
-MAX_AHEAD = timedelta(days=1)
+# A clock that is ahead keeps its station at that time for as long: nothing of a better clock is newer.
+MAX_AHEAD = timedelta(minutes=5)
 MAX_DEPTH = 64  # far more than telemetry needs; far less than what breaks a reader of the archive
 MAX_EXACT = 2**53 - 1  # the greatest integer that every reader of JSON keeps
 MAX_SLOTS = 10_000
@@ -30,6 +31,15 @@ STATION_ID = re.compile(r"[A-Za-z0-9:_-]{1,128}", re.ASCII)
 TOPIC_ROOT = os.environ.get("TOPIC_ROOT", "ev-swap/stations")
 # AWS hands a Basic Ingest message on under its topic without the prefix; other brokers may not.
 _TOPIC = re.compile(rf"(?:\$aws/rules/[^/]+/)?{re.escape(TOPIC_ROOT)}/([^/]+)/telemetry")
+
+_PLAIN = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?Z", re.ASCII)
+_RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.\d+)?(?:[Zz]|[+-]\d\d:\d\d)$", re.ASCII)
+# What msgspec, which wants RFC 3339, does not read. Fractions of more than microseconds are cut off.
+_ISO_8601 = re.compile(
+    r"(?:\d{4}-\d\d-\d\d|\d{8})T(?:\d\d(?::\d\d(?::\d\d(?:[.,]\d+)?)?)?|\d{4}(?:\d\d(?:[.,]\d+)?)?)"
+    r"(?:Z|[+-]\d\d(?::?\d\d)?)",
+    re.ASCII,
+)
 
 _REQUIRED = ("station_id", "battery_available", "timestamp")
 # name, whether a fraction is allowed, least, greatest. Sanity bounds: what lies beyond is a broken sensor.
@@ -75,6 +85,7 @@ class Telemetry(msgspec.Struct, frozen=True, gc=False):
 
     ``timestamp`` is normalised to ``YYYY-MM-DDTHH:MM:SS.ffffffZ``, so it sorts as text; ``sequence`` is 0 and
     ``message_id`` derived when the station sent none; ``document`` is all that it sent, unknown fields too.
+    ``through_broker_at``: epoch ms at which the broker had it, None when it came otherwise.
     """
 
     station_id: str
@@ -82,6 +93,7 @@ class Telemetry(msgspec.Struct, frozen=True, gc=False):
     sequence: int
     message_id: str
     document: dict[str, Any]
+    through_broker_at: int | None = None
 
     @property
     def order(self) -> tuple[str, int, str]:
@@ -100,15 +112,7 @@ def validate(message: Message, now: datetime) -> Telemetry:
         if name not in document:
             raise Refused("missing_field", f"{name} is required", name)
     station_id = _station_id(document["station_id"], message.topic)
-    for name, fraction, least, greatest in _NUMBERS:
-        value = document.get(name, _ABSENT)
-        if value is _ABSENT:
-            continue
-        kind = type(value)  # not isinstance: a bool is an int to that
-        if kind is not int and not (fraction and kind is float):
-            raise _wrong_type(name, "a number" if fraction else "an integer", value)
-        if not least <= value <= greatest:
-            raise Refused("out_of_range", f"{name} must be between {least} and {greatest}", name)
+    _check_numbers(document)
     slots = document.get("slots", MAX_SLOTS)
     for name in ("battery_available", "charging"):
         if document.get(name, 0) > slots:
@@ -122,8 +126,29 @@ def validate(message: Message, now: datetime) -> Telemetry:
         if not 1 <= len(value) <= longest:
             raise Refused("out_of_range", f"{name} must have 1 to {longest} characters", name)
     timestamp = _timestamp(document["timestamp"], now)
+    if not _RFC_3339.match(document["timestamp"]):
+        # What reads the archive, Athena and DuckDB, knows RFC 3339.
+        document["timestamp"] = timestamp
     message_id = document.get("message_id") or derived_id(message)
-    return Telemetry(station_id, timestamp, document.get("sequence", 0), message_id, document)
+    seen_at = None if message.client_id is None else message.received_at
+    return Telemetry(station_id, timestamp, document.get("sequence", 0), message_id, document, seen_at)
+
+
+def _check_numbers(document: dict[str, Any]) -> None:
+    """Check each number's type and bounds; write 3.0 as 3 where an integer is due."""
+    for name, fraction, least, greatest in _NUMBERS:
+        value = document.get(name, _ABSENT)
+        if value is _ABSENT:
+            continue
+        kind = type(value)  # not isinstance: a bool is an int to that
+        if kind is float and not fraction and value.is_integer():
+            # JSON knows one kind of number: a station that writes 3.0 means 3.
+            kind, value = int, int(value)
+            document[name] = value
+        if kind is not int and not (fraction and kind is float):
+            raise _wrong_type(name, "a number" if fraction else "an integer", value)
+        if not least <= value <= greatest:
+            raise Refused("out_of_range", f"{name} must be between {least} and {greatest}", name)
 
 
 def derived_id(message: Message) -> str:
@@ -150,21 +175,36 @@ def _timestamp(value: Any, now: datetime) -> str:
     if type(value) is not str:
         raise _wrong_type("timestamp", "a string", value)
     try:
-        moment = msgspec.convert(value, datetime)
+        moment = _moment(value)
         if moment.tzinfo is None:
             raise Refused("bad_timestamp", "timestamp has no time zone: end it with Z", "timestamp")
         if moment.tzinfo is not UTC:
             moment = moment.astimezone(UTC)
-    except (msgspec.ValidationError, OverflowError) as error:
+    except (ValueError, OverflowError) as error:
         detail = "timestamp is not ISO 8601, as 2024-01-15T14:00:00.000Z"
         raise Refused("bad_timestamp", detail, "timestamp") from error
     if moment - now > MAX_AHEAD:
-        raise Refused("timestamp_in_future", "timestamp is more than a day ahead", "timestamp")
+        raise Refused("timestamp_in_future", "timestamp is more than five minutes ahead", "timestamp")
     # What nearly all stations send only needs its fraction filled up; to format it anew takes 2 µs.
     fraction = value[19:-1]
-    if value[10] == "T" and value[-1] == "Z" and len(fraction) <= len(".123456"):
+    if _PLAIN.fullmatch(value):
         return f"{value[:19]}{fraction or '.':0<7}Z"
     return as_text(moment)
+
+
+def _moment(value: str) -> datetime:
+    """Read ISO 8601: the form of RFC 3339 by msgspec, and the other forms that the contract allows by Python.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    try:
+        return msgspec.convert(value, datetime)
+    except msgspec.ValidationError:  # it is a ValueError
+        # Basic form, hours as zone, no seconds, a comma: Python takes more than ISO 8601 knows as separator.
+        if not _ISO_8601.fullmatch(value):
+            raise
+        return datetime.fromisoformat(value)
 
 
 def as_text(moment: datetime) -> str:

@@ -49,7 +49,7 @@ run "with_every_switch_on" {
         aws_iam_role.api_handler.name,
         aws_iam_role.api_authorizer[0].name,
         aws_iam_role.iot_rules.name,
-        aws_iam_role.api_gateway_logs[0].name,
+        aws_iam_role.iot_errors.name,
         aws_iot_policy.station.name,
         aws_api_gateway_rest_api.stations.name,
         aws_api_gateway_api_key.client.name,
@@ -235,8 +235,8 @@ run "by_default_what_costs_or_opens_is_off" {
   }
 
   assert {
-    condition     = aws_sqs_queue.telemetry.visibility_timeout_seconds == 6 * aws_lambda_function.telemetry_handler.timeout
-    error_message = "a batch must stay hidden for six times the handler's time-out"
+    condition     = aws_sqs_queue.telemetry.visibility_timeout_seconds == 6 * aws_lambda_function.telemetry_handler.timeout + aws_lambda_event_source_mapping.telemetry.maximum_batching_window_in_seconds
+    error_message = "a batch must stay hidden for six times the handler's time-out, and the window"
   }
 }
 

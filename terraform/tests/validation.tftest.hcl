@@ -39,6 +39,9 @@ run "each_rule_refuses" {
     cors_origin                      = "https://dashboard.example/page"
     realtime_endpoint                = "wss://iot.example/mqtt"
     queue_age_alarm_seconds          = 59
+    alarm_email                      = "nobody"
+    silence_alarm_minutes            = 4
+    permissions_boundary_arn         = "boundary"
     monthly_budget_usd               = 0
     waf_requests_per_five_minutes    = 99
     load_test_image                  = "simulator:latest"
@@ -78,6 +81,9 @@ run "each_rule_refuses" {
     var.cors_origin,
     var.realtime_endpoint,
     var.queue_age_alarm_seconds,
+    var.alarm_email,
+    var.silence_alarm_minutes,
+    var.permissions_boundary_arn,
     var.monthly_budget_usd,
     var.waf_requests_per_five_minutes,
     var.load_test_image,

@@ -33,6 +33,8 @@ _LOCAL_VARIABLES: dict[str, Any] = {
     "telemetry_batch_window_seconds": 1,
     "queue_visibility_timeout_seconds": 30,
     "force_destroy_archive": True,
+    # There are no stations but while somebody simulates some.
+    "silence_alarm_minutes": None,
     # No local engine has AWS IoT's WebSocket; the local page's server signs for a front door of its own.
     "realtime_endpoint": "",
 }

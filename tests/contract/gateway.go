@@ -403,16 +403,3 @@ func gatewayUsagePlanKey(r *run) error {
 		gone(read, "NotFoundException"),
 	)
 }
-
-func gatewayAccount(r *run) error {
-	client := apigateway.NewFromConfig(r.cfg)
-	return all(
-		did(func() (any, error) { return client.GetAccount(r.ctx, &apigateway.GetAccountInput{}) }),
-		did(func() (any, error) {
-			return client.UpdateAccount(r.ctx, &apigateway.UpdateAccountInput{PatchOperations: []types.PatchOperation{
-				{Op: types.OpReplace, Path: aws.String("/cloudwatchRoleArn"), Value: aws.String("arn:aws:iam::000000000000:role/logs")},
-			}})
-		}),
-		did(func() (any, error) { return client.GetAccount(r.ctx, &apigateway.GetAccountInput{}) }),
-	)
-}

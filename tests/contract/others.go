@@ -365,7 +365,6 @@ func resources() []resource {
 		{"aws_api_gateway_api_key", gatewayApiKey},
 		{"aws_api_gateway_usage_plan", gatewayUsagePlan},
 		{"aws_api_gateway_usage_plan_key", gatewayUsagePlanKey},
-		{"aws_api_gateway_account", gatewayAccount},
 		{"aws_glue_catalog_database", glueDatabase},
 		{"aws_glue_catalog_table", glueTable},
 		{"aws_athena_workgroup", athenaWorkgroup},

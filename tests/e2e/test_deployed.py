@@ -34,7 +34,7 @@ def test_the_archive_is_private_encrypted_and_ages_to_glacier(deployment: Deploy
         if rule["Filter"]["Prefix"] == "query-results/":
             assert rule["Expiration"] == {"Days": 7}
         else:
-            assert rule["Transitions"] == [{"Days": 90, "StorageClass": "GLACIER"}]
+            assert rule["Transitions"] == [{"Days": 90, "StorageClass": "GLACIER_IR"}]
     blocked = s3.get_public_access_block(Bucket=bucket)["PublicAccessBlockConfiguration"]
     assert all(blocked.values())
     if deployment.enforce_iam:

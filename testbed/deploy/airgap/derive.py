@@ -101,7 +101,7 @@ def _prune(kind: str, name: str, body: Json, block: Json, dropped: list[Json]) -
     for argument, value in body.items():
         if argument in _META or argument in blocks:
             kept[argument] = value
-            _drop_known_nested(kind, name, argument, value, dropped)
+            _drop_known_nested(kind, None if "for_each" in body else name, argument, value, dropped)
             _refuse_unknown_nested(kind, argument, value, blocks.get(argument))
         elif argument in attributes and (kind, argument) not in _REFUSED_VALUES:
             kept[argument] = value
@@ -151,7 +151,7 @@ def _id(kind: str, name: str) -> str:
     return f"${{one({kind}.{name}[*].id)}}"
 
 
-def _drop_known_nested(kind: str, name: str, argument: str, value: Any, dropped: list[Json]) -> None:
+def _drop_known_nested(kind: str, name: str | None, argument: str, value: Any, dropped: list[Json]) -> None:
     """Take out of a block what has a finisher of its own, which knows its value: that may name what is dropped."""
     for block in value if isinstance(value, list) else []:
         for nested in [nested for nested in block if (kind, f"{argument}.{nested}") in FINISHERS]:
@@ -159,10 +159,11 @@ def _drop_known_nested(kind: str, name: str, argument: str, value: Any, dropped:
             dropped.append(
                 {
                     "type": kind,
-                    "name": name,
+                    "name": name or "*",
                     "argument": f"{argument}.{nested}",
                     "value": None,
-                    "id": _id(kind, name),
+                    # Of a resource with for_each there are many, and no finisher wants them.
+                    "id": None if name is None else _id(kind, name),
                 }
             )
 

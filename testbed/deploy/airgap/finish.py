@@ -231,6 +231,10 @@ def _distribution_sends_headers(session: boto3.Session, endpoint: str | None, dr
 
 
 # (resource type, argument) -> what sets it; None for a whole resource, "block.argument" for one in a block.
+def _nothing(session: boto3.Session, endpoint: str | None, drop: Json) -> None:
+    """Leave it: the period of a Metrics Insights query, which no local engine answers."""
+
+
 FINISHERS: dict[tuple[str, str | None], Finisher] = {
     ("aws_s3_bucket_lifecycle_configuration", None): _bucket_lifecycle,
     ("aws_s3_bucket_server_side_encryption_configuration", None): _bucket_encryption,
@@ -238,6 +242,7 @@ FINISHERS: dict[tuple[str, str | None], Finisher] = {
     ("aws_lambda_function", "architectures"): _function_architectures,
     ("aws_lambda_event_source_mapping", "function_response_types"): _response_types,
     ("aws_lambda_event_source_mapping", "scaling_config"): _scaling,
+    ("aws_cloudwatch_metric_alarm", "metric_query.period"): _nothing,
     ("aws_sqs_queue", "sqs_managed_sse_enabled"): _queue_encryption,
     ("aws_cloudfront_origin_access_control", None): _origin_access_control,
     ("aws_cloudfront_response_headers_policy", None): _response_headers_policy,

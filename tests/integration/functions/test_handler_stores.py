@@ -111,13 +111,17 @@ def test_presence_and_telemetry_do_not_overwrite_each_other(cloud: Cloud) -> Non
         assert item is not None
         assert item["connection"] == "ONLINE"
         assert item["battery_available"] == 12
-        assert (item["connection_at"], item["connection_version"]) == (NOW_MS, 0)
+        # Who sends telemetry is connected; the event of that came before the first telemetry, and left nothing.
+        known = 0 if station == "station-02" else -1
+        assert (item["connection_at"], item["connection_version"]) == (NOW_MS, known)
 
 
 _CONNECT = ("connected", NOW_MS, 3)
 _DROP = ("disconnected", NOW_MS + 50, 3)
 _DROP_AT_ONCE = ("disconnected", NOW_MS, 3)
 _NEXT = ("connected", NOW_MS + 20, 4)
+_DROP_EARLY = ("disconnected", NOW_MS - 120_000, 3)
+_FIRST, _GONE = ("connected", NOW_MS, 0), ("disconnected", NOW_MS + 10, 0)
 _RESTARTED = ("connected", NOW_MS + 3_600_000, 0)
 
 
@@ -128,6 +132,8 @@ _RESTARTED = ("connected", NOW_MS + 3_600_000, 0)
         ((_CONNECT, _DROP_AT_ONCE), "OFFLINE"),
         ((_CONNECT, _DROP, _NEXT), "ONLINE"),  # a take-over: the old connection ends after the new one began
         ((_CONNECT, _DROP, _RESTARTED), "ONLINE"),  # the count began again
+        ((_CONNECT, _DROP_EARLY), "OFFLINE"),  # the times of events are good to two minutes
+        ((_FIRST, _GONE, _RESTARTED), "ONLINE"),  # at the same number
     ],
 )
 @pytest.mark.parametrize("in_one_batch", [True, False])
@@ -137,6 +143,7 @@ def test_presence_is_of_the_latest_event(
     """Lifecycle events in any order, together or apart, leave what the latest said."""
     for number, order in enumerate(itertools.permutations(events)):
         name = f"station-{number}"
+        assert cloud.failed(sqs_event(envelope(payload(name), name))) == set()
         bodies = [presence(name, event, at=at, version=version) for event, at, version in order]
         for batch in [bodies] if in_one_batch else [[body] for body in bodies]:
             assert cloud.failed(sqs_event(*batch)) == set()
@@ -155,6 +162,42 @@ def test_clients_that_are_no_stations_leave_no_item(cloud: Cloud) -> None:
     assert cloud.take_dead_letters() == []
 
 
+def test_a_client_that_sends_no_telemetry_leaves_no_item(cloud: Cloud) -> None:
+    """The account's other clients: consoles, pages, devices of other projects."""
+    names = ("iotconsole-1511213971966-0", "dashboard-7f3a", "another-projects-device")
+    for event in ("connected", "disconnected"):
+        assert cloud.failed(sqs_event(*(presence(name, event) for name in names))) == set()
+    assert [cloud.item(name) for name in names] == [None, None, None]
+
+
+def test_a_station_that_connects_and_speaks_in_one_batch_has_its_event(cloud: Cloud) -> None:
+    bodies = (presence("station-01", "connected", version=4), envelope(payload("station-01"), "station-01"))
+    assert cloud.failed(sqs_event(*bodies)) == set()
+    item = cloud.item("station-01")
+    assert item is not None
+    assert (item["connection"], item["connection_version"]) == ("ONLINE", 4)
+
+
+def test_a_late_message_does_not_take_its_batch_to_its_own_hour(cloud: Cloud) -> None:
+    """A redriven message of last week beside fresh ones: `query --days 1` must see those."""
+    week = 7 * 24 * 3_600_000
+    bodies = [
+        envelope(payload("station-01", message_id="fresh"), "station-01"),
+        envelope(payload("station-02", message_id="old"), "station-02", NOW_MS - week),
+        envelope(payload("station-01", message_id="fresh"), "station-01", NOW_MS - week),  # delivered before
+    ]
+    assert cloud.failed(sqs_event(*bodies)) == set()
+    found = {
+        key.rsplit("/", 1)[0]: [line["message_id"] for line in lines]
+        for key, lines in cloud.archive().items()
+    }
+    assert found == {
+        "telemetry/dt=2025-11-23/hour=12": ["fresh"],
+        "telemetry/dt=2025-11-16/hour=12": ["old"],
+    }
+    assert cloud.outcomes[-1].stored == 3
+
+
 def test_bad_records_go_to_the_dead_letter_queue_and_their_neighbours_are_stored(cloud: Cloud) -> None:
     """Each bad record ends there with its reason and its very bytes; no good one is lost."""
     bad = {
@@ -165,7 +208,7 @@ def test_bad_records_go_to_the_dead_letter_queue_and_their_neighbours_are_stored
         payload(battery_available=99): "out_of_range",
         payload(power_kw=float("nan")): "not_finite",
         payload(timestamp="yesterday"): "bad_timestamp",
-        payload(timestamp="2025-11-24T12:13:21Z"): "timestamp_in_future",
+        payload(timestamp="2025-11-23T12:18:21Z"): "timestamp_in_future",
         payload(padding="x" * 131_072): "too_large",
         payload("station-99"): "station_mismatch",
         payload("../etc"): "bad_station_id",

@@ -124,7 +124,7 @@ REFUSED: list[tuple[bytes, str, str | None]] = [
             "2025-11-23T12:00:00Zx",
         )
     ),
-    (payload(timestamp="2025-11-24T12:13:20.000001Z"), "timestamp_in_future", "timestamp"),
+    (payload(timestamp="2025-11-23T12:18:20.000001Z"), "timestamp_in_future", "timestamp"),
     (payload(timestamp="9999-12-31T23:59:59Z"), "timestamp_in_future", "timestamp"),
     # size and names
     (payload(padding="x" * MAX_BYTES), "too_large", None),
@@ -158,7 +158,15 @@ def test_the_limit_of_size_is_exact() -> None:
         ("2024-01-15T14:00:00.123456Z", "2024-01-15T14:00:00.123456Z"),
         ("2024-01-15T16:00:00+02:00", "2024-01-15T14:00:00.000000Z"),
         ("0001-01-01T00:00:00Z", "0001-01-01T00:00:00.000000Z"),
-        ("2025-11-24T12:13:20Z", "2025-11-24T12:13:20.000000Z"),  # a day ahead, to the microsecond
+        ("2025-11-23T12:18:20Z", "2025-11-23T12:18:20.000000Z"),  # five minutes ahead, to the microsecond
+        # ISO 8601 in its other forms.
+        ("2024-01-15T15:00:00+01", "2024-01-15T14:00:00.000000Z"),
+        ("2024-01-15T14:00Z", "2024-01-15T14:00:00.000000Z"),
+        ("2024-01-15T15:00:00+0100", "2024-01-15T14:00:00.000000Z"),
+        ("20240115T140000Z", "2024-01-15T14:00:00.000000Z"),
+        ("20240115T140000,25Z", "2024-01-15T14:00:00.250000Z"),
+        ("2024-01-15T14:00:00,5Z", "2024-01-15T14:00:00.500000Z"),
+        ("2024-01-15T14:00:00.123456789Z", "2024-01-15T14:00:00.123456Z"),
     ],
 )
 def test_timestamps_are_normalised(text: str, normalised: str) -> None:
@@ -263,6 +271,38 @@ def test_dead_letters_are_cut_to_what_a_call_carries(sizes: list[int]) -> None:
     for chunk in cut:
         assert 1 <= len(chunk) <= 10
         assert len(chunk) == 1 or sum(len(each.body) for each in chunk) <= 256 * 1024
+
+
+def test_a_whole_number_is_an_integer_however_it_is_written() -> None:
+    """JSON has one kind of number; the archive, too, has 3 and not 3.0."""
+    accepted = validate(message(payload(battery_available=3.0, sequence=7.0, charging=0.0)), NOW)
+    assert accepted.sequence == 7
+    assert json.dumps(accepted.document["battery_available"]) == "3"
+    assert json.dumps(accepted.document["charging"]) == "0"
+    assert refused(payload(battery_available=3.5)).code == "wrong_type"
+    assert refused(payload(battery_available=1e300)).code == "out_of_range"
+
+
+def test_a_timestamp_that_readers_of_the_archive_do_not_know_is_archived_normalised() -> None:
+    accepted = validate(message(payload(timestamp="20240115T150000+01")), NOW)
+    assert accepted.document["timestamp"] == "2024-01-15T14:00:00.000000Z"
+
+
+def test_a_disconnect_is_after_the_connect_of_its_version_whatever_their_times_say() -> None:
+    """AWS IoT developer guide, "Lifecycle events": the time of an event is good to two minutes."""
+    connected = Presence("s", 120_000, 5, "ONLINE")
+    disconnected = Presence("s", 0, 5, "OFFLINE")
+    assert disconnected.supersedes(connected)
+    assert not connected.supersedes(disconnected)
+
+
+def test_a_version_that_began_again_is_a_new_connection() -> None:
+    """The same guide: after about an hour without a connection versions begin at 0."""
+    for version in (0, 7):
+        gone = Presence("s", 0, version, "OFFLINE")
+        back = Presence("s", 3_600_000, 0, "ONLINE")
+        assert back.supersedes(gone)
+        assert not gone.supersedes(back)
 
 
 _versions = st.integers(0, 3)
