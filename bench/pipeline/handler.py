@@ -97,7 +97,8 @@ def _record_microseconds() -> tuple[float, float]:
 
     def handle() -> None:
         outcome = Outcome(records=len(records))
-        archive.pack(sort(records, now, outcome).lines)
+        for hour in sort(records, now, outcome).hours.values():
+            archive.pack(hour.lines)
         if outcome.refusals or outcome.failed:
             raise AssertionError(f"the benchmark's own records are refused: {outcome.refusals[:1]}")
 
