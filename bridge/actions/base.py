@@ -1,13 +1,18 @@
 """The contract of an action, and what its modules share."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 from botocore.exceptions import ConnectionError as BotoConnectionError
 
 from bridge.messages import Failure, Outgoing
-from bridge.sql import CompiledRule, RuleSqlError
+from bridge.sql import CompiledTemplate, MqttProperties, RuleSqlError
+
+if TYPE_CHECKING:
+    from bridge.actions.parameters import Parameters
 
 # Errors that go away by themselves: https://docs.aws.amazon.com/general/latest/gr/api-retries.html
 _PASSING_CODES = {
@@ -46,8 +51,11 @@ class Action(Protocol):
         """Send at most ``max_batch`` messages; for each, None or why it was not taken. Never raises."""
 
 
-# Builds an action from its parameters in the rule. Raises UnsupportedActionError or RuleSqlError.
-Builder = Callable[[dict[str, Any], "Services", CompiledRule], Action]
+class Builder(Protocol):
+    """Builds an action from its parameters in the rule. Raises UnsupportedActionError or RuleSqlError."""
+
+    def __call__(self, parameters: Parameters, services: Services) -> Action:
+        """Build it."""
 
 
 class Services(Protocol):
@@ -56,7 +64,7 @@ class Services(Protocol):
     def client(self, service: str) -> Any:
         """A boto3 client, made once."""
 
-    def publish(self, topic: str, payload: bytes, qos: int) -> None:
+    def publish(self, topic: str, payload: bytes, qos: int, properties: MqttProperties | None = None) -> None:
         """Publish back to the broker, and wait for its acknowledgement."""
 
 
@@ -77,29 +85,69 @@ def failure(resource: str, error: Exception) -> Failure:
 
 
 def one_by_one(
-    batch: Sequence[Outgoing], resource: str, send: Callable[[Outgoing], object]
+    batch: Sequence[Outgoing], resource: CompiledTemplate | str, send: Callable[[Outgoing], object]
 ) -> list[Failure | None]:
-    """For services without a batch call: ``send`` each, and sort what it raises.
+    """Call ``send`` for each message, where the service has no batch call, and sort what it raises.
 
-    A substitution template that cannot be rendered for a message fails lastingly.
+    A substitution template that cannot be rendered for a message fails lastingly. ``resource`` is what a failure names.
     """
     results: list[Failure | None] = []
     for outgoing in batch:
         try:
             send(outgoing)
         except RuleSqlError as error:
-            results.append(Failure(resource, str(error), lasting=True))
+            results.append(Failure(_named(resource, outgoing), str(error), lasting=True))
         except Exception as error:  # every failure of a call is sorted by `failure`
-            results.append(failure(resource, error))
+            results.append(failure(_named(resource, outgoing), error))
         else:
             results.append(None)
     return results
 
 
+def by_target(
+    batch: Sequence[Outgoing],
+    target: CompiledTemplate,
+    send: Callable[[str, Sequence[Outgoing]], list[Failure | None]],
+) -> list[Failure | None]:
+    """Call ``send`` once for each target that the template gives for the messages, and put its results in order.
+
+    A message for which the template cannot be rendered, or gives nothing, fails lastingly.
+    """
+    if target.is_constant:
+        return send(target.template, batch)
+    results: list[Failure | None] = [None] * len(batch)
+    groups: dict[str, list[int]] = {}
+    for place, outgoing in enumerate(batch):
+        try:
+            name = target.render(outgoing.message)
+        except RuleSqlError as error:
+            results[place] = Failure(target.template, str(error), lasting=True)
+        except OSError as error:
+            results[place] = failure(target.template, error)
+        else:
+            if name:
+                groups.setdefault(name, []).append(place)
+            else:
+                results[place] = Failure(target.template, "the template gives nothing", lasting=True)
+    for name, places in groups.items():
+        for place, why in zip(places, send(name, [batch[place] for place in places]), strict=True):
+            results[place] = why
+    return results
+
+
+def _named(resource: CompiledTemplate | str, outgoing: Outgoing) -> str:
+    if isinstance(resource, str):
+        return resource
+    try:
+        return resource.render(outgoing.message)
+    except (RuleSqlError, OSError):
+        return resource.template
+
+
 def request_failed(
     batch: Sequence[Outgoing], why: Failure, send: Callable[[Sequence[Outgoing]], list[Failure | None]]
 ) -> list[Failure | None]:
-    """For a batch call that failed as a whole: if for good, each message is sent by itself.
+    """Sort a batch call that failed as a whole: if it failed for good, send each message by itself.
 
     One entry can spoil a request; its neighbours must not go to the error action with it.
     """
@@ -111,7 +159,7 @@ def request_failed(
 def failed_entries(
     batch: Sequence[Outgoing], resource: str, answer: Mapping[str, Any]
 ) -> list[Failure | None]:
-    """For batch calls that answer with the failed entries alone, by ``Id``: its place in the batch."""
+    """Sort the answer of a batch call that names failed entries alone, by ``Id``: the place in the batch."""
     results: list[Failure | None] = [None] * len(batch)
     for failed in answer.get("Failed", []):
         said = f"{failed.get('Code')}: {failed.get('Message', '')}"
@@ -122,7 +170,7 @@ def failed_entries(
 def batch_results(
     batch: Sequence[Outgoing], resource: str, entries: Sequence[dict[str, Any]], code: str, message: str
 ) -> list[Failure | None]:
-    """For batch calls that answer with an entry a record: those with ``code`` failed, and may be tried again."""
+    """Sort the answer of a batch call that has an entry a record: with ``code`` it failed, and may be tried again."""
     return [
         Failure(resource, f"{entry[code]}: {entry.get(message, '')}", lasting=False)
         if entry.get(code)

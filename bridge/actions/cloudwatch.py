@@ -1,12 +1,12 @@
-"""The ``cloudwatchMetric`` action: a data point a message."""
+"""The ``cloudwatchMetric`` and ``cloudwatchAlarm`` actions: a data point, or a new state of an alarm, a message."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
 
 from bridge.actions.base import Services, one_by_one
+from bridge.actions.parameters import Parameters
 from bridge.messages import Failure, Outgoing
-from bridge.sql import CompiledRule, RuleSqlError
+from bridge.sql import RuleSqlError
 
 
 class CloudwatchMetricAction:
@@ -15,16 +15,17 @@ class CloudwatchMetricAction:
     name = "cloudwatchMetric"
     max_batch = 1
 
-    def __init__(self, parameters: dict[str, Any], services: Services, rule: CompiledRule) -> None:
-        """``parameters``: metricNamespace, metricName, metricValue, metricUnit, metricTimestamp (epoch seconds)."""
+    def __init__(self, parameters: Parameters, services: Services) -> None:
+        """Read metricNamespace, metricName, metricValue, metricUnit, metricTimestamp (epoch seconds)."""
         names = ("metricNamespace", "metricName", "metricValue", "metricUnit")
-        self._templates = {name: rule.compile_template(parameters[name]) for name in names}
-        self._timestamp = rule.compile_template(parameters.get("metricTimestamp") or "")
+        self._templates = {name: parameters.template(name) for name in names}
+        self._timestamp = parameters.template("metricTimestamp", "")
+        parameters.role()
         self._cloudwatch = services.client("cloudwatch")
 
     def send(self, batch: Sequence[Outgoing]) -> list[Failure | None]:
         """See `bridge.actions.base.Action`."""
-        return one_by_one(batch, self._templates["metricName"].template, self._put)
+        return one_by_one(batch, self._templates["metricName"], self._put)
 
     def _put(self, outgoing: Outgoing) -> None:
         found = {name: template.render(outgoing.message) for name, template in self._templates.items()}
@@ -43,3 +44,28 @@ class CloudwatchMetricAction:
             "Timestamp": moment,
         }
         self._cloudwatch.put_metric_data(Namespace=found["metricNamespace"], MetricData=[datum])
+
+
+class CloudwatchAlarmAction:
+    """Sets an alarm's state; every parameter is a substitution template."""
+
+    name = "cloudwatchAlarm"
+    max_batch = 1
+
+    def __init__(self, parameters: Parameters, services: Services) -> None:
+        """Read alarmName, stateReason, stateValue (OK, ALARM, INSUFFICIENT_DATA)."""
+        names = ("alarmName", "stateReason", "stateValue")
+        self._alarm, self._reason, self._value = (parameters.template(name) for name in names)
+        parameters.role()
+        self._cloudwatch = services.client("cloudwatch")
+
+    def send(self, batch: Sequence[Outgoing]) -> list[Failure | None]:
+        """See `bridge.actions.base.Action`."""
+        return one_by_one(batch, self._alarm, self._set)
+
+    def _set(self, outgoing: Outgoing) -> None:
+        self._cloudwatch.set_alarm_state(
+            AlarmName=self._alarm.render(outgoing.message),
+            StateReason=self._reason.render(outgoing.message),
+            StateValue=self._value.render(outgoing.message),
+        )

@@ -2,18 +2,20 @@
 
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import Any
 
 import msgspec
 from boto3.dynamodb.types import TypeSerializer
 
 from bridge.actions.base import Services, one_by_one
+from bridge.actions.parameters import Parameters
 from bridge.messages import Failure, Outgoing
-from bridge.sql import CompiledRule, RuleSqlError
+from bridge.sql import RuleSqlError
 
 _serializer = TypeSerializer()
 # DynamoDB has no binary floating point.
 _decoder = msgspec.json.Decoder(float_hook=Decimal)
+_KEY_TYPES = {"STRING": "S", "NUMBER": "N"}
+_OPERATIONS = ("INSERT", "UPDATE", "DELETE")
 
 
 class DynamoDBv2Action:
@@ -22,17 +24,21 @@ class DynamoDBv2Action:
     name = "dynamoDBv2"
     max_batch = 1
 
-    def __init__(self, parameters: dict[str, Any], services: Services, rule: CompiledRule) -> None:
-        """``parameters``: putItem.tableName."""
-        self._table = rule.compile_template(parameters["putItem"]["tableName"])
+    def __init__(self, parameters: Parameters, services: Services) -> None:
+        """Read putItem.tableName, a template."""
+        self._table = parameters.structure("putItem").template("tableName")
+        parameters.role()
         self._dynamodb = services.client("dynamodb")
 
     def send(self, batch: Sequence[Outgoing]) -> list[Failure | None]:
         """See `bridge.actions.base.Action`."""
-        return one_by_one(batch, self._table.template, self._put)
+        return one_by_one(batch, self._table, self._put)
 
     def _put(self, outgoing: Outgoing) -> None:
-        document = _decoder.decode(outgoing.payload)
+        try:
+            document = _decoder.decode(outgoing.payload)
+        except msgspec.DecodeError:
+            document = None
         if not isinstance(document, dict):
             raise RuleSqlError("a dynamoDBv2 action needs a payload that is a JSON object")
         item = {name: _serializer.serialize(value) for name, value in document.items()}
@@ -45,31 +51,39 @@ class DynamoDBAction:
     name = "dynamoDB"
     max_batch = 1
 
-    def __init__(self, parameters: dict[str, Any], services: Services, rule: CompiledRule) -> None:
-        """``parameters``: tableName, hashKeyField, -Value, -Type, the same of rangeKey, payloadField, operation."""
-        template = rule.compile_template
-        self._table = template(parameters["tableName"])
+    def __init__(self, parameters: Parameters, services: Services) -> None:
+        """Read tableName, hashKeyField, -Value, -Type, the same of rangeKey, payloadField, operation: all templates."""
+        template = parameters.template
+        self._table = template("tableName")
         self._keys = [
             (
-                template(parameters[f"{key}KeyField"]),
-                template(parameters[f"{key}KeyValue"]),
-                "N" if parameters.get(f"{key}KeyType") == "NUMBER" else "S",
+                template(f"{key}KeyField"),
+                template(f"{key}KeyValue"),
+                template(f"{key}KeyType", "STRING"),
             )
             for key in ("hash", "range")
-            if parameters.get(f"{key}KeyField")
+            if key == "hash" or parameters.has("rangeKeyField")
         ]
-        self._payload_field: str = parameters.get("payloadField") or "payload"
-        self._operation = template(parameters.get("operation") or "INSERT")
+        self._payload_field = template("payloadField", "payload")
+        self._operation = template("operation", "INSERT")
+        parameters.role()
         self._dynamodb = services.client("dynamodb")
 
     def send(self, batch: Sequence[Outgoing]) -> list[Failure | None]:
         """See `bridge.actions.base.Action`."""
-        return one_by_one(batch, self._table.template, self._write)
+        return one_by_one(batch, self._table, self._write)
 
     def _write(self, outgoing: Outgoing) -> None:
         message = outgoing.message
-        key = {field.render(message): {kind: value.render(message)} for field, value, kind in self._keys}
-        table, operation = self._table.render(message), self._operation.render(message)
+        key = {}
+        for field, value, kind_name in self._keys:
+            kind = _KEY_TYPES.get(kind_name.render(message).upper())
+            if kind is None:
+                raise RuleSqlError(f"a key's type is STRING or NUMBER, not {kind_name.render(message)!r}")
+            key[field.render(message)] = {kind: value.render(message)}
+        table, operation = self._table.render(message), self._operation.render(message).upper()
+        if operation not in _OPERATIONS:
+            raise RuleSqlError(f"the operation is one of {', '.join(_OPERATIONS)}, not {operation!r}")
         if operation == "DELETE":
             self._dynamodb.delete_item(TableName=table, Key=key)
             return
@@ -77,4 +91,5 @@ class DynamoDBAction:
             payload = _serializer.serialize(_decoder.decode(outgoing.payload))
         except msgspec.DecodeError:
             payload = {"B": outgoing.payload}
-        self._dynamodb.put_item(TableName=table, Item={**key, self._payload_field: payload})
+        item = {**key, self._payload_field.render(message): payload}
+        self._dynamodb.put_item(TableName=table, Item=item)

@@ -1,17 +1,17 @@
 """The ``http`` action: a POST of the payload a message.
 
 AWS sends to destinations that were confirmed (``ConfirmTopicRuleDestination``); here the confirmation is left out,
-since who writes the rule owns the machine. Signed requests (``auth``) are not supported, and refused.
+since who writes the rule owns the machine. Signed requests (``auth``) and batches are not supported, and refused.
 """
 
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
-from typing import Any
 
-from bridge.actions.base import Services, UnsupportedActionError
+from bridge.actions.base import Services
+from bridge.actions.parameters import Parameters
 from bridge.messages import Failure, Outgoing
-from bridge.sql import CompiledRule, RuleSqlError
+from bridge.sql import RuleSqlError
 
 # AWS waits so long for an answer ("HTTP action", developer guide).
 _SECONDS = 3.0
@@ -26,16 +26,15 @@ class HttpAction:
     name = "http"
     max_batch = 1
 
-    def __init__(self, parameters: dict[str, Any], _services: Services, rule: CompiledRule) -> None:
-        """``parameters``: url, headers."""
-        if parameters.get("auth"):
-            raise UnsupportedActionError("an http action cannot sign its requests here")
-        if not str(parameters["url"]).startswith(("http://", "https://")):
-            raise UnsupportedActionError("the URL of an http action must begin with http:// or https://")
-        self._url = rule.compile_template(parameters["url"])
+    def __init__(self, parameters: Parameters, services: Services) -> None:  # noqa: ARG002  # a Builder
+        """Read url, confirmationUrl (of no use here) and headers; URLs and values of headers are templates."""
+        self._url = parameters.template("url")
+        if not self._url.template.startswith(("http://", "https://")):
+            raise parameters.refused("url", "must begin with http:// or https://")
+        parameters.template("confirmationUrl", "")
         self._headers = {
-            header["key"].lower(): rule.compile_template(header["value"])
-            for header in parameters.get("headers", [])
+            header.literal("key").lower(): header.template("value")
+            for header in parameters.structures("headers")
         }
 
     def send(self, batch: Sequence[Outgoing]) -> list[Failure | None]:

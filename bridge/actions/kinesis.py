@@ -1,11 +1,11 @@
 """The ``kinesis`` action: up to 500 records a request."""
 
 from collections.abc import Sequence
-from typing import Any
 
-from bridge.actions.base import Services, batch_results, failure
+from bridge.actions.base import Services, batch_results, by_target, failure
+from bridge.actions.parameters import Parameters
 from bridge.messages import Failure, Outgoing
-from bridge.sql import CompiledRule
+from bridge.sql import RuleSqlError
 
 
 class KinesisAction:
@@ -14,20 +14,28 @@ class KinesisAction:
     name = "kinesis"
     max_batch = 500
 
-    def __init__(self, parameters: dict[str, Any], services: Services, rule: CompiledRule) -> None:
-        """``parameters``: streamName, partitionKey (a template; a new UUID for each message unless given)."""
-        self._stream: str = parameters["streamName"]
-        self._key = rule.compile_template(parameters.get("partitionKey") or "${newuuid()}")
+    def __init__(self, parameters: Parameters, services: Services) -> None:
+        """Read streamName and partitionKey, both templates (a new UUID for each message unless given)."""
+        self._stream = parameters.template("streamName")
+        self._key = parameters.template("partitionKey", "${newuuid()}")
+        parameters.role()
         self._kinesis = services.client("kinesis")
 
     def send(self, batch: Sequence[Outgoing]) -> list[Failure | None]:
         """See `bridge.actions.base.Action`."""
+        return by_target(batch, self._stream, self._put)
+
+    def _put(self, stream: str, batch: Sequence[Outgoing]) -> list[Failure | None]:
         try:
             records = [
                 {"Data": outgoing.payload, "PartitionKey": self._key.render(outgoing.message) or "-"}
                 for outgoing in batch
             ]
-            answer = self._kinesis.put_records(StreamName=self._stream, Records=records)
+            answer = self._kinesis.put_records(StreamName=stream, Records=records)
+        except RuleSqlError as error:
+            if len(batch) > 1:  # one message's key must not take its neighbours along
+                return [result for outgoing in batch for result in self._put(stream, [outgoing])]
+            return [Failure(stream, str(error), lasting=True)]
         except Exception as error:  # every failure of the call is sorted by `failure`
-            return [failure(self._stream, error)] * len(batch)
-        return batch_results(batch, self._stream, answer["Records"], "ErrorCode", "ErrorMessage")
+            return [failure(stream, error)] * len(batch)
+        return batch_results(batch, stream, answer["Records"], "ErrorCode", "ErrorMessage")

@@ -1,11 +1,10 @@
 """The ``lambda`` action: an asynchronous call a message, as AWS IoT makes it."""
 
 from collections.abc import Sequence
-from typing import Any
 
-from bridge.actions.base import Services, one_by_one
+from bridge.actions.base import Services, by_target, one_by_one
+from bridge.actions.parameters import Parameters
 from bridge.messages import Failure, Outgoing
-from bridge.sql import CompiledRule
 
 
 class LambdaAction:
@@ -14,14 +13,17 @@ class LambdaAction:
     name = "lambda"
     max_batch = 1
 
-    def __init__(self, parameters: dict[str, Any], services: Services, _rule: CompiledRule) -> None:
-        """``parameters``: functionArn."""
-        self._function: str = parameters["functionArn"]
+    def __init__(self, parameters: Parameters, services: Services) -> None:
+        """Read functionArn, a template."""
+        self._function = parameters.template("functionArn")
         self._lambda = services.client("lambda")
 
     def send(self, batch: Sequence[Outgoing]) -> list[Failure | None]:
         """See `bridge.actions.base.Action`."""
-        return one_by_one(batch, self._function, self._invoke)
+        return by_target(batch, self._function, self._invoke_each)
 
-    def _invoke(self, outgoing: Outgoing) -> None:
-        self._lambda.invoke(FunctionName=self._function, InvocationType="Event", Payload=outgoing.payload)
+    def _invoke_each(self, function: str, batch: Sequence[Outgoing]) -> list[Failure | None]:
+        def invoke(outgoing: Outgoing) -> None:
+            self._lambda.invoke(FunctionName=function, InvocationType="Event", Payload=outgoing.payload)
+
+        return one_by_one(batch, function, invoke)

@@ -4,9 +4,9 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from bridge.actions.base import Services, failed_entries, failure, request_failed
+from bridge.actions.base import Services, by_target, failed_entries, failure, request_failed
+from bridge.actions.parameters import Parameters
 from bridge.messages import Failure, Outgoing
-from bridge.sql import CompiledRule
 
 
 class SnsAction:
@@ -15,20 +15,24 @@ class SnsAction:
     name = "sns"
     max_batch = 10
 
-    def __init__(self, parameters: dict[str, Any], services: Services, _rule: CompiledRule) -> None:
-        """``parameters``: targetArn, messageFormat (RAW or JSON; JSON unless given, as on AWS)."""
-        self._topic: str = parameters["targetArn"]
-        self._json = parameters.get("messageFormat", "JSON") == "JSON"
+    def __init__(self, parameters: Parameters, services: Services) -> None:
+        """Read targetArn (a template) and messageFormat (RAW or JSON; RAW unless given: sns-rule-action.md)."""
+        self._topic = parameters.template("targetArn")
+        self._json = parameters.choice("messageFormat", ("RAW", "JSON"), "RAW") == "JSON"
+        parameters.role()
         self._sns = services.client("sns")
 
     def send(self, batch: Sequence[Outgoing]) -> list[Failure | None]:
         """See `bridge.actions.base.Action`."""
+        return by_target(batch, self._topic, self._publish)
+
+    def _publish(self, topic: str, batch: Sequence[Outgoing]) -> list[Failure | None]:
         entries = [self._entry(index, outgoing) for index, outgoing in enumerate(batch)]
         try:
-            answer = self._sns.publish_batch(TopicArn=self._topic, PublishBatchRequestEntries=entries)
+            answer = self._sns.publish_batch(TopicArn=topic, PublishBatchRequestEntries=entries)
         except Exception as error:  # every failure of the call is sorted by `failure`
-            return request_failed(batch, failure(self._topic, error), self.send)
-        return failed_entries(batch, self._topic, answer)
+            return request_failed(batch, failure(topic, error), lambda part: self._publish(topic, part))
+        return failed_entries(batch, topic, answer)
 
     def _entry(self, index: int, outgoing: Outgoing) -> dict[str, Any]:
         text = outgoing.payload.decode("utf-8", "replace")

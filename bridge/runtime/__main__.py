@@ -1,6 +1,7 @@
 """``python -m bridge.runtime``: run the bridge until SIGTERM."""
 
 import json
+import os
 import signal
 import sys
 import threading
@@ -20,45 +21,62 @@ from bridge.publishers import Publishers
 from bridge.registry import Registry
 from bridge.runtime import metrics
 from bridge.runtime.dispatcher import Dispatcher
+from bridge.runtime.outside import ServiceCalls
 from bridge.runtime.rules import RuleSet, load
 from bridge.runtime.session import MqttSession
-from bridge.sql import Context
+from bridge.sql import Context, MqttProperties
 
 log = structlog.get_logger()
 
 _POLL_SECONDS = 1.0
+_ACTION_SECONDS = 20.0
+# "Lambda function calls from rules should be completed within 2000 milliseconds" (iot-sql-functions.md).
+_FUNCTION_SECONDS = 2.0
 
 
 class _Services:
     """What actions call: AWS clients, made once, and the broker."""
 
-    def __init__(self, endpoint_url: str, region: str) -> None:
+    def __init__(self, endpoint_url: str, region: str, *, iot_url: str, iot_data_url: str) -> None:
         self._endpoint_url = endpoint_url
+        self._endpoints = {"iot": iot_url, "iot-data": iot_data_url}
         self._session = boto3.Session(region_name=region)
         if self._session.get_credentials() is None:
             self._session = boto3.Session("test", "test", region_name=region)
-        self._clients: dict[str, Any] = {}
+        self._clients: dict[tuple[str, float], Any] = {}
+        self._lock = threading.Lock()
         self.broker: MqttSession | None = None
 
     def client(self, service: str) -> Any:
-        """A boto3 client. It does not retry: the dispatcher does, and counts it."""
-        if service not in self._clients:
+        """Return a boto3 client. It does not retry: the dispatcher does, and counts it."""
+        return self._made(service, _ACTION_SECONDS)
+
+    def quick_client(self, service: str) -> Any:
+        """Return a client for a function of a rule's SQL, which AWS gives two seconds."""
+        return self._made(service, _FUNCTION_SECONDS)
+
+    def _made(self, service: str, seconds: float) -> Any:
+        known = self._clients.get((service, seconds))
+        if known is None:
             make: Any = self._session.client
             options = Config(
                 retries={"mode": "standard", "total_max_attempts": 1},
                 connect_timeout=2,
-                read_timeout=20,
+                read_timeout=seconds,
                 max_pool_connections=32,
                 tcp_keepalive=True,
             )
-            self._clients[service] = make(service, endpoint_url=self._endpoint_url, config=options)
-        return self._clients[service]
+            url = self._endpoints.get(service, self._endpoint_url)
+            with self._lock:  # boto3 makes one at a time
+                known = make(service, endpoint_url=url, config=options)
+            self._clients[service, seconds] = known
+        return known
 
-    def publish(self, topic: str, payload: bytes, qos: int) -> None:
+    def publish(self, topic: str, payload: bytes, qos: int, properties: MqttProperties | None = None) -> None:
         """Publish back to the broker."""
         if self.broker is None:
             raise OSError("there is no broker yet")
-        self.broker.publish(topic, payload, qos)
+        self.broker.publish(topic, payload, qos, properties)
 
 
 def main(
@@ -72,6 +90,13 @@ def main(
     ],
     aws_endpoint_url: Annotated[str, typer.Option(help="The AWS APIs that actions call.")],
     region: Annotated[str, typer.Option(help="Their region.")],
+    iot_data_endpoint_url: Annotated[
+        str | None,
+        typer.Option(
+            help="AWS IoT's data plane, for get_thing_shadow(); by default AWS_ENDPOINT_URL_IOT_DATA_PLANE, or else"
+            " --iot-endpoint-url."
+        ),
+    ] = None,
     client_id: Annotated[str, typer.Option(help="Name of the MQTT session.")] = "bridge",
     metrics_port: Annotated[int, typer.Option(help="Port of /metrics and /health.")] = 9464,
     metrics_host: Annotated[str, typer.Option(help="Address of /metrics and /health.")] = "127.0.0.1",
@@ -86,7 +111,9 @@ def main(
 ) -> None:
     """Carry MQTT messages to AWS services by AWS IoT topic rules."""
     configure_logs()
-    services = _Services(aws_endpoint_url, region)
+    data_url = iot_data_endpoint_url or os.environ.get("AWS_ENDPOINT_URL_IOT_DATA_PLANE") or iot_endpoint_url
+    services = _Services(aws_endpoint_url, region, iot_url=iot_endpoint_url, iot_data_url=data_url)
+    context = Context(account_id, ServiceCalls(services))
     dispatcher, state = Dispatcher(), _State()
     session = MqttSession(
         broker_host,
@@ -112,7 +139,7 @@ def main(
     connected = False
     while True:
         try:
-            state.rules = load(registry.rules(), services, Context(account_id), state.rules)
+            state.rules = load(registry.rules(), services, context, state.rules)
             dispatcher.use(state.rules)
             if infer_publishers:
                 registry.forget_policies()

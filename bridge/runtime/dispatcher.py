@@ -8,6 +8,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import structlog
@@ -22,6 +23,9 @@ log = structlog.get_logger()
 
 # Threads an action has. Four keep one emulator process busy.
 _WORKERS = 4
+
+# Threads that evaluate rules which ask other services: the others must not wait for them.
+_EVALUATORS = 8
 
 # How often an action is tried before the error action gets the message. Nobody answering does not count:
 # an emulator that is away for a minute must not fill the dead-letter queue.
@@ -49,11 +53,31 @@ class _Delivery:
             metrics.LAG.observe(time.monotonic() - self.received)
 
 
+@dataclass
+class _Firing:
+    """One message of one rule. Its failures go to the error action together, when every action is done."""
+
+    message: Message
+    delivery: _Delivery
+    left: int
+    failures: list[tuple[str, Failure]] = field(default_factory=list)
+
+    def done(self, action: str, why: Failure | None) -> bool:
+        """Note the end of an action; returns whether it was the last."""
+        with self.delivery.lock:
+            if why:
+                self.failures.append((action, why))
+            self.left -= 1
+            return self.left == 0
+
+
 @dataclass(frozen=True)
 class _Job:
+    """What an action is to send; ``firing`` is None for an error action."""
+
     outgoing: Outgoing
     delivery: _Delivery
-    tries: int = 0
+    firing: _Firing | None = None
 
 
 class Dispatcher:
@@ -64,6 +88,8 @@ class Dispatcher:
         self._rules = RuleSet()
         self._senders: dict[int, _Sender] = {}
         self._lock = threading.RLock()
+        self._evaluators = ThreadPoolExecutor(_EVALUATORS, thread_name_prefix="evaluator")
+        self._stopped = threading.Event()
 
     def use(self, rules: RuleSet) -> None:
         """Run these rules from now on; messages of rules that are gone finish first."""
@@ -72,8 +98,8 @@ class Dispatcher:
             for rule in rules.rules:
                 for action in _actions(rule):
                     if id(action) not in self._senders:
-                        on_failure = self._fail_error_action if action is rule.error_action else self._fail
-                        self._senders[id(action)] = _Sender(rule, action, on_failure)
+                        end = self._end_error_action if action is rule.error_action else self._end
+                        self._senders[id(action)] = _Sender(rule, action, end)
             kept = {id(action) for rule in rules.rules for action in _actions(rule)}
             gone = [self._senders.pop(key) for key in list(self._senders) if key not in kept]
             self._rules = rules
@@ -106,42 +132,86 @@ class Dispatcher:
             elif not rule.compiled.matches(message.topic):
                 continue
             wanted = True
-            self._fire(rule, message, delivery)
+            if rule.compiled.calls_out:
+                with delivery.lock:
+                    delivery.left += 1
+                self._evaluators.submit(self._fire_when_answered, rule, message, delivery)
+            else:
+                self._fire(rule, message, delivery)
         return wanted
 
     def stop(self) -> None:
         """Finish what is in the actions' hands."""
+        self._stopped.set()
+        self._evaluators.shutdown(wait=False, cancel_futures=True)
         for sender in self._senders.values():
             sender.stop()
         self._senders.clear()
 
+    def _fire_when_answered(self, rule: Rule, message: Message, delivery: _Delivery) -> None:
+        """Fire a rule that asks other services; where nobody answers, for as long as it takes."""
+        pause = _FIRST_PAUSE
+        while True:
+            try:
+                self._fire(rule, message, delivery)
+            except OSError as error:
+                log.warning("service_unreachable", rule=rule.name, error=str(error))
+            else:
+                break
+            if self._stopped.wait(pause):
+                return  # never acknowledged: it comes again with the next session
+            pause = min(2 * pause, _LONGEST_PAUSE)
+        delivery.done()
+
     def _fire(self, rule: Rule, message: Message, delivery: _Delivery) -> None:
+        """Evaluate a rule and hand the result to its actions.
+
+        Raises:
+            OSError: the rule asks another service, and nobody answers.
+        """
         try:
             result = rule.compiled.evaluate(message)
             if result is NOT_FIRED:
                 return
             outgoing = Outgoing(message, to_bytes(result), result)
+        except OSError:
+            raise
         except Exception as error:
             # The rule's own doing, or a fault of ours: either way the message must not be lost with it.
             log.exception("rule_failed", rule=rule.name, topic=message.topic)
-            self._to_error_action(
-                rule, message, delivery, [Failure(rule.name, f"SQL: {error}", lasting=True)], ["sql"]
-            )
+            why = Failure(rule.name, f"SQL: {error}", lasting=True)
+            self._to_error_action(rule, message, delivery, [("sql", why)])
             return
         metrics.FIRED.labels(rule.name).inc()
+        if not rule.actions:
+            return
         with delivery.lock:
-            delivery.left += len(rule.actions)
-        for action in rule.actions:
-            self._senders[id(action)].put(_Job(outgoing, delivery))
+            delivery.left += 1
+        firing = _Firing(message, delivery, len(rule.actions))
+        with self._lock:
+            senders = [self._senders.get(id(action)) for action in rule.actions]
+        for sender in senders:
+            # Without one the rule is gone: never acknowledged, the message comes again with the next session.
+            if sender:
+                sender.put(_Job(outgoing, delivery, firing))
 
-    def _fail(self, rule: Rule, action: Action, job: _Job, why: Failure) -> None:
-        log.warning(
-            "action_failed", rule=rule.name, action=action.name, resource=why.resource, error=why.error
-        )
-        self._to_error_action(rule, job.outgoing.message, job.delivery, [why], [action.name])
-        job.delivery.done()
+    def _end(self, rule: Rule, action: Action, job: _Job, why: Failure | None) -> None:
+        """Take note that an action has taken a message, or has failed for good."""
+        firing = job.firing
+        assert firing is not None  # noqa: S101  # an action of the rule, not its error action
+        if why:
+            log.warning(
+                "action_failed", rule=rule.name, action=action.name, resource=why.resource, error=why.error
+            )
+        if firing.done(action.name, why):
+            if firing.failures:
+                self._to_error_action(rule, firing.message, firing.delivery, firing.failures)
+            firing.delivery.done()
 
-    def _fail_error_action(self, rule: Rule, action: Action, job: _Job, why: Failure) -> None:
+    def _end_error_action(self, rule: Rule, action: Action, job: _Job, why: Failure | None) -> None:
+        if why is None:
+            job.delivery.done()
+            return
         # The last resort has failed: keep the message, and keep trying.
         log.error(
             "error_action_failed", rule=rule.name, action=action.name, resource=why.resource, error=why.error
@@ -157,8 +227,7 @@ class Dispatcher:
         rule: Rule,
         message: Message,
         delivery: _Delivery,
-        failures: Sequence[Failure],
-        names: Sequence[str],
+        failures: Sequence[tuple[str, Failure]],
     ) -> None:
         if rule.error_action is None:
             # AWS drops it here, too, with a log entry.
@@ -166,7 +235,7 @@ class Dispatcher:
             log.error("message_without_error_action", rule=rule.name, topic=message.topic)
             return
         metrics.ERROR_ACTIONED.labels(rule.name).inc()
-        document = error_message(rule, message, failures, names)
+        document = error_message(rule, message, failures)
         with delivery.lock:
             delivery.left += 1
         outgoing = Outgoing(message, json.dumps(document).encode(), document)
@@ -176,10 +245,14 @@ class Dispatcher:
             sender.put(_Job(outgoing, delivery))
 
 
-def error_message(
-    rule: Rule, message: Message, failures: Sequence[Failure], names: Sequence[str]
-) -> dict[str, object]:
-    """AWS's error-action message ("Error handling (error action)", developer guide)."""
+def error_message(rule: Rule, message: Message, failures: Sequence[tuple[str, Failure]]) -> dict[str, object]:
+    """Make AWS's error-action message ("Error handling (error action)", developer guide).
+
+    Args:
+        rule: that failed.
+        message: that it failed for.
+        failures: the actions' names in the API and why they failed; "sql" for the statement itself.
+    """
     return {
         "ruleName": rule.name,
         "topic": message.topic,
@@ -192,7 +265,7 @@ def error_message(
                 "failedResource": why.resource,
                 "errorMessage": why.error,
             }
-            for why, name in zip(failures, names, strict=True)
+            for name, why in failures
         ],
     }
 
@@ -201,9 +274,9 @@ class _Sender:
     """The threads of one action."""
 
     def __init__(
-        self, rule: Rule, action: Action, fail: Callable[[Rule, Action, _Job, Failure], None]
+        self, rule: Rule, action: Action, end: Callable[[Rule, Action, _Job, Failure | None], None]
     ) -> None:
-        self._rule, self._action, self._fail = rule, action, fail
+        self._rule, self._action, self._end = rule, action, end
         # Bounded by the broker's window: it sends no more than that unacknowledged.
         self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._acted = metrics.ACTED.labels(rule.name, action.name)
@@ -256,9 +329,9 @@ class _Sender:
             for job, why in zip(batch, results, strict=True):
                 if why is None:
                     self._acted.inc()
-                    job.delivery.done()
+                    self._end(self._rule, self._action, job, None)
                 elif why.lasting or (tries + 1 >= _TRIES and not why.unreachable):
-                    self._fail(self._rule, self._action, job, why)
+                    self._end(self._rule, self._action, job, why)
                 else:
                     again.append(job)
                     unreachable = unreachable or why.unreachable

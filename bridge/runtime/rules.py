@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import structlog
 
@@ -61,7 +60,7 @@ def load(definitions: list[RuleDefinition], services: Services, context: Context
 def _build(definition: RuleDefinition, services: Services, context: Context) -> Rule:
     compiled = compile_rule(definition.sql, version=definition.sql_version, context=context)
     built = tuple(actions.build(action, services, compiled) for action in definition.actions)
-    error_action: Any = definition.error_action
-    return Rule(
-        definition, compiled, built, actions.build(error_action, services, compiled) if error_action else None
-    )
+    last_resort = None
+    if definition.error_action:
+        last_resort = actions.build(definition.error_action, services, compiled, is_error_action=True)
+    return Rule(definition, compiled, built, last_resort)

@@ -16,6 +16,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from bridge.runtime import metrics
+from bridge.runtime.properties import from_paho, to_paho
 from bridge.sql import Message, MqttProperties
 from bridge.topics import FROM_PREFIX, READY_TOPIC
 
@@ -118,13 +119,15 @@ class MqttSession:
         if self.connected.is_set():
             self._client.publish(READY_TOPIC, f"{self._instance} {time.time()}", qos=1)
 
-    def publish(self, topic: str, payload: bytes, qos: int) -> None:
+    def publish(self, topic: str, payload: bytes, qos: int, properties: MqttProperties | None = None) -> None:
         """Publish, and wait for the broker's acknowledgement.
 
         Raises:
             OSError: there was none within ten seconds.
         """
-        sent = self._client.publish(topic, payload, qos)
+        sent = self._client.publish(
+            topic, payload, qos, properties=to_paho(properties) if properties else None
+        )
         sent.wait_for_publish(10)
         if not sent.is_published():
             raise OSError(f"the broker did not acknowledge a message to {topic}")
@@ -184,20 +187,6 @@ class MqttSession:
             bytes(received.payload),
             publisher,
             now_ms=int(time.time() * 1000),
-            properties=_properties(received.properties),
+            properties=from_paho(received.properties),
         )
         self._receive(message, acknowledge)
-
-
-def _properties(found: Properties | None) -> MqttProperties | None:
-    """Return what rules can ask of a message's properties, or None if it has none."""
-    given: dict[str, Any] = vars(found) if found else {}
-    if not given.keys() - {"packetType", "types", "names", "properties", "MessageExpiryInterval"}:
-        return None
-    return MqttProperties(
-        content_type=given.get("ContentType"),
-        payload_is_utf8=bool(given.get("PayloadFormatIndicator", 0)),
-        response_topic=given.get("ResponseTopic"),
-        correlation_data=given.get("CorrelationData"),
-        user=tuple((name, value) for name, value in given.get("UserProperty", ())),
-    )

@@ -7,7 +7,7 @@ from decimal import ROUND_FLOOR
 from typing import TYPE_CHECKING, Any, Final
 
 from bridge.sql.errors import RuleSqlError
-from bridge.sql.functions import COMPUTED, FUNCTIONS, NEEDS_AWS, Function
+from bridge.sql.functions import CALLS, COMPUTED, FUNCTIONS, NOWHERE, Outside
 from bridge.sql.functions.collections import get
 from bridge.sql.functions.strings import encode_bytes
 from bridge.sql.operators import OPERATORS, both, contains, either, equals, inverse, negate
@@ -111,8 +111,11 @@ _CASTS_2016: Final = {
 class Compiler:
     """Compiles the trees of one rule: its statement, and later the templates of its actions."""
 
-    def __init__(self, sql: str, version: str) -> None:
+    def __init__(self, sql: str, version: str, outside: Outside | None = None) -> None:
         self.sql = sql
+        self.outside = outside
+        self.may_call_out = True
+        self.calls_out: list[str] = []
         self.is_2015 = version == "2015-10-08"
         self.version = version
         self.plain = plain_2015 if self.is_2015 else plain
@@ -497,10 +500,12 @@ class Compiler:
         else:
             nodes = list(arguments.children)
         lowered = name.lower()
-        if lowered in NEEDS_AWS:
+        if lowered in NOWHERE:
             raise RuleSqlError(
-                f"{lowered}() needs AWS ({NEEDS_AWS[lowered]}): it is not supported here", name.start_pos
+                f"{lowered}() needs AWS ({NOWHERE[lowered]}): it is not supported here", name.start_pos
             )
+        if lowered in CALLS:
+            return self._call_out(tree, name, nodes)
         if lowered == "sql_version" and not nodes:
             return _constant(self.version)
         function = FUNCTIONS.get(lowered)
@@ -509,7 +514,7 @@ class Compiler:
             raise RuleSqlError(f"unknown function {name}(){hint}", name.start_pos)
         if function.since_2016:
             self._needs_2016(tree, f"{lowered}()")
-        self._check_count(name, function, len(nodes))
+        self._check_count(name, function.least, function.most, len(nodes))
         values = [self.expression(node) for node in nodes]
         if function.check:
             fault = function.check([getattr(value, "constant", COMPUTED) for value in values])
@@ -521,16 +526,36 @@ class Compiler:
             return _call_on_message(function.call, values)
         return _call(function.call, values)
 
+    def _call_out(self, tree: Node, name: Token, nodes: Sequence[Node]) -> Evaluator:
+        """Compile a function that asks another service."""
+        lowered = name.lower()
+        function, outside = CALLS[lowered], self.outside
+        if outside is None:
+            raise RuleSqlError(
+                f"{lowered}() needs AWS ({function.asks}): it is not supported here", name.start_pos
+            )
+        if not self.may_call_out:
+            raise RuleSqlError(f"an error action cannot call {lowered}()", name.start_pos)
+        if function.since_2016:
+            self._needs_2016(tree, f"{lowered}()")
+        self._check_count(name, function.least, function.most, len(nodes))
+        if lowered == "get_dynamodb" and lowered in self.calls_out:
+            raise RuleSqlError("a rule calls get_dynamodb() once at most", name.start_pos)
+        self.calls_out.append(lowered)
+        values = [self.expression(node) for node in nodes]
+        plain_value = self.plain
+        return lambda scope: outside.call(lowered, [plain_value(_attached(value(scope))) for value in values])
+
     @staticmethod
-    def _check_count(name: Token, function: Function, count: int) -> None:
-        if function.least <= count and (function.most is None or count <= function.most):
+    def _check_count(name: Token, least: int, most: int | None, count: int) -> None:
+        if least <= count and (most is None or count <= most):
             return
-        if function.most is None:
-            wanted = f"at least {function.least}"
-        elif function.least == function.most:
-            wanted = str(function.least)
+        if most is None:
+            wanted = f"at least {least}"
+        elif least == most:
+            wanted = str(least)
         else:
-            wanted = f"{function.least} to {function.most}"
+            wanted = f"{least} to {most}"
         plural = "" if wanted == "1" else "s"
         raise RuleSqlError(f"{name.lower()}() takes {wanted} argument{plural}, not {count}", name.start_pos)
 

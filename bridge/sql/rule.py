@@ -45,6 +45,7 @@ class CompiledRule:
         "_matches",
         "_outgoing",
         "_whole_as_int",
+        "calls_out",
         "context",
         "sql",
         "topic_filter",
@@ -58,9 +59,11 @@ class CompiledRule:
         self.version = version
         self.context = context
         self._account_id = context.account_id
-        self._compiler = Compiler(sql, version)
+        self._compiler = Compiler(sql, version, context.outside)
         self._whole_as_int = not self._compiler.is_2015
         topic_filter, self._outgoing = _compiled(lambda: self._compiler.statement(parse(sql)))
+        self.calls_out = bool(self._compiler.calls_out)
+        """Whether the statement asks other services: then it takes its time."""
         fault = filter_fault(topic_filter) if topic_filter is not None else None
         if fault:
             raise RuleSqlError(fault)
@@ -92,11 +95,12 @@ class CompiledRule:
             return ""  # "Undefined is converted to an empty string when serialized by itself"
         return outgoing  # type: ignore[no-any-return]
 
-    def compile_template(self, template: str) -> CompiledTemplate:
-        """A substitution template of one of the rule's actions, which may use the variables that the rule
-        sets.
+    def compile_template(self, template: str, *, outside: bool = True) -> CompiledTemplate:
+        """Compile a substitution template of one of the rule's actions; it may use the variables that the rule sets.
+
+        With `outside` false, as in an error action, functions that ask other services are refused.
         """
-        return CompiledTemplate(template, self)
+        return CompiledTemplate(template, self, outside=outside)
 
 
 class CompiledTemplate:
@@ -104,9 +108,11 @@ class CompiledTemplate:
 
     __slots__ = ("_parts", "_rule", "template")
 
-    def __init__(self, template: str, rule: CompiledRule) -> None:
+    def __init__(self, template: str, rule: CompiledRule, *, outside: bool = True) -> None:
         self.template = template
         self._rule = rule
+        rule._compiler.may_call_out = outside
+        rule._compiler.calls_out = []
         self._parts = _compiled(lambda: _template_parts(template, rule._compiler))
 
     @property

@@ -7,6 +7,7 @@ import uuid
 from dataclasses import dataclass
 from typing import Final
 
+from bridge.sql.functions.outside import Outside
 from bridge.sql.values import UNDEFINED, Value, loads
 from bridge.topics import BASIC_INGEST, basic_ingest
 
@@ -15,13 +16,14 @@ SQL_VERSIONS: Final = ("2016-03-23", "2015-10-08", "beta")
 
 @dataclass(frozen=True, slots=True)
 class MqttProperties:
-    """MQTT 5 properties of a PUBLISH; `user` keeps order and duplicates."""
+    """MQTT 5 properties of a PUBLISH; `user` keeps order and duplicates, `message_expiry` is in seconds."""
 
     content_type: str | None = None
     payload_is_utf8: bool = False
     response_topic: str | None = None
     correlation_data: bytes | None = None
     user: tuple[tuple[str, str], ...] = ()
+    message_expiry: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +46,13 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What is the same for every message of a rule: the account that owns it."""
+    """What is the same for every message of a rule: the account that owns it, and who asks other services for it.
+
+    Without `outside`, rules that ask other services are refused.
+    """
 
     account_id: str = "000000000000"
+    outside: Outside | None = None
 
 
 class Scope:

@@ -1,11 +1,12 @@
-"""The functions of AWS IoT SQL, by lower-case name, and those that only AWS can run."""
+"""The functions of AWS IoT SQL, by lower-case name, and those that ask other services."""
 
 from __future__ import annotations
 
 from bridge.sql.functions import collections, dates, message, numbers, strings
 from bridge.sql.functions.base import COMPUTED, Function
+from bridge.sql.functions.outside import CALLS, NOWHERE, Outside
 
-__all__ = ["COMPUTED", "FUNCTIONS", "NEEDS_AWS", "Function"]
+__all__ = ["CALLS", "COMPUTED", "FUNCTIONS", "NOWHERE", "Function", "Outside"]
 
 FUNCTIONS: dict[str, Function] = {
     **collections.FUNCTIONS,
@@ -13,13 +14,4 @@ FUNCTIONS: dict[str, Function] = {
     **message.FUNCTIONS,
     **numbers.FUNCTIONS,
     **strings.FUNCTIONS,
-}
-
-NEEDS_AWS = {
-    "aws_lambda": "it invokes a Lambda function",
-    "get_dynamodb": "it reads a DynamoDB table",
-    "get_registry_data": "it reads the thing registry",
-    "get_secret": "it reads Secrets Manager",
-    "get_thing_shadow": "it reads a device shadow",
-    "machinelearning_predict": "it asks Amazon Machine Learning",
 }

@@ -252,8 +252,16 @@ def test_a_failed_action_sends_awss_error_document(
     ("sql", "action", "named"),
     [
         ("SELECT * FROM 't/x'", {"iotAnalytics": {"channelName": "c", "roleArn": ROLE}}, "iotAnalytics"),
-        ("SELECT aws_lambda('f', *) FROM 't/x'", {"sqs": {"queueUrl": "u", "roleArn": ROLE}}, "aws_lambda"),
-        ("SELECT no_such(*) FROM 't/x'", {"sqs": {"queueUrl": "u", "roleArn": ROLE}}, "no_such"),
+        (
+            "SELECT machinelearning_predict('m', 'r', *) FROM 't/x'",
+            {"sqs": {"queueUrl": "u", "roleArn": ROLE}},
+            "machinelearning_predict",
+        ),
+        (
+            "SELECT * FROM 't/x'",
+            {"http": {"url": "http://127.0.0.1:9/", "enableBatching": True}},
+            "enableBatching",
+        ),
     ],
 )
 def test_what_cannot_be_run_is_refused_by_name_and_others_go_on(
