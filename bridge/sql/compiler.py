@@ -161,7 +161,7 @@ class Compiler:
         is_value, items, source, where = tree.children
         topic_filter = None
         if source is not None:
-            if source.data != "string" or not source.children[0].startswith("'"):
+            if source.data != "string":
                 raise RuleSqlError("FROM takes a topic filter in single quotes", self._start(source))
             topic_filter = unquote(source.children[0])
         row = self._row(items, is_value)
@@ -320,8 +320,20 @@ class Compiler:
         return member
 
     def _index(self, tree: Node) -> Evaluator:
-        parent, key = map(self.expression, tree.children)
-        return lambda scope: get(parent(scope), key(scope))
+        return self._get(tree.children)
+
+    def _get(self, nodes: Sequence[Node]) -> Evaluator:
+        """Compile `get(collection, key)`; a nested SELECT gives its rows, also where it reads an object."""
+        collection, key = map(self.expression, nodes)
+        if nodes[0].data != "subquery":
+            return lambda scope: get(collection(scope), key(scope))
+        rows = self._nested(nodes[0].children[0], always_rows=True)
+
+        def of_rows(scope: Scope) -> Value:
+            place = key(scope)
+            return get((collection if type(place) is str else rows)(scope), place)
+
+        return of_rows
 
     def _variable(self, tree: Node) -> Evaluator:
         name = tree.children[0]
@@ -438,9 +450,9 @@ class Compiler:
 
         return exists
 
-    def _nested(self, tree: Node) -> Evaluator:
-        """A SELECT over an array gives an array of its rows, over an object one row; `FROM *` an array of
-        one.
+    def _nested(self, tree: Node, *, always_rows: bool = False) -> Evaluator:
+        """Compile a SELECT over an array to an array of its rows, over an object to one row; `FROM *` and
+        `always_rows` to an array of one.
         """
         self._needs_2016(tree, "a nested SELECT")
         is_value, items, source, where = tree.children
@@ -451,7 +463,7 @@ class Compiler:
                 "a nested SELECT reads from a path of the payload, not from a topic", self._start(source)
             )
         rows = self.expression(source)
-        whole = source.data == "star"
+        whole = source.data == "star" or always_rows
         self.depth += 1
         try:
             row = self._row(items, is_value)
@@ -520,6 +532,8 @@ class Compiler:
             fault = function.check([getattr(value, "constant", COMPUTED) for value in values])
             if fault:
                 raise RuleSqlError(f"{lowered}(): {fault}", name.start_pos)
+        if lowered == "get":
+            return self._get(nodes)
         if lowered == "encode" and nodes[0].data == "star" and self.depth == 0:
             return _encoded_payload
         if function.on_message:

@@ -150,7 +150,8 @@ for topic_filter, topic, fires in [
     rule("from", f"SELECT temperature AS t FROM '{topic_filter}'", {"temperature": 50}, {"t": 50} if fires else NOT_FIRED, topic)
 rule("from", "SELECT t FROM topic/subtopic", {"t": 50}, Refused("single quotes"))
 rule("from", "SELECT t FROM topic/#", {"t": 50}, Refused("single quotes"))
-rule("from", "SELECT t FROM \"topic/subtopic\"", {"t": 50}, Refused("single quotes"))
+# the page asks for single quotes; public projects deploy rules with double ones
+rule("public-projects", "SELECT t FROM \"topic/subtopic\"", {"t": 50}, {"t": 50})
 rule("from", "SELECT t FROM 'a/#/b'", {"t": 50}, Refused("last level"))
 rule("from", "SELECT t FROM 'a/b+'", {"t": 50}, Refused("whole level"))
 rule("from", "SELECT t FROM ''", {"t": 50}, Refused("empty"))
@@ -430,3 +431,30 @@ rule("iot-rules", "SELECT topic(2) as device_id, temperature FROM 'device/+/data
 rule("iot-rules", "SELECT state, version FROM '$aws/things/+/shadow/update/delta'", {"state": {"on": True}, "version": 3, "timestamp": 1}, {"state": {"on": True}, "version": 3}, "$aws/things/t1/shadow/update/delta")
 rule("iot-rules", "SELECT * FROM '$aws/things/RaspberryPi/shadow/update/accepted' WHERE state.reported.moisture < 400", {"state": {"reported": {"moisture": 399}}}, {"state": {"reported": {"moisture": 399}}}, "$aws/things/RaspberryPi/shadow/update/accepted")
 rule("iot-rules", "SELECT *, concat(\"cross/\", regexp_replace(topic(), \"^[^/]*/[^/]*/\", \"\")) AS topic FROM 'cross_account/1/#'", {"a": 1}, {"a": 1, "topic": "cross/x/y"}, "cross_account/1/x/y")
+
+# shapes of rules in public projects on GitHub: statements only, written anew; found by "aws_iot_topic_rule",
+# "awsIotSqlVersion", "FROM '$aws/things/+/shadow" and the like
+_DOCUMENTS = {"previous": {"state": {"reported": {"v": 1}}}, "current": {"state": {"reported": {"v": 2, "data": {"t": 21}}, "desired": {"v": 3}}}}
+_SHADOW = "$aws/things/t1/shadow/update/documents"
+rule("public-projects", 'SELECT current.state.reported AS reported, topic(3) as deviceId FROM "$aws/things/+/shadow/update/documents"', _DOCUMENTS, {"reported": {"v": 2, "data": {"t": 21}}, "deviceId": "t1"}, _SHADOW)
+rule("public-projects", 'SELECT * FROM "device/+/data"', {"a": 1}, {"a": 1}, "device/x/data")
+rule("public-projects", 'SELECT * FROM "device/+/data"', {"a": 1}, NOT_FIRED, "device/x/other")
+rule("public-projects", 'select current.state.reported.v as reported from "$aws/things/+/shadow/update/documents" where abs(current.state.reported.v) > abs(current.state.desired.v)', _DOCUMENTS, NOT_FIRED, _SHADOW)
+rule("public-projects", "SELECT current.state.reported.v AS hw, topic(3) as deviceId FROM '$aws/things/+/shadow/update/documents' WHERE isUndefined(previous.state.reported.v) = true OR previous.state.reported.v <> current.state.reported.v", _DOCUMENTS, {"hw": 2, "deviceId": "t1"}, _SHADOW)
+rule("public-projects", "SELECT get((SELECT VALUE data FROM current.state.reported), 0) as data FROM '$aws/things/+/shadow/update/documents' WHERE regexp_matches(topic(3), 't[0-9]{1,2}')", _DOCUMENTS, {"data": {"t": 21}}, _SHADOW)
+rule("public-projects", "SELECT get((SELECT data FROM current.state.reported), 0).data AS data FROM '$aws/things/+/shadow/update/documents'", _DOCUMENTS, {"data": {"t": 21}}, _SHADOW)
+rule("public-projects", "SELECT get((SELECT v FROM current.state.reported), 'v') AS v FROM '$aws/things/+/shadow/update/documents'", _DOCUMENTS, {"v": 2}, _SHADOW)
+rule("public-projects", "SELECT get((SELECT v FROM current.state.reported WHERE v > 5), 0).v AS v FROM '$aws/things/+/shadow/update/documents'", _DOCUMENTS, {}, _SHADOW)
+rule("public-projects", "SELECT (SELECT VALUE v FROM current.state.reported)[0] AS v FROM '$aws/things/+/shadow/update/documents'", _DOCUMENTS, {"v": 2}, _SHADOW)
+rule("public-projects", "SELECT topic(3) as thing_name, topic(6) as shadow_name FROM '$aws/things/+/shadow/name/+/update/accepted'", {"state": {}}, {"thing_name": "t1", "shadow_name": "s1"}, "$aws/things/t1/shadow/name/s1/update/accepted")
+rule("public-projects", "SELECT * FROM '$aws/events/presence/connected/+' WHERE startswith(clientId, 'gw-')", {"clientId": "gw-1"}, {"clientId": "gw-1"}, "$aws/events/presence/connected/gw-1")
+rule("public-projects", "SELECT * FROM '$aws/events/presence/connected/+' WHERE startswith(clientId, 'gw-')", {"clientId": "x-1"}, NOT_FIRED, "$aws/events/presence/connected/x-1")
+rule("public-projects", "SELECT *, eventType as event_type, clientId as device_id FROM '$aws/events/presence/+/+'", {"eventType": "connected", "clientId": "c"}, {"eventType": "connected", "clientId": "c", "event_type": "connected", "device_id": "c"}, "$aws/events/presence/connected/c")
+rule("public-projects", "SELECT topic(3) as node_id, topic(5) as topic_name, k as key, dt, t as ts, v as value, concat(topic(3), '.', k, '.', dt) as node_key_dt FROM 'rm/nodes/+/ts/+'", {"k": "temp", "dt": "int", "t": 17, "v": 3.5}, {"node_id": "n1", "topic_name": "t1", "key": "temp", "dt": "int", "ts": 17, "value": 3.5, "node_key_dt": "n1.temp.int"}, "rm/nodes/n1/ts/t1")
+rule("public-projects", "SELECT topic(3) as deviceId, * FROM 'a/b/+'", {"x": 1}, {"deviceId": "c", "x": 1}, "a/b/c")
+rule("public-projects", "SELECT *, topic(2) AS site_id, topic(3) AS line_id, topic(4) AS poste_id FROM 'plant/+/+/+'", {"v": 1}, {"v": 1, "site_id": "TLS", "line_id": "A320", "poste_id": "P12"}, "plant/TLS/A320/P12")
+rule("public-projects", "SELECT *, parse_time(\"yyyy-MM-dd'T'HH:mm:ss.S'Z'\", 1700000000123) as at FROM 'a/b'", {}, {"at": "2023-11-14T22:13:20.1Z"}, "a/b")
+rule("public-projects", "SELECT parse_time('YYYY-MM-dd hh:mm:ss', 1700000000123, 'UTC') AS updated_at FROM 'a/b'", {}, {"updated_at": "2023-11-14 10:13:20"}, "a/b")
+rule("public-projects", "SELECT state.reported.humidity AS h FROM '$aws/things/+/shadow/update' WHERE state.reported.humidity < 10 OR state.reported.humidity > 95", {"state": {"reported": {"humidity": 96}}}, {"h": 96}, "$aws/things/t1/shadow/update")
+rule("public-projects", "SELECT * FROM '$aws/things/RaspberryPi/shadow/*'", {"a": 1}, NOT_FIRED, "$aws/things/RaspberryPi/shadow/update")
+rule("public-projects", "SELECT *, clientid() AS clientid, timestamp() - timestamp() AS zero FROM '#' WHERE NOT isUndefined(a)", {"a": 1}, {"a": 1, "clientid": "c", "zero": 0}, "a/b", client_id="c")
