@@ -1,5 +1,7 @@
 """MQTT 5 properties as paho has them."""
 
+from typing import Any
+
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 

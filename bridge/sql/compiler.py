@@ -7,7 +7,7 @@ from decimal import ROUND_FLOOR
 from typing import TYPE_CHECKING, Any, Final
 
 from bridge.sql.errors import RuleSqlError
-from bridge.sql.functions import CALLS, COMPUTED, FUNCTIONS, NOWHERE, Outside
+from bridge.sql.functions import CALLS, COMPUTED, FUNCTIONS, NOWHERE, Function, Outside
 from bridge.sql.functions.collections import get
 from bridge.sql.functions.strings import encode_bytes
 from bridge.sql.operators import OPERATORS, both, contains, either, equals, inverse, negate
@@ -327,7 +327,9 @@ class Compiler:
         collection, key = map(self.expression, nodes)
         if nodes[0].data != "subquery":
             return lambda scope: get(collection(scope), key(scope))
+        called, self.calls_out = self.calls_out, []  # it is the same SELECT: what it calls is counted already
         rows = self._nested(nodes[0].children[0], always_rows=True)
+        self.calls_out = called
 
         def of_rows(scope: Scope) -> Value:
             place = key(scope)
@@ -512,33 +514,39 @@ class Compiler:
         else:
             nodes = list(arguments.children)
         lowered = name.lower()
-        if lowered in NOWHERE:
-            raise RuleSqlError(
-                f"{lowered}() needs AWS ({NOWHERE[lowered]}): it is not supported here", name.start_pos
-            )
         if lowered in CALLS:
             return self._call_out(tree, name, nodes)
         if lowered == "sql_version" and not nodes:
             return _constant(self.version)
-        function = FUNCTIONS.get(lowered)
-        if function is None:
-            hint = ": write cast(value AS type)" if lowered == "cast" else ""
-            raise RuleSqlError(f"unknown function {name}(){hint}", name.start_pos)
+        function = self._function(name)
         if function.since_2016:
             self._needs_2016(tree, f"{lowered}()")
         self._check_count(name, function.least, function.most, len(nodes))
+        if lowered == "get":
+            return self._get(nodes)
         values = [self.expression(node) for node in nodes]
         if function.check:
             fault = function.check([getattr(value, "constant", COMPUTED) for value in values])
             if fault:
                 raise RuleSqlError(f"{lowered}(): {fault}", name.start_pos)
-        if lowered == "get":
-            return self._get(nodes)
         if lowered == "encode" and nodes[0].data == "star" and self.depth == 0:
             return _encoded_payload
         if function.on_message:
             return _call_on_message(function.call, values)
         return _call(function.call, values)
+
+    @staticmethod
+    def _function(name: Token) -> Function:
+        lowered = name.lower()
+        if lowered in NOWHERE:
+            raise RuleSqlError(
+                f"{lowered}() needs AWS ({NOWHERE[lowered]}): it is not supported here", name.start_pos
+            )
+        function = FUNCTIONS.get(lowered)
+        if function is None:
+            hint = ": write cast(value AS type)" if lowered == "cast" else ""
+            raise RuleSqlError(f"unknown function {name}(){hint}", name.start_pos)
+        return function
 
     def _call_out(self, tree: Node, name: Token, nodes: Sequence[Node]) -> Evaluator:
         """Compile a function that asks another service."""
