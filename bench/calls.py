@@ -25,8 +25,8 @@ from testbed.pipeline.quiet import until_bridge_is_idle
 from testbed.stations import device
 
 # What belongs to this design alone: the baseline design keeps no history.
-_NOT_THE_SEEDS = "dynamodb:PutItem"
-_SEED_MESSAGES = 100
+_NOT_THE_BASELINES = "dynamodb:PutItem"
+_BASELINE_MESSAGES = 100
 _BRIDGE_MESSAGES, _BRIDGE_SECONDS = 200, 60
 
 
@@ -55,11 +55,11 @@ def count(deployment: Deployment, workload: Workload) -> Counts:
             ours = _counted(
                 proxy, client, function, [_event(deployment, batch) for batch in batches], len(batches[0])
             )
-            bare = [message for batch in batches for message in batch][:_SEED_MESSAGES]
-            seeds = _counted(proxy, client, function, [_seed(message) for message in bare], 1)
-            for found in (seeds.calls, seeds.bytes_sent, seeds.bytes_received):
-                found.pop(_NOT_THE_SEEDS, None)
-        return Counts(ours, seeds, _bridge(deployment, proxy, f"{run}-bridge"))
+            bare = [message for batch in batches for message in batch][:_BASELINE_MESSAGES]
+            baseline = _counted(proxy, client, function, [_bare(message) for message in bare], 1)
+            for found in (baseline.calls, baseline.bytes_sent, baseline.bytes_received):
+                found.pop(_NOT_THE_BASELINES, None)
+        return Counts(ours, baseline, _bridge(deployment, proxy, f"{run}-bridge"))
     finally:
         proxy.process.stop()
 
@@ -151,10 +151,10 @@ def _record(deployment: Deployment, message: dict[str, Any], received: int) -> d
     }
 
 
-def _seed(message: dict[str, Any]) -> dict[str, Any]:
+def _bare(message: dict[str, Any]) -> dict[str, Any]:
     """Return what the baseline design's rule hands over: the message itself, newer, so that it is written."""
     later = datetime.fromisoformat(message["timestamp"]) + timedelta(minutes=3)
     return message | {
         "timestamp": later.isoformat(timespec="milliseconds"),
-        "message_id": f"{message['message_id']}-seed",
+        "message_id": f"{message['message_id']}-bare",
     }

@@ -168,7 +168,7 @@ def calls_command(
         {
             "telemetry handler": counts.ours,
             "bridge (not AWS's rule)": counts.bridge,
-            "the baseline design's handler": counts.seeds,
+            "the baseline design's handler": counts.baseline,
         }
     )
 

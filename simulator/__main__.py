@@ -1,4 +1,4 @@
-"""``python -m simulator``."""
+"""Run ``python -m simulator``."""
 
 from simulator.cli import main
 

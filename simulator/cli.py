@@ -1,4 +1,4 @@
-"""The simulator's command line."""
+"""Build the simulator's command line."""
 
 import asyncio
 import gc
@@ -169,7 +169,7 @@ def _start(text: str | None) -> datetime | None:
 
 
 def _raise_file_limit(stations: int) -> None:
-    """Each connection is an open file; the soft limit is often 1,024.
+    """Raise the soft limit of open files, often 1,024: each connection is one.
 
     Raises:
         FleetError: the system allows fewer than are needed.
@@ -190,5 +190,5 @@ app.command()(simulate)
 
 
 def main() -> None:
-    """``python -m simulator``."""
+    """Run ``python -m simulator``."""
     app()

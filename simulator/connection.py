@@ -57,7 +57,7 @@ class Identities:
             self._context.load_verify_locations(endpoint.ca)
 
     def wrap(self, plain: socket.socket, station_id: str) -> socket.socket:
-        """A TLS socket over ``plain``, before its handshake. No await between loading and wrapping.
+        """Make a TLS socket over ``plain``, before its handshake. No await between loading and wrapping.
 
         Raises:
             OSError: the station's certificate or key cannot be read, or do not fit each other.
@@ -341,7 +341,7 @@ class Connection:
                     )
 
     def _keep_alive(self) -> None:
-        """Twice in a keep-alive: end what does not answer, and speak if nothing else did (3.1.2.10)."""
+        """End what does not answer, and speak if nothing else did, twice in a keep-alive (3.1.2.10)."""
         if self._pinged:
             self._ended(TimeoutError("the broker does not answer PINGREQ"))
             return

@@ -53,7 +53,7 @@ class Hour:
 
 
 def fleet(num_stations: int, seed: int, scenario: Scenario = NORMAL) -> list[Station]:
-    """Stations at midnight."""
+    """Make a fleet of stations at midnight."""
     return [Station(f"station-{number:05}", seed, _START, scenario) for number in range(1, num_stations + 1)]
 
 
@@ -81,7 +81,7 @@ def _ready(stations: list[Station]) -> float:
 
 
 def charge_minutes(kwh: float) -> float:
-    """Minutes from empty to ready at 25 °C, by the model itself."""
+    """Count the minutes from empty to ready at 25 °C, by the model itself."""
     station = Station("one-pack", 1, _START)
     station.packs, station.swaps_a_day = [Pack(kwh, 0.0)], 0.0
     station.hold_temperature(25.0)
@@ -93,7 +93,7 @@ def charge_minutes(kwh: float) -> float:
 
 
 def figures(num_stations: int, seed: int) -> dict[str, Any]:
-    """A day of every scenario.
+    """Simulate a day of every scenario.
 
     Returns:
         ``published`` (see `PUBLISHED`), ``expected_swaps`` by hour, ``swaps_a_station`` (of the normal day, sorted),
@@ -132,7 +132,7 @@ def figures(num_stations: int, seed: int) -> dict[str, Any]:
 
 
 def document(num_stations: int, seed: int) -> dict[str, Any]:
-    """The figures under the head that all results have; no machine and no time change them."""
+    """Put the figures under the head that all results have; no machine and no time change them."""
     return {
         "schema": 1,
         "what": "day",
@@ -146,7 +146,7 @@ def document(num_stations: int, seed: int) -> dict[str, Any]:
 
 
 def markdown(result: dict[str, Any]) -> str:
-    """The tables of a `document`."""
+    """Write the tables of a `document`."""
     found, published = result["figures"], result["figures"]["published"]
     day = found["scenarios"][scenarios.NORMAL_DAY]
     swaps, hours = found["swaps_a_station"], day["hours"]
@@ -193,7 +193,7 @@ def main(
     seed: Annotated[int, typer.Option(help="Of all randomness.")] = 1,
     json_file: Annotated[Path | None, typer.Option("--json", help="File for the figures.")] = None,
 ) -> None:
-    """A simulated day beside the published figures, as Markdown; with --json for `make docs`, too."""
+    """Print a simulated day beside the published figures, as Markdown; with --json for `make docs`, too."""
     result = document(stations, seed)
     typer.echo(markdown(result))
     if json_file:

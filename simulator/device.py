@@ -178,7 +178,7 @@ class Device:
         self._timer = loop.call_at(self._next_at, self._publish)
 
     def _room(self) -> int:
-        """How many messages may be made."""
+        """Count the messages that may be made."""
         if self._connection is not None and self._connection.backlogged:
             return 0
         return WINDOW - len(self._unacknowledged) - len(self._waiting)

@@ -118,20 +118,20 @@ class Fleet:
     # --- what devices tell ---------------------------------------------------
 
     def connected(self, *, first: bool) -> None:
-        """A station is connected, for the first time or again."""
+        """Note that a station is connected, for the first time or again."""
         self.up += 1
         if first:
             self.summary.connected += 1
             self.summary.ramp_seconds = round(time.monotonic() - self._begun, 3)
 
     def finished(self) -> None:
-        """A station has published its share and all of it is acknowledged."""
+        """Note that a station has published its share and all of it is acknowledged."""
         self._unfinished -= 1
         if not self._unfinished:
             self.stopping.set()
 
     def refused(self, station_id: str, error: OSError) -> None:
-        """A connection failed, and will be tried again."""
+        """Note that a connection failed, and will be tried again."""
         self.summary.refused += 1
         reason = str(error) or type(error).__name__
         if reason not in self._told and len(self._told) < _TOLD_REASONS:

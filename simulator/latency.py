@@ -28,7 +28,7 @@ class Latencies:
         self.count += other.count
 
     def quantile(self, share: float) -> float:
-        """The latency in seconds that a ``share`` (0 to 1) of all does not exceed; 0 if there is none."""
+        """Return the latency in seconds that a ``share`` (0 to 1) of all does not exceed; 0 if there is none."""
         left = share * self.count
         value = 0.0
         for bucket in sorted(self._buckets):

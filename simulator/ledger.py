@@ -16,7 +16,7 @@ class Ledger:
     """Appends to a file; buffered, and written down at least every second by `flush`."""
 
     def __init__(self, path: Path | None) -> None:
-        """``path`` None keeps no ledger.
+        """Open the ledger; with ``path`` None none is kept.
 
         Raises:
             LedgerError: the file cannot be opened.

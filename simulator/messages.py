@@ -15,7 +15,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 def station_ids(num_stations: int, prefix: str = "station-", shard: tuple[int, int] = (1, 1)) -> list[str]:
-    """The fleet's station ids: ``station-01``, ...; as wide as the largest number, two digits at least.
+    """List the fleet's station ids: ``station-01``, ...; as wide as the largest number, two digits at least.
 
     A shard is every n-th station of the whole, so the shards together are exactly the whole.
     """
@@ -47,10 +47,10 @@ class Messages(Protocol):
         """Let an interval pass; the message at its end."""
 
     def described(self) -> str:
-        """What the last message said, in short."""
+        """Say what the last message said, in short."""
 
     def message_id(self, sequence: int) -> str:
-        """The name of a message."""
+        """Name a message."""
 
 
 class Telemetry:
@@ -93,7 +93,7 @@ class Filler:
     """The same bytes every time: what other load generators publish."""
 
     def __init__(self, payload: bytes, station_id: str, run_id: str) -> None:
-        """``payload`` is shared by all stations."""
+        """Keep ``payload``, which all stations share."""
         self._payload = payload
         self._prefix = f"{station_id}-{run_id}-"
         self.sequence = 0

@@ -106,7 +106,7 @@ FIRMWARE = ("2.4.1", "2.4.2", "3.0.0")
 
 
 def site_demand(chance: random.Random) -> float:
-    """Swaps a day that a site expects: log-normal around the mean."""
+    """Draw the swaps a day that a site expects: log-normal around the mean."""
     return MEAN_SWAPS_A_DAY * math.exp(chance.gauss(-(SITE_SIGMA**2) / 2, SITE_SIGMA))
 
 
@@ -174,7 +174,7 @@ class Station:
         return sum(pack.charge >= READY_AT for pack in self.packs)
 
     def telemetry(self) -> dict[str, Any]:
-        """What the station reports now, without what the sender adds (message id, sequence, timestamp)."""
+        """Return what the station reports now, without what the sender adds (message id, sequence, timestamp)."""
         ready = self.ready
         return {
             "station_id": self.station_id,
@@ -215,7 +215,7 @@ class Station:
         self._charge(seconds)
 
     def arrival_rate(self) -> float:
-        """Cars a second at this hour: the rate of a non-homogeneous Poisson process."""
+        """Return the cars a second at this hour: the rate of a non-homogeneous Poisson process."""
         moment = datetime.fromtimestamp(self._clock, self._zone)
         return self.swaps_a_day * self._demand * self.site.hours[moment.hour] / 3600.0
 
@@ -262,7 +262,7 @@ class Station:
         return max(0.1, min(1.0, cold, hot))
 
     def _ambient(self) -> float:
-        """Outside temperature in °C: warmest at 15:00, 6 degrees either way. Assumed."""
+        """Return the outside temperature in °C: warmest at 15:00, 6 degrees either way. Assumed."""
         hour = datetime.fromtimestamp(self._clock, self._zone)
         phase = (hour.hour + hour.minute / 60 - 15) / 24 * 2 * math.pi
         return self._mean_temperature + 6 * math.cos(phase) + self._random.gauss(0, 0.15)
@@ -273,7 +273,7 @@ class Station:
         return Pack(kwh, self._random.betavariate(20, 1))
 
     def _poisson(self, mean: float) -> int:
-        """Knuth's method: the means of a step are far below one."""
+        """Draw from a Poisson distribution by Knuth's method: the means of a step are far below one."""
         limit, count, product = math.exp(-mean), 0, self._random.random()
         while product > limit:
             count += 1

@@ -80,7 +80,7 @@ class FleetSummary:
     latencies: Latencies = field(default_factory=Latencies, repr=False)
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return what is written as JSON."""
         known = {name: value for name, value in vars(self).items() if name != "latencies"}
         return known | {
             "ack_p50_ms": round(1000 * self.latencies.quantile(0.5), 2),

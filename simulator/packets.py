@@ -61,7 +61,7 @@ class Topic:
 
 
 def refusal(connack: bytes) -> str | None:
-    """Why a CONNACK packet refuses (3.2.2.3), or None if it does not."""
+    """Say why a CONNACK packet refuses (3.2.2.3), or None if it does not."""
     if len(connack) != 2:
         return "with a CONNACK that is none"
     return _REFUSALS.get(connack[1], f"code {connack[1]}") if connack[1] else None
@@ -97,7 +97,7 @@ def take(buffer: bytearray) -> list[tuple[int, bytes]]:
 
 
 def take_pubacks(data: bytes) -> Sequence[int] | None:
-    """The packet identifiers in ``data`` if it holds whole PUBACK packets (3.4) and nothing else.
+    """Read the packet identifiers in ``data`` if it holds whole PUBACK packets (3.4) and nothing else.
 
     That is nearly always so when many are on their way; anything else is for `take`.
     """
@@ -113,7 +113,7 @@ def _packet(head: int, body: bytes) -> bytes:
 
 @lru_cache(maxsize=4096)
 def _head(head: int, size: int) -> bytes:
-    """The fixed header (2.2): a station's messages come in few sizes."""
+    """Build the fixed header (2.2), once for each size: a station's messages come in few."""
     length = bytearray()
     while True:
         size, digit = divmod(size, 128)

@@ -15,7 +15,7 @@ Run = Callable[[FleetOptions], FleetSummary]
 
 
 def shards(options: FleetOptions, processes: int) -> list[FleetOptions]:
-    """What each process runs: together exactly what ``options`` says, at the same rate of connecting.
+    """Say what each process runs: together exactly what ``options`` says, at the same rate of connecting.
 
     The run's name is settled here, so that it is one; each process keeps a ledger of its own beside the others.
     """
@@ -69,7 +69,7 @@ def run(options: FleetOptions, processes: int, run_one: Run) -> FleetSummary:
 
 
 def add_up(parts: list[FleetSummary]) -> FleetSummary:
-    """Counts are added; the whole lasted as long as the longest part, and its latencies are all of theirs."""
+    """Add the counts; the whole lasted as long as the longest part, and its latencies are all of theirs."""
     whole = FleetSummary()
     for part in parts:
         for counted in fields(FleetSummary):

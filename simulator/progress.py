@@ -25,7 +25,7 @@ class Progress:
         self._sent = self._acknowledged = 0
 
     def line(self, fleet: Fleet) -> str:
-        """How it stands."""
+        """Say how the fleet stands."""
         summary, now = fleet.summary, time.monotonic()
         seconds = max(now - self._at, 1e-9)
         sent, acknowledged = summary.sent - self._sent, summary.acknowledged - self._acknowledged
@@ -42,7 +42,7 @@ class Progress:
 
 @contextmanager
 def reporter(*, chatty: bool) -> Iterator[Callable[[Fleet], None]]:
-    """What `Fleet.run` calls every second. A chatty fleet, one that logs each publish, needs no more lines."""
+    """Make what `Fleet.run` calls every second. A chatty fleet, one that logs each publish, needs no more lines."""
     progress, console = Progress(), Console()
     if chatty:
         yield lambda _: None

@@ -37,7 +37,7 @@ class Event(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     broken_slots: Annotated[int, msgspec.Meta(ge=0)] = 0
 
     def lasts(self, hour: float) -> bool:
-        """Whether it is on at this hour of the day; from 22 to 2 is over midnight."""
+        """Tell whether it is on at this hour of the day; from 22 to 2 is over midnight."""
         if self.start <= self.end:
             return self.start <= hour < self.end
         return hour >= self.start or hour < self.end
@@ -56,7 +56,7 @@ NORMAL = Scenario()
 
 
 def load(name: str = NORMAL_DAY, file: Path = DEFAULT_FILE) -> Scenario:
-    """A scenario by its name.
+    """Load a scenario by its name.
 
     Raises:
         ScenarioError: there is none of that name, or the file is wrong; with what is there, or where.
@@ -68,7 +68,7 @@ def load(name: str = NORMAL_DAY, file: Path = DEFAULT_FILE) -> Scenario:
 
 
 def names(file: Path = DEFAULT_FILE) -> list[str]:
-    """The scenarios' names, as the file has them.
+    """List the scenarios' names in the file's order.
 
     Raises:
         ScenarioError: the file is wrong.

@@ -22,7 +22,7 @@ _WORK = Path("/shard")
 
 
 def number(environment: Mapping[str, str]) -> int:
-    """Which shard this is, from 1.
+    """Tell which shard this is, from 1.
 
     Raises:
         ValueError: nothing says it.
@@ -31,7 +31,7 @@ def number(environment: Mapping[str, str]) -> int:
 
 
 def replica(name: str) -> int:
-    """The number of a replica from its container's name, such as ``ev-swap-simulator-3.ev-swap_default``.
+    """Read a replica's number from its container's name, such as ``ev-swap-simulator-3.ev-swap_default``.
 
     Raises:
         ValueError: it ends in none.
@@ -43,7 +43,7 @@ def replica(name: str) -> int:
 
 
 def command(environment: Mapping[str, str], shard: int, certificates: Path, ledger: Path) -> list[str]:
-    """The simulator's command line for a shard.
+    """Build the simulator's command line for a shard.
 
     Args:
         environment: ``SHARDS``, ``STATIONS``, ``INTERVAL``, ``DURATION``, ``ENDPOINT``, ``PORT``; ``TOPIC_ROOT`` if the
@@ -105,7 +105,7 @@ def main() -> None:
 
 
 def _own_name() -> str:
-    """What Compose's name server calls this container."""
+    """Ask Compose's name server what this container is called."""
     return socket.gethostbyaddr(socket.gethostbyname(socket.gethostname()))[0]
 
 

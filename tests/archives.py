@@ -13,7 +13,7 @@ STATIONS = ("one", "two", "three")
 
 
 def messages(first: date, *, seed: int = SEED, hours: int = 30, minutes: int = 5) -> list[dict[str, Any]]:
-    """Archived lines from midnight of ``first``: three stations, a message every ``minutes``.
+    """Make archived lines from midnight of ``first``: three stations, a message every ``minutes``.
 
     With all that happens: messages received twice, hours late, or said in another time zone; a counter that starts
     again; silences; a batch that was tried again. Message ids are of that day, so that no two tests share one.

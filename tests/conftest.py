@@ -19,7 +19,7 @@ settings.load_profile("testbed")
 class _ByWhatIsShared(LoadScopeScheduling):
     # The scheduler's own way to be told. (Its marks for groups, xdist 3.8, do nothing with pytest 9.2.)
     def _split_scope(self, nodeid: str) -> str:
-        """One scope for the deployment, one for each folder of integration tests, and one for each other file."""
+        """Give one scope to the deployment, one to each folder of integration tests, and one to each other file."""
         path = nodeid.partition("::")[0]
         folder, *rest = path.removeprefix("tests/").split("/")
         if folder in _DEPLOYED:
@@ -29,5 +29,5 @@ class _ByWhatIsShared(LoadScopeScheduling):
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
-    """Ours, whatever ``--dist`` says."""
+    """Use our own scheduler, whatever ``--dist`` says."""
     return _ByWhatIsShared(config, log)

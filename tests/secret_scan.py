@@ -45,7 +45,7 @@ _LOCKS = {"uv.lock", "package-lock.json"}
 
 
 def secrets_in(files: Mapping[str, bytes]) -> list[str]:
-    """What looks like a secret, as ``<kind> in <name>, line <n>``, never with the secret itself.
+    """List what looks like a secret, as ``<kind> in <name>, line <n>``, never with the secret itself.
 
     Args:
         files: name -> content.
@@ -69,7 +69,7 @@ def secrets_in(files: Mapping[str, bytes]) -> list[str]:
 
 
 def history(repository: Path) -> dict[str, bytes]:
-    """Every line that a file of a git repository ever had up to now, by the file's name; locks of packages left out.
+    """Collect every line that a file of a git repository ever had, by the file's name; locks of packages are left out.
 
     Versions share most lines, and each is looked at once; `git log -S` tells when one came and went.
     """
@@ -90,7 +90,7 @@ def history(repository: Path) -> dict[str, bytes]:
 
 
 def _blobs(batch: bytes, objects: Iterable[tuple[str, str]]) -> Iterator[tuple[str, bytes]]:
-    """The files in what ``git cat-file --batch`` says of the objects: a header line each, content, a newline."""
+    """Yield the files in what ``git cat-file --batch`` says: for each a header line, content, a newline."""
     start = 0
     for _, name in objects:
         end = batch.index(b"\n", start)

@@ -17,7 +17,6 @@ from testbed.host.environments import environment
 from testbed.paths import REPOSITORY
 
 PAGES = (
-    REPOSITORY / "README.md",
     REPOSITORY / "docs" / "performance.md",
     REPOSITORY / "docs" / "simulator.md",
 )

@@ -8,7 +8,7 @@ _READING = ("GET", "HEAD", "OPTIONS")
 
 
 def policy(bearer: Bearer, method_arn: str) -> dict[str, Any]:
-    """The authorizer's answer: ``read`` may GET, HEAD and OPTIONS, ``operate`` everything, others nothing.
+    """Build the authorizer's answer: ``read`` may GET, HEAD and OPTIONS, ``operate`` everything, others nothing.
 
     It covers all paths of the stage, as API Gateway keeps it for the token's next calls.
 

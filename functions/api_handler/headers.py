@@ -14,7 +14,7 @@ SECURITY = {
 
 
 def common(request_id: str) -> dict[str, str]:
-    """The headers of an answer to ``request_id``; with CORS_ORIGIN set, pages of that origin may read it."""
+    """Return the headers of an answer to ``request_id``; with CORS_ORIGIN set, pages of that origin may read it."""
     origin = os.environ.get("CORS_ORIGIN")
     cors = (
         {"Access-Control-Allow-Origin": origin, "Access-Control-Expose-Headers": "X-Request-Id"}

@@ -27,7 +27,7 @@ class Window(msgspec.Struct, frozen=True):
 
 
 class History:
-    """The history table."""
+    """Open the history table."""
 
     def __init__(self, client: "DynamoDBClient", table: str, window: Window) -> None:
         self._client = client
@@ -37,7 +37,7 @@ class History:
     def page(
         self, station_id: str, since: datetime | None, until: datetime | None, after: int | None, limit: int
     ) -> tuple[list[dict[str, Any]], int | None]:
-        """Up to ``limit`` points of a station, oldest first, that were said from ``since`` to ``until``.
+        """Read up to ``limit`` points of a station, oldest first, that were said from ``since`` to ``until``.
 
         Args:
             station_id: whose.
@@ -89,5 +89,5 @@ def _shown(item: "dict[str, AttributeValueTypeDef]") -> dict[str, Any]:
 
 
 def _text(moment: datetime) -> str:
-    """As the table has it, so that text order is time order."""
+    """Write a time as the table has it, so that text order is time order."""
     return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"

@@ -7,13 +7,13 @@ _CHECK_BYTES = 6
 
 
 def to_token(place: str, listing: str = "stations") -> str:
-    """A token for the page of ``listing`` after ``place``."""
+    """Make a token for the page of ``listing`` after ``place``."""
     raw = place.encode()
     return base64.urlsafe_b64encode(_check(raw, listing) + raw).decode().rstrip("=")
 
 
 def from_token(token: str, listing: str = "stations") -> str:
-    """The place in a token of ours, for the same listing.
+    """Read the place in a token of ours, for the same listing.
 
     The check is against typing errors and guesses, not against an enemy: a forged token would show nothing
     that a request without one does not.

@@ -15,7 +15,7 @@ class Problem(Exception):  # noqa: N818 - the name that RFC 9457 gives it
         self.headers: dict[str, str] = {}
 
     def as_dict(self, instance: str, request_id: str) -> dict[str, Any]:
-        """The document; ``type`` is about:blank, as the status says what kind of problem it is."""
+        """Build the document; ``type`` is about:blank, since the status says what kind of problem it is."""
         return {
             "type": "about:blank",
             "title": self.status.phrase,
@@ -28,24 +28,24 @@ class Problem(Exception):  # noqa: N818 - the name that RFC 9457 gives it
 
 
 def bad_parameter(name: str, detail: str) -> Problem:
-    """400: the query parameter ``name`` is not what it should be."""
+    """Make a 400: the query parameter ``name`` is not what it should be."""
     return Problem(HTTPStatus.BAD_REQUEST, f"{name}: {detail}", parameter=name)
 
 
 def not_found(detail: str) -> Problem:
-    """404."""
+    """Make a 404."""
     return Problem(HTTPStatus.NOT_FOUND, detail)
 
 
 def method_not_allowed(method: str, allow: str) -> Problem:
-    """405, with the methods that are allowed."""
+    """Make a 405 that names the methods that are allowed."""
     problem = Problem(HTTPStatus.METHOD_NOT_ALLOWED, f"{method} is not one of {allow}")
     problem.headers["Allow"] = allow
     return problem
 
 
 def internal_error() -> Problem:
-    """500: what went wrong is in the log, under the request id."""
+    """Make a 500: what went wrong is in the log, under the request id."""
     return Problem(
         HTTPStatus.INTERNAL_SERVER_ERROR, "Something went wrong here; the request id finds it in the log."
     )

@@ -31,7 +31,7 @@ class Realtime(msgspec.Struct, frozen=True):
 
     @classmethod
     def from_environment(cls, session: Any) -> Self | None:
-        """As Terraform says it; None where it names no endpoint. ``session`` is botocore's."""
+        """Read Terraform's variables; return None where they name no endpoint. ``session`` is botocore's."""
         endpoint = os.environ.get("REALTIME_ENDPOINT")
         if not endpoint:
             return None
@@ -43,7 +43,7 @@ class Realtime(msgspec.Struct, frozen=True):
         )
 
     def offer(self) -> dict[str, Any]:
-        """``{"url", "topics", "expires_at"}``: connect by then as ``dashboard-...``, and subscribe to the topics."""
+        """Return ``{"url", "topics", "expires_at"}``: connect by then as ``dashboard-...`` and subscribe to these."""
         expires = datetime.now(UTC) + timedelta(seconds=URL_SECONDS)
         role = self.credentials()
         # Without the token: botocore would sign it, too, and AWS IoT refuses that.

@@ -23,7 +23,7 @@ class Request(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, event: Any, context: Any) -> "Request":
-        """Read ``event``. A method and a path are enough, as in the seed's troubleshooting command.
+        """Read ``event``. A method and a path are enough, so that `aws lambda invoke` may call it.
 
         Raises:
             Problem: there are none, so it is no request.
@@ -52,7 +52,7 @@ class Request(msgspec.Struct, frozen=True):
                 raise bad_parameter(name, f"unknown; there are {', '.join(names) or 'none'}")
 
     def text(self, name: str) -> str | None:
-        """A query parameter.
+        """Read a query parameter.
 
         Raises:
             Problem: it was given more than once.
@@ -65,7 +65,7 @@ class Request(msgspec.Struct, frozen=True):
         return values[0]
 
     def moment(self, name: str) -> datetime | None:
-        """A query parameter that is a time.
+        """Read a query parameter that is a time.
 
         Raises:
             Problem: it is not, or has no time zone.
@@ -82,7 +82,7 @@ class Request(msgspec.Struct, frozen=True):
         raise bad_parameter(name, "must be ISO 8601 with a time zone, as 2024-01-15T14:00:00Z")
 
     def integer(self, name: str, default: int, least: int, greatest: int) -> int:
-        """A query parameter that is an integer from ``least`` to ``greatest``.
+        """Read a query parameter that is an integer from ``least`` to ``greatest``.
 
         Raises:
             Problem: it is not.

@@ -20,7 +20,7 @@ class Stations:
         self._table = table
 
     def get(self, station_id: str) -> dict[str, Any] | None:
-        """One station's latest state, or None."""
+        """Read one station's latest state, or None."""
         found = self._client.get_item(TableName=self._table, Key={"station_id": {"S": station_id}}).get(
             "Item"
         )
@@ -29,7 +29,7 @@ class Stations:
     def page(
         self, limit: int, after: str | None, min_batteries: int
     ) -> tuple[list[dict[str, Any]], str | None]:
-        """Up to ``limit`` stations with ``min_batteries`` or more, after the station ``after`` in scan order.
+        """Read up to ``limit`` stations with ``min_batteries`` or more, after the station ``after`` in scan order.
 
         Returns:
             The stations, and after which one the next page begins, None at the end. A page has fewer than ``limit``
@@ -74,7 +74,7 @@ def _shown(item: "dict[str, AttributeValueTypeDef]") -> dict[str, Any]:
 
 
 def plain(value: "AttributeValueTypeDef") -> str | int | float:
-    """An attribute without DynamoDB's type."""
+    """Take DynamoDB's type off an attribute."""
     if "N" in value:
         number = value["N"]
         return int(number) if number.lstrip("-").isdigit() else float(number)

@@ -32,7 +32,7 @@ class Summary:
         client: Callable[[str], Any],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Alarms are the deployment's if their names begin with ``alarm_prefix``."""
+        """Keep the clients; the deployment's alarms are those whose names begin with ``alarm_prefix``."""
         self._queues = {"queue": queue_url, "dead_letters": dead_letter_queue_url}
         self._alarm_prefix = alarm_prefix
         self._make, self._clients = client, dict[str, Any]()
@@ -42,7 +42,7 @@ class Summary:
 
     @classmethod
     def from_environment(cls, session: Any) -> Self:
-        """As Terraform says it. ``session`` is botocore's."""
+        """Read the variables that Terraform sets. ``session`` is botocore's."""
         return cls(
             os.environ["TELEMETRY_QUEUE_URL"],
             os.environ["DEAD_LETTER_QUEUE_URL"],
@@ -51,7 +51,7 @@ class Summary:
         )
 
     def take(self) -> dict[str, Any]:
-        """``{"queue", "dead_letters", "alarms"}``: messages that wait or are in work, and every alarm by name."""
+        """Return ``{"queue", "dead_letters", "alarms"}``: messages that wait or are in work, and alarms by name."""
         counted = {name: self._depth(url) for name, url in self._queues.items()}
         if self._clock() >= self._good_until:
             self._alarms = self._read_alarms()
@@ -80,7 +80,7 @@ class Summary:
 
 
 def _shown(alarm: dict[str, Any]) -> dict[str, Any]:
-    """``since``: when the state changed last. Emulators know only when it was looked at last."""
+    """List the alarms; ``since`` is the state's last change: emulators know only when it was looked at."""
     since = alarm.get("StateTransitionedTimestamp") or alarm.get("StateUpdatedTimestamp")
     return {
         "name": alarm["AlarmName"],

@@ -34,7 +34,7 @@ class ArchiveObject(msgspec.Struct, frozen=True):
 
 
 def line(message: Message, telemetry: Telemetry) -> Line:
-    """The station's own object and what the broker and the queue knew of it.
+    """Join the station's own object and what the broker and the queue knew of it.
 
     Raises:
         RecursionError: never, as validated telemetry is not nested that deep.

@@ -40,7 +40,7 @@ class Stores(msgspec.Struct, frozen=True):
 
     @classmethod
     def from_environment(cls) -> "Stores":
-        """The stores that the function's environment variables name.
+        """Open the stores that the function's environment variables name.
 
         Raises:
             RuntimeError: one is not set.
@@ -101,7 +101,7 @@ class Outcome(msgspec.Struct):
     problems: list[Problem] = msgspec.field(default_factory=list)
 
     def refused_by_code(self) -> dict[str, int]:
-        """How many records were refused for each reason."""
+        """Count the records that were refused for each reason."""
         return dict(collections.Counter(refusal.reason.code for refusal in self.refusals))
 
 

@@ -28,12 +28,12 @@ def _session() -> botocore.session.Session:
 
 
 def make_client(service: str) -> Any:
-    """A client of ``service``; endpoint, region and credentials come from the environment."""
+    """Make a client of ``service``; endpoint, region and credentials come from the environment."""
     return _session().create_client(service, config=_CONFIG)
 
 
 def required_variable(name: str) -> str:
-    """The environment variable ``name``.
+    """Read the environment variable ``name``.
 
     Raises:
         RuntimeError: it is not set.

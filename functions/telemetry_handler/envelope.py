@@ -59,7 +59,7 @@ _error_action_decoder = msgspec.json.Decoder(_ErrorAction)
 
 
 def read(record: Record) -> Message | Presence:
-    """What ``record`` carries.
+    """Read what ``record`` carries.
 
     Whatever is neither an envelope nor a presence event is taken as bare telemetry: its validation then says
     what is wrong with it.
@@ -74,7 +74,7 @@ def read(record: Record) -> Message | Presence:
 
 
 def bare(record: Record) -> Message:
-    """The record's body itself as the payload."""
+    """Take the record's body itself as the payload."""
     return Message(record.body, None, None, record.sent_at, record.record_id)
 
 

@@ -36,18 +36,18 @@ class Window(msgspec.Struct, frozen=True):
     hours: int
 
     def interval(self, timestamp: str) -> int:
-        """Where the interval of a normalised timestamp begins, epoch seconds."""
+        """Compute where the interval of a normalised timestamp begins, in epoch seconds."""
         moment = datetime.fromisoformat(timestamp[:19])
         seconds = (moment - _EPOCH) // timedelta(seconds=1)
         return seconds - seconds % self.resolution
 
     def expiry(self, interval: int) -> int:
-        """When a point is to go, epoch seconds."""
+        """Compute when a point is to go, in epoch seconds."""
         return interval + self.resolution + self.hours * 3600
 
 
 class History:
-    """The history table."""
+    """Open the history table."""
 
     def __init__(self, client: "DynamoDBClient", table: str, window: Window) -> None:
         self._client = client
@@ -55,7 +55,7 @@ class History:
         self._window = window
 
     def firsts(self, messages: Iterable[Telemetry], now: datetime) -> dict[int, Telemetry]:
-        """Of one station's ``messages``, the first of each interval that is still in the window."""
+        """Choose the first of one station's ``messages`` in each interval that is still in the window."""
         found: dict[int, Telemetry] = {}
         seconds_now = now.timestamp()
         for telemetry in messages:
@@ -68,7 +68,7 @@ class History:
         return found
 
     def unknown(self, firsts: dict[int, Telemetry], shown: Order | None) -> dict[int, Telemetry]:
-        """``firsts`` without the one that needs no write.
+        """Leave out of ``firsts`` the one that needs no write.
 
         Args:
             firsts: of one station.

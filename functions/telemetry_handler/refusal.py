@@ -31,7 +31,7 @@ class Refused(Exception):  # noqa: N818 - it is an answer, not a malfunction
         self.field = field
 
     def as_dict(self) -> dict[str, str]:
-        """The ``reason`` of a dead letter: ``{"code", "detail", "field"?}``."""
+        """Build the ``reason`` of a dead letter: ``{"code", "detail", "field"?}``."""
         reason: dict[str, str] = {"code": self.code, "detail": self.detail}
         if self.field is not None:
             reason["field"] = self.field

@@ -13,7 +13,7 @@ _MOST_LINES = 20
 
 
 def reporter(logger: "Logger", metrics: "Metrics") -> Callable[[Outcome], None]:
-    """A function that reports an outcome to ``logger`` and ``metrics``. It shows no payloads."""
+    """Make a function that reports an outcome to ``logger`` and ``metrics``. It shows no payloads."""
 
     def report(outcome: Outcome) -> None:
         refused = outcome.refused_by_code()

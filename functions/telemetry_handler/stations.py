@@ -140,7 +140,7 @@ class Stations:
         names: dict[str, str],
         values: "dict[str, AttributeValueTypeDef]",
     ) -> "dict[str, AttributeValueTypeDef] | None":
-        """What the item had before in the attributes that it set; None where the condition did not hold."""
+        """Return what the item had before in the attributes that were set; None where the condition did not hold."""
         try:
             answer = self._client.update_item(
                 TableName=self._table,
@@ -157,7 +157,7 @@ class Stations:
 
 
 def attribute(value: Any) -> "AttributeValueTypeDef":
-    """A field of telemetry in DynamoDB's form."""
+    """Write a field of telemetry in DynamoDB's form."""
     if isinstance(value, str):
         return {"S": value}
     if isinstance(value, float) and abs(value) < _SMALLEST:

@@ -54,19 +54,12 @@ _NUMBERS: tuple[tuple[str, bool, int, int], ...] = (
     ("temperature_c", True, -100, 200),
 )
 _TEXTS: tuple[tuple[str, int], ...] = (("message_id", 256), ("status", 64), ("firmware", 128))
-# Fields that the stations table shows when the newest message has them.
-OPTIONAL_FIELDS = (
-    "slots",
-    "charging",
-    "swaps_total",
-    "queue_length",
-    "power_kw",
-    "temperature_c",
-    "status",
-    "firmware",
-)
+_CHECKED = (*(number[0] for number in _NUMBERS), *(text[0] for text in _TEXTS))
+_FIELDS = frozenset({*_REQUIRED, *_CHECKED})
+# What every message has, or is given. The stations table shows the other fields where the newest message has them.
+_ALWAYS = frozenset({*_REQUIRED, "sequence", "message_id"})
+OPTIONAL_FIELDS = tuple(name for name in _CHECKED if name not in _ALWAYS)
 
-_FIELDS = frozenset(_REQUIRED) | {name for name, *_ in (*_NUMBERS, *_TEXTS)}
 _JSON_TYPES = {
     bool: "a boolean",
     int: "an integer",
@@ -152,7 +145,7 @@ def _check_numbers(document: dict[str, Any]) -> None:
 
 
 def derived_id(message: Message) -> str:
-    """The id of a message whose station gave it none: equal bytes on an equal topic are the same message."""
+    """Derive the id of a message whose station gave it none: equal bytes on an equal topic are the same message."""
     return hashlib.sha256(f"{message.topic or ''}\0".encode() + message.payload).hexdigest()
 
 
@@ -208,7 +201,7 @@ def _moment(value: str) -> datetime:
 
 
 def as_text(moment: datetime) -> str:
-    """``moment`` (aware, UTC) as ``YYYY-MM-DDTHH:MM:SS.ffffffZ``."""
+    """Write ``moment`` (aware, UTC) as ``YYYY-MM-DDTHH:MM:SS.ffffffZ``."""
     return moment.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
@@ -232,7 +225,7 @@ def _decode(payload: bytes) -> dict[str, Any]:
 
 
 def _why_not_json(payload: bytes) -> Refused:  # noqa: PLR0911 - one return a reason
-    """msgspec only says that it cannot; Python's own reader takes NaN and 1e999, so it can tell those."""
+    """Say why msgspec could not read it: Python's own reader takes NaN and 1e999, so it can tell those."""
     constants: list[str] = []
 
     def constant(token: str) -> float:
@@ -267,7 +260,7 @@ def _depth(document: Any) -> int:
 
 
 def _leaves(document: Any) -> Iterator[tuple[Any, int]]:
-    """Every value without children, with the number of arrays and objects around it (itself, when empty)."""
+    """Yield every value without children, with the number of arrays and objects around it (itself, when empty)."""
     waiting: list[tuple[Any, int]] = [(document, 0)]
     while waiting:
         value, depth = waiting.pop()

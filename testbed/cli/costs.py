@@ -17,10 +17,10 @@ def cost_command(
     window: Annotated[float, typer.Option(help="Seconds that a batch may wait to fill.")] = 5,
     basic_ingest: Annotated[bool, typer.Option(help="Stations publish straight to the rule.")] = True,
 ) -> None:
-    """What a network of stations costs on AWS, beside the seed's design counted the same way."""
+    """What a network of stations costs on AWS, beside the baseline design counted the same way."""
     workload = bill.Workload(stations, interval, window, basic_ingest=basic_ingest)
     at, counts = bill.counted()
-    ours, seeds = counts.ours, counts.seeds
+    ours, baseline = counts.ours, counts.baseline
     is_counted = (at.stations, at.interval, at.window) == (stations, interval, window)
     table = Table(title=f"{stations} stations, a message every {interval:g} s, batches of {window:g} s")
     for heading in ("service", "what", "$ a million messages", "$ a month"):
@@ -28,7 +28,7 @@ def cost_command(
     millions = workload.messages_a_month / 1e6
     for title, lines in (
         ("this design", bill.bill(workload, ours if is_counted else None)),
-        ("the seed's design", bill.seed_bill(workload, seeds if is_counted else None)),
+        ("the baseline design", bill.baseline_bill(workload, baseline if is_counted else None)),
     ):
         for line in lines:
             table.add_row(

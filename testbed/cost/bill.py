@@ -1,8 +1,9 @@
 """What a network costs on AWS: counts of billed things a message, times AWS's list prices.
 
-What the handler calls is counted (`cost_count`, kept in counted.json) at the workload that the goal names; for other
-workloads it follows from the design. How each service bills comes from its documentation; what is assumed is named
-beside it. The seed's design (one Lambda call and one S3 PUT for every message) is counted the same way.
+What the handler calls is counted (`bench/calls.py`, kept in counted.json) for 1,000 stations every 5 s, in batches of
+5 s; for other workloads it follows from the design. How each service bills comes from its documentation; what is
+assumed is named beside it. The baseline design (one Lambda call and one S3 PUT for every message) is counted the
+same way.
 """
 
 import json
@@ -33,9 +34,9 @@ _POINT_BYTES, _POINT_MONTHS = 350, 1 / 30
 _ALARMS = 4
 # Assumed: a telemetry message compresses to so many bytes in its batch; and a batch logs so many.
 _ARCHIVED_BYTES, _LOG_BYTES_A_BATCH = 90, 1500
-# Assumed of the seed: 128 MB on x86 for 100 ms a message; Lambda's own three lines and two of its own;
+# Assumed of the baseline design: 128 MB on x86 for 100 ms a message; Lambda's own three lines and two of its own;
 # and an archived object of its own is not compressed.
-_SEED_MEMORY_GB, _SEED_SECONDS, _SEED_LOG_BYTES, _SEED_ARCHIVED_BYTES = 0.125, 0.1, 1000, 350
+_BASELINE_MEMORY_GB, _BASELINE_SECONDS, _BASELINE_LOG_BYTES, _BASELINE_ARCHIVED_BYTES = 0.125, 0.1, 1000, 350
 
 
 @dataclass(frozen=True)
@@ -119,10 +120,10 @@ def from_design(workload: Workload) -> Counted:
     return Counted(messages, round(messages / batch), calls, {"s3:PutObject": messages * _ARCHIVED_BYTES})
 
 
-def seed_from_design() -> Counted:
-    """What the seed's handler calls, by its design."""
+def baseline_from_design() -> Counted:
+    """Compute what the baseline's handler calls, by its design."""
     calls = {"s3:PutObject": 1, "dynamodb:UpdateItem": 1}
-    return Counted(1, 1, calls, {"s3:PutObject": _SEED_ARCHIVED_BYTES})
+    return Counted(1, 1, calls, {"s3:PutObject": _BASELINE_ARCHIVED_BYTES})
 
 
 def batch_of(workload: Workload) -> float:
@@ -133,17 +134,17 @@ def batch_of(workload: Workload) -> float:
 
 @dataclass(frozen=True)
 class Counts:
-    """Of one count: this design's handler and bridge, and the seed's handler."""
+    """What one count found: calls of this design's handler and bridge, and of the baseline's handler."""
 
     ours: Counted
-    seeds: Counted
+    baseline: Counted
     bridge: Counted
 
 
 def counted() -> tuple[Workload, Counts]:
     """The workload that was counted, and what was."""
     document = json.loads(COUNTED.read_text())
-    counts = Counts(*(Counted(**document[name]) for name in ("ours", "seeds", "bridge")))
+    counts = Counts(*(Counted(**document[name]) for name in ("ours", "baseline", "bridge")))
     return Workload(**document["workload"]), counts
 
 
@@ -208,23 +209,23 @@ def batch_seconds(found: Counted) -> float:
     return _BATCH_SECONDS + writes * _UPDATE_SECONDS / _THREADS
 
 
-def seed_bill(workload: Workload, found: Counted | None = None) -> list[Line]:
-    """The seed's design for a million messages: rule -> Lambda, one PUT and one write each."""
+def baseline_bill(workload: Workload, found: Counted | None = None) -> list[Line]:
+    """Price a million messages of the baseline design: rule -> Lambda, one PUT and one write each."""
     price = prices()
-    found = found or seed_from_design()
+    found = found or baseline_from_design()
     million = 1_000_000
     lines = [
         ("IoT Core", "connected minutes", workload.interval / 60 * price["iot_connection_minute"]),
         ("IoT Core", "messages", price["iot_message"]),
         ("IoT Core", "rule and action", price["iot_rule"] + price["iot_action"]),
         ("Lambda", "a call a message",
-         price["lambda_request"] + _SEED_SECONDS * _SEED_MEMORY_GB * price["lambda_gb_second_x86"]),
+         price["lambda_request"] + _BASELINE_SECONDS * _BASELINE_MEMORY_GB * price["lambda_gb_second_x86"]),
         ("DynamoDB", f"{found.each('dynamodb:UpdateItem'):.2f} writes a message",
          found.each("dynamodb:UpdateItem") * price["dynamodb_write"]),
         ("S3", f"{found.each('s3:PutObject'):.2f} PUTs a message", found.each("s3:PutObject") * price["s3_put"]),
         ("S3", f"a month of storage, {found.archived_bytes:.0f} bytes a message",
          found.archived_bytes / 1e9 * price["s3_gb_month"]),
-        ("CloudWatch", "logs", _SEED_LOG_BYTES / 1e9 * price["logs_gb"]),
+        ("CloudWatch", "logs", _BASELINE_LOG_BYTES / 1e9 * price["logs_gb"]),
     ]  # fmt: skip
     return [Line(service, what, million * usd) for service, what, usd in lines]
 

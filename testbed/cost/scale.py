@@ -17,7 +17,7 @@ STATIONS = (10_000, 100_000, 1_000_000)
 INTERVALS = (60.0, 5.0)
 
 # Terraform's default of telemetry_max_concurrency; it goes to 1,000.
-MAX_CONCURRENCY = 10
+MAX_CONCURRENCY = 5
 # Wanted: a network that was cut off is back within ten minutes, and a fleet is enrolled within a day.
 _RETURN_SECONDS, _ENROLMENT_SECONDS = 600, 86_400
 # Of a poller of the queue; see lambda_pollers in quotas.json.

@@ -32,7 +32,7 @@ PATIENCE_SECONDS = 60.0
 
 @pytest.fixture(scope="session")
 def deployment() -> Iterator[Deployment]:
-    """What the tests run against."""
+    """Provide what the tests run against."""
     if os.environ.get("TARGET") == "aws":
         yield current(Settings.from_environment())
         return
@@ -53,13 +53,13 @@ def deployment() -> Iterator[Deployment]:
 
 @pytest.fixture(scope="session")
 def enrolment(deployment: Deployment) -> Enrolment:
-    """Enrols stations there."""
+    """Provide what enrols stations there."""
     return enrolment_of(deployment)
 
 
 @pytest.fixture
 def name(request: pytest.FixtureRequest) -> str:
-    """A station id that no other test and no earlier run has."""
+    """Make a station id that no other test and no earlier run has."""
     words = re.sub(r"[^a-z0-9]+", "-", request.node.name.removeprefix("test_").lower()).strip("-")
     return f"{words[:40].strip('-')}-{uuid.uuid4().hex[:6]}"
 
@@ -98,12 +98,12 @@ class Station:
             self._connected.set()
 
     def connected(self) -> bool:
-        """Whether the broker took it and it is still there, once that is decided."""
+        """Tell whether the broker took it and it is still there, once that is decided."""
         wait_for(lambda: self._connected.is_set() or self._gone.is_set())
         return self._connected.is_set() and not self._gone.is_set()
 
     def gone(self) -> bool:
-        """Whether the connection was refused or has ended."""
+        """Tell whether the connection was refused or has ended."""
         return self._gone.is_set()
 
     def publish(self, payload: bytes, topic: str | None = None) -> None:
@@ -125,7 +125,7 @@ Connect = Callable[..., Station]
 
 @pytest.fixture
 def connect(deployment: Deployment, enrolment: Enrolment) -> Iterator[Connect]:
-    """``connect(station_id, client_id=None, certificate=True)``: enrol the station and connect it."""
+    """Provide ``connect(station_id, client_id=None, certificate=True)``: it enrols the station and connects it."""
     opened: list[Station] = []
     enrolled: list[str] = []
 
@@ -153,17 +153,17 @@ def wait_for(condition: Callable[[], Any], *, seconds: float = PATIENCE_SECONDS)
 
 
 def now() -> str:
-    """The current time as stations write it."""
+    """Write the current time as stations write it."""
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def station_in_api(deployment: Deployment, station: str) -> dict[str, Any] | None:
-    """The station as the REST API has it."""
+    """Read the station as the REST API has it."""
     status, document = api.get(deployment, f"/stations/{station}")
     return document if status == 200 else None
 
 
 def archived(deployment: Deployment, station: str) -> list[dict[str, Any]]:
-    """Every archived message of a station."""
+    """Read every archived message of a station."""
     records = reader.records(deployment.client("s3"), deployment.outputs.telemetry_bucket_name)
     return [record for record in records if record["station_id"] == station]

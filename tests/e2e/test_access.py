@@ -24,7 +24,7 @@ METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE")
 def ask(
     deployment: Deployment, path: str, key: str | None, method: str = "GET", **headers: str
 ) -> tuple[int, Message]:
-    """Status and headers of an answer."""
+    """Return status and headers of an answer."""
     if key is not None:
         headers["x-api-key"] = key
     request = urllib.request.Request(f"{deployment.api_url}{path}", method=method, headers=headers)
@@ -38,7 +38,7 @@ def ask(
 
 @pytest.fixture
 def routes(deployment: Deployment) -> list[tuple[str, dict[str, Any]]]:
-    """Every path of the deployed API with its methods, as API Gateway has them: a new one is here by itself."""
+    """List every path of the deployed API with its methods, as API Gateway has them: a new one is here by itself."""
     found = deployment.client("apigateway").get_resources(
         restApiId=deployment.outputs.api_gateway_id, embed=["methods"], limit=500
     )["items"]
@@ -75,7 +75,7 @@ def test_without_a_good_key_every_route_is_shut(
 
 @pytest.fixture
 def stranger(deployment: Deployment) -> Iterator[tuple[str, str]]:
-    """The id and value of a key that is enabled, and in no usage plan."""
+    """Make the id and value of a key that is enabled, and in no usage plan."""
     gateway = deployment.client("apigateway")
     value = uuid.uuid4().hex
     created = gateway.create_api_key(name=f"test-{value[:8]}", enabled=True, value=value)
@@ -168,7 +168,7 @@ def test_no_secret_is_in_logs_or_the_repository(deployment: Deployment) -> None:
 
 
 def logs(deployment: Deployment) -> dict[str, str]:
-    """All that was logged, by log group and by file; each line once."""
+    """Read all that was logged, by log group and by file; each line once."""
     client, found = deployment.client("logs"), {}
     for page in client.get_paginator("describe_log_groups").paginate():
         for group in page["logGroups"]:
@@ -183,11 +183,11 @@ def logs(deployment: Deployment) -> dict[str, str]:
 
 
 def private_part(file: Any) -> str:
-    """A line from the middle of a PEM file."""
+    """Choose a line from the middle of a PEM file."""
     lines = file.read_text().splitlines()
     return str(lines[len(lines) // 2])
 
 
 def holds(text: str, secrets: list[str]) -> bool:
-    """Whether any of the secrets is in the text."""
+    """Tell whether any of the secrets is in the text."""
     return any(secret in text for secret in secrets)

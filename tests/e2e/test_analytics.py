@@ -21,7 +21,7 @@ FIRST, LAST = date(2026, 2, 3), date(2026, 2, 4)
 
 @pytest.fixture(scope="module")
 def stored(deployment: Deployment) -> Iterator[list[dict[str, Any]]]:
-    """The archived lines of those days; taken out again, for no table knows their stations."""
+    """Archive the lines of those days; take them out again, for no table knows their stations."""
     s3, bucket = deployment.client("s3"), deployment.outputs.telemetry_bucket_name
     lines = archives.messages(FIRST)
     before = set(reader.objects(s3, bucket))
@@ -37,7 +37,7 @@ def ask(deployment: Deployment, name: str, through: query.Through = "duckdb") ->
 
 
 def once(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Each message as it was received first, with the time that it was said at."""
+    """List each message as it was received first, with the time that it was said at."""
     first: dict[str, dict[str, Any]] = {}
     for line in sorted(lines, key=lambda line: line["_received_at"]):
         said = datetime.fromisoformat(line["timestamp"].upper()).astimezone(UTC)

@@ -23,7 +23,7 @@ schema = schemathesis.openapi.from_dict(json.loads((FUNCTIONS / "api_handler" / 
 
 @pytest.fixture(scope="module")
 def preflight(deployment: Deployment) -> bool:
-    """Whether API Gateway answers browsers' OPTIONS by itself (CORS is on): to everybody, and before the handler."""
+    """Tell whether API Gateway answers browsers' OPTIONS by itself (CORS is on): to all, and before the handler."""
     resources = deployment.client("apigateway").get_resources(
         restApiId=deployment.outputs.api_gateway_id, embed=["methods"], limit=500
     )["items"]

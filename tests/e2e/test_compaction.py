@@ -22,7 +22,7 @@ DAYS = Days(FIRST, FIRST + timedelta(days=1))
 
 @pytest.fixture
 def planted(deployment: Deployment) -> Iterator[None]:
-    """Takes what was received on those days out of the archive again, for no table knows their stations."""
+    """Take what was received on those days out of the archive again, for no table knows their stations."""
     s3, bucket = deployment.client("s3"), deployment.outputs.telemetry_bucket_name
 
     def clean() -> None:
@@ -37,7 +37,7 @@ def planted(deployment: Deployment) -> Iterator[None]:
 
 @pytest.fixture
 def ledger(deployment: Deployment, tmp_path: Path) -> Path:
-    """The ledger of a fleet that ran and was audited clean."""
+    """Provide the ledger of a fleet that ran and was audited clean."""
     ledger = tmp_path / "ledger.ndjson"
     extra = ["--prefix", "compact-", "--messages", "4", "--ledger", str(ledger)]
     assert simulation.run(deployment, 3, 0.5, extra, print) == 0

@@ -95,7 +95,7 @@ def live(deployment: Deployment) -> Iterator[Live]:
 
 @pytest.fixture
 def page(browser: Browser, live: Live) -> Iterator[Page]:
-    """The page, live."""
+    """Open the page, live."""
     with _served(live.dashboard) as url, opened(browser, url) as made:
         yield made
 
@@ -360,7 +360,7 @@ def _page_seconds(devtools: CDPSession) -> float:
 
 @contextmanager
 def _crowd(deployment: Deployment, port: int, stations: int) -> Iterator[None]:
-    """A front door that hears a message of each of many stations every ten seconds, without their connections."""
+    """Run a front door that hears a message of each of many stations every ten seconds, without their connections."""
     ready, stopped = threading.Event(), asyncio.Event()
     loop = asyncio.new_event_loop()
 

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.skipif(os.environ.get("TARGET") != "aws", reason="the p
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """One that finds AWS where the shell does: through its proxy, which a stand-in's certificates come from."""
+    """Start a browser that finds AWS where the shell does: by its proxy, which has a stand-in's certificates."""
     program = programs.ensure(PROGRAMS, "chromium", "Install it (Debian: sudo apt-get install chromium).")
     proxy = os.environ.get("HTTPS_PROXY")
     trust = ("--ignore-certificate-errors",) if os.environ.get("AWS_CA_BUNDLE") else ()

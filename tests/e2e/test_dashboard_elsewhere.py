@@ -63,7 +63,7 @@ class Elsewhere:
         elsewhere = self
 
         class Gateway(_Quiet):
-            """As terraform/api_access.tf has it: OPTIONS for everybody, the rest with the key."""
+            """The gateway that terraform/api_access.tf describes: OPTIONS for everybody, the rest with the key."""
 
             def do_OPTIONS(self) -> None:
                 allow = {
@@ -93,7 +93,7 @@ class Elsewhere:
                 self.answer(made["statusCode"], made["headers"], made["body"].encode())
 
         class Site(_Quiet):
-            """As terraform/dashboard.tf has it."""
+            """The site that terraform/dashboard.tf describes."""
 
             def do_GET(self) -> None:
                 name = urlsplit(self.path).path.removeprefix("/") or "index.html"
@@ -142,7 +142,7 @@ def elsewhere(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> Iterat
 
 
 def _summary(deployment: Deployment, alarm_prefix: str) -> Summary:
-    """One that looks at the alarms each time."""
+    """Deploy an API handler that looks at the alarms each time."""
     outputs = deployment.outputs
     queues = outputs.telemetry_queue_url, outputs.dead_letter_queue_url
     return Summary(*queues, alarm_prefix, deployment.client, itertools.count(step=1000).__next__)

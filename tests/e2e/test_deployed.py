@@ -1,4 +1,4 @@
-"""What is deployed is what terraform/ says, whichever provider applied it; and the seed's troubleshooting commands."""
+"""What is deployed is what terraform/ says, whichever provider applied it; the setup guide's AWS commands answer."""
 
 import json
 from typing import Any
@@ -14,7 +14,7 @@ from tests.e2e.conftest import Connect, now, station_in_api, wait_for
 
 @pytest.fixture
 def mapping(deployment: Deployment) -> dict[str, Any]:
-    """The event source mapping of the telemetry queue."""
+    """Find the event source mapping of the telemetry queue."""
     found = deployment.client("lambda").list_event_source_mappings(
         FunctionName=deployment.outputs.telemetry_function_name
     )["EventSourceMappings"]
@@ -129,9 +129,7 @@ def test_each_function_has_a_role_of_its_own_without_wildcards(deployment: Deplo
                 assert resource != "*"
 
 
-def test_the_seeds_troubleshooting_commands_answer(
-    deployment: Deployment, connect: Connect, name: str
-) -> None:
+def test_the_setup_guides_commands_answer(deployment: Deployment, connect: Connect, name: str) -> None:
     """describe-endpoint, describe-certificate, list-attached-policies, get-topic-rule, lambda invoke, logs."""
     iot, lambda_ = deployment.client("iot"), deployment.client("lambda")
     assert connect(name).connected()

@@ -42,7 +42,7 @@ class Watch:
             self.said.extend(lines)
 
     def says(self, words: str) -> bool:
-        """Whether it says them, in time."""
+        """Tell whether it says them in time."""
         return bool(wait_for(lambda: any(words in line for line in self.said)))
 
     def save(self, file: str, text: str) -> None:

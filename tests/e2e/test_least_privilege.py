@@ -48,7 +48,7 @@ def grants(role: str, policies: dict[str, dict[str, Any]]) -> Iterator[Grant]:
 
 
 def without(grant: Grant, document: dict[str, Any]) -> dict[str, Any]:
-    """The document with this grant alone taken out."""
+    """Copy the document with this grant alone taken out."""
     reduced = copy.deepcopy(document)
     statement = reduced["Statement"].pop(grant.statement)
     for action in as_list(statement["Action"]):
@@ -69,7 +69,7 @@ def without(grant: Grant, document: dict[str, Any]) -> dict[str, Any]:
 
 
 def handles(deployment: Deployment, **changes: Any) -> bool:
-    """Whether the telemetry handler makes a message safe."""
+    """Tell whether the telemetry handler makes a message safe."""
     telemetry = {
         "station_id": "least-privilege",
         "battery_available": 1,
@@ -87,7 +87,7 @@ def serves(path: str) -> Callable[[Deployment], bool]:
 
 
 def fresh_summary(deployment: Deployment) -> bool:
-    """Whether a new process of the API handler gives a summary: an old one keeps alarms for a while."""
+    """Tell whether a new process of the API handler gives a summary: an old one keeps alarms for a while."""
     lambda_, name = deployment.client("lambda"), deployment.outputs.api_function_name
     known = lambda_.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
     lambda_.update_function_configuration(
@@ -119,7 +119,7 @@ BY_THE_FUNCTION: dict[tuple[str, str], Callable[[Deployment], bool]] = {
 
 
 def listens(document: dict[str, Any]) -> bool:
-    """Whether a page may connect, subscribe and get a station's telemetry; and may do nothing else."""
+    """Tell whether a page may connect, subscribe and get a station's telemetry; and may do nothing else."""
     policies = Policies((document,))
     page = Connection("dashboard-1", "", ())
     topic = "ev-swap/stations/station-01/telemetry"
@@ -144,7 +144,7 @@ def listens(document: dict[str, Any]) -> bool:
 
 
 def queue(sqs: Any, arn: str) -> str:
-    """The queue's URL, which needs no permission of its own here."""
+    """Return the queue's URL, which needs no permission of its own here."""
     host = sqs.meta.endpoint_url
     _, _, _, _, account, name = arn.split(":")
     return f"{host}/{account}/{name}"
@@ -212,7 +212,7 @@ class Double:
     def may(
         self, document: dict[str, Any], service: str, call: Callable[[Any, str], object], arn: str
     ) -> bool:
-        """Whether the call is allowed with this policy; what else is wrong with it does not matter."""
+        """Tell whether the call is allowed with this policy; what else is wrong with it does not matter."""
         document = copy.deepcopy(document)
         for statement in document["Statement"]:
             arns = as_list(statement["Resource"])

@@ -85,7 +85,7 @@ def test_a_message_can_be_followed(deployment: Deployment, connect: Connect, nam
         station.publish(json.dumps(good).encode())
 
         def seen(kind: str, last: str) -> list[str]:
-            """The places, once it is at the last one."""
+            """Return the places, once it is at the last one."""
 
             def places() -> list[str]:
                 found = [sighting.where for sighting in trace.trace(deployment, ids[kind])]

@@ -23,20 +23,20 @@ SECONDS = 500
 
 
 def blocks() -> list[tuple[str, list[str]]]:
-    """The tutorial's commands, each with the lines that it promises."""
+    """Read the tutorial's commands, each with the lines that it promises."""
     text = (REPOSITORY / "docs" / "tutorial.md").read_text()
     return [(commands, promised.splitlines()) for commands, promised in BLOCK.findall(text)]
 
 
 def keeps(promised: str, said: str) -> bool:
-    """Whether a line of what was said is the promised one; ``...`` is anything."""
+    """Tell whether a line of what was said is the promised one; ``...`` is anything."""
     pattern = ".*".join(re.escape(part) for part in promised.split("..."))
     return any(re.fullmatch(pattern, line.rstrip()) for line in said.splitlines())
 
 
 @pytest.fixture
 def environment(request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
-    """What the shell of somebody who follows the tutorial has."""
+    """Provide what the shell of somebody who follows the tutorial has."""
     if os.environ.get("TUTORIAL") == "alone":
         alone = {"DEPLOYMENT": "tutorial"}
         yield alone

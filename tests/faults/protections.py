@@ -41,7 +41,7 @@ class Protection:
 
 
 def _deployed(name: str, file: str, text: str, without: str, only: str) -> Protection:
-    """A protection that a run of `make drills WHAT=faults` with these faults alone must miss."""
+    """Describe a protection that a run of `make drills WHAT=faults` with these faults alone must miss."""
     environment = {"FAULT_ONLY": only, "FAULT_SECONDS": "45", "DEPLOYMENT": "protections"}
     return Protection(name, file, text, without, _DEPLOYED, environment, seconds=600)
 
@@ -195,7 +195,7 @@ PROTECTIONS = [
 
 @contextmanager
 def copy_without(protection: Protection) -> Iterator[Path]:
-    """A copy of the sources that lacks the protection."""
+    """Make a copy of the sources that lacks the protection."""
     with tempfile.TemporaryDirectory(prefix="protection-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         copy_to(folder)
@@ -211,7 +211,7 @@ def copy_without(protection: Protection) -> Iterator[Path]:
 
 
 def taken_out(protection: Protection, source: str) -> str:
-    """``source`` without the protection.
+    """Take the protection out of ``source``.
 
     Raises:
         LookupError: it is not there exactly once; then the list above is to be mended.
@@ -222,7 +222,7 @@ def taken_out(protection: Protection, source: str) -> str:
 
 
 def notices(protection: Protection) -> tuple[bool, str]:
-    """Whether the test fails without the protection, and its last words."""
+    """Tell whether the test fails without the protection, and its last words."""
     with copy_without(protection) as folder:
         done = subprocess.run(
             [

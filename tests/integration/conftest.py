@@ -28,14 +28,14 @@ class AwsEmulator:
     data_port: int = 0
 
     def client(self, service: str, **config: Any) -> Any:
-        """A boto3 client; by default a call is tried once, so that an injected failure is a failure."""
+        """Make a boto3 client; by default a call is tried once, so that an injected failure is a failure."""
         settings = {"retries": {"total_max_attempts": 1}, "max_pool_connections": 20} | config
         return boto3.Session("test", "test", region_name=REGION).client(
             service, endpoint_url=self.url, config=Config(**settings)
         )
 
     def answers(self) -> bool:
-        """Whether it answers a real call."""
+        """Tell whether it answers a real call."""
         self.client("sqs").list_queues()
         return True
 
@@ -47,7 +47,7 @@ def _program() -> list[str]:
 
 @pytest.fixture(scope="session")
 def aws_emulator() -> Iterator[AwsEmulator]:
-    """ministack on a free port, without state, stopped at the end. ``EMULATOR_BIN`` names another program."""
+    """Run ministack on a free port, without state, stopped at the end. ``EMULATOR_BIN`` names another program."""
     # Closed by hand: what the emulator still writes while it stops must not fail the clean-up.
     with tempfile.TemporaryDirectory(prefix="emulator-", ignore_cleanup_errors=True) as name:
         folder = Path(name)

@@ -42,7 +42,7 @@ def bucket(s3: Any) -> str:
 
 
 def answers(s3: Any, bucket: str) -> dict[str, Rows]:
-    """What every saved query says of those days."""
+    """Collect what every saved query says of those days."""
     days = Days(FIRST, FIRST + timedelta(days=1))
     return {
         name: local.run(s3, bucket, saved.compose(saved.load(name), days, "duckdb"), days)
@@ -51,7 +51,7 @@ def answers(s3: Any, bucket: str) -> dict[str, Rows]:
 
 
 def contents(s3: Any, bucket: str) -> list[str]:
-    """The distinct archived lines, whole."""
+    """Read the distinct archived lines, whole."""
     return sorted({repr(sorted(record.items())) for record in reader.records(s3, bucket)})
 
 

@@ -64,7 +64,7 @@ def test_a_generator_that_fails_is_said_and_the_others_go_on(tmp_path: Path) -> 
 
 
 def test_ratios_are_with_the_best_peer() -> None:
-    """Of Python, and of all languages; our own second row is no peer."""
+    """The peers are those of Python, and of all languages; our own second row is no peer."""
     published = [
         Publishing("simulator", "Python", 1, 10, 1),
         Publishing("simulator, telemetry", "Python", 1, 1, 1),

@@ -94,7 +94,7 @@ class Stack:
 
     @property
     def is_mosquitto(self) -> bool:
-        """Mosquitto grants and drops where AWS, and our own broker, refuse or close the connection."""
+        """Tell whether the broker grants and drops, as Mosquitto does, where AWS refuses or closes the connection."""
         return isinstance(self.engine, MosquittoEngine)
 
     def start(self) -> None:
@@ -116,7 +116,7 @@ class Stack:
         self.processes["data-plane"] = self.engine.start_data_plane(self.place)
 
     def health(self) -> dict[str, Any]:
-        """What the bridge says of itself."""
+        """Read what the bridge says of itself."""
         url = f"http://127.0.0.1:{self.place.ports.metrics}/health"
         try:
             with urllib.request.urlopen(url, timeout=5) as answer:
@@ -127,7 +127,7 @@ class Stack:
         return health
 
     def metric(self, name: str) -> float:
-        """The sum of a metric over its labels."""
+        """Sum a metric over its labels."""
         with urllib.request.urlopen(
             f"http://127.0.0.1:{self.place.ports.metrics}/metrics", timeout=5
         ) as answer:
@@ -139,7 +139,7 @@ class Stack:
 def stack(
     request: pytest.FixtureRequest, aws_emulator: AwsEmulator, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Stack]:
-    """A broker and a bridge with one rule that nothing matches: the bridge is ready when it has rules."""
+    """Start a broker and a bridge with one rule that nothing matches: the bridge is ready when it has rules."""
     if request.param == "mosquitto":
         try:
             ensure_mosquitto()
@@ -168,14 +168,14 @@ def stack(
 
 @pytest.fixture
 def name(request: pytest.FixtureRequest) -> str:
-    """A name of this test's own, fit for a thing, a queue and a topic level."""
+    """Make a name of this test's own, fit for a thing, a queue and a topic level."""
     words = re.sub(r"[^a-z0-9]+", "-", request.node.name.removeprefix("test_").lower()).strip("-")
     return f"{words[:30].strip('-')}-{uuid.uuid4().hex[:6]}"
 
 
 @pytest.fixture
 def enrolment(stack: Stack) -> Enrolment:
-    """Enrols devices."""
+    """Provide what enrols devices."""
     session = boto3.Session("test", "test", region_name=REGION)
     folder = stack.place.certificates / "devices"
     return Enrolment(
@@ -238,7 +238,7 @@ MakeDevice = Callable[..., Device]
 
 @pytest.fixture
 def device(stack: Stack, enrolment: Enrolment) -> Iterator[MakeDevice]:
-    """``device(name, will=topic)``: enrolled and connected."""
+    """Provide ``device(name, will=topic)``: it enrols a device and connects it."""
     made: list[Device] = []
 
     def make(device_name: str, *, will: str | None = None) -> Device:
@@ -281,7 +281,7 @@ class Rules:
 
 @pytest.fixture
 def rules(stack: Stack) -> Iterator[Rules]:
-    """Rules of this test."""
+    """Provide what makes rules of this test."""
     made = Rules(stack)
     yield made
     made.remove()
@@ -289,19 +289,19 @@ def rules(stack: Stack) -> Iterator[Rules]:
 
 @pytest.fixture
 def queue(stack: Stack, name: str) -> str:
-    """The URL of a queue of this test's own."""
+    """Make a queue of this test's own, and return its URL."""
     url: str = stack.emulator.client("sqs").create_queue(QueueName=name)["QueueUrl"]
     return url
 
 
 def payload(sql: str, *actions: Any, error_action: Any = None) -> dict[str, Any]:
-    """A rule's definition for the API."""
+    """Write a rule's definition for the API."""
     definition = {"sql": sql, "awsIotSqlVersion": "2016-03-23", "actions": list(actions)}
     return definition | ({"errorAction": error_action} if error_action else {})
 
 
 def sqs(queue_url: str) -> dict[str, Any]:
-    """An SQS action."""
+    """Write an SQS action."""
     return {"sqs": {"queueUrl": queue_url, "roleArn": "arn:aws:iam::000000000000:role/r", "useBase64": False}}
 
 

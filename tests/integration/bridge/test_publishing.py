@@ -15,7 +15,7 @@ from tests.integration.conftest import REGION
 
 @pytest.fixture(params=["the emulator's port", "the data plane's own port"])
 def iot_data(request: pytest.FixtureRequest, stack: Stack) -> Iterator[Any]:
-    """A client as Lambdas have it, and one as they have with AWS_ENDPOINT_URL_IOT_DATA_PLANE."""
+    """Make a client as Lambdas have it, and one as they have with AWS_ENDPOINT_URL_IOT_DATA_PLANE."""
     direct = f"http://127.0.0.1:{stack.place.ports.data}"
     url = direct if "own" in request.param else stack.emulator.url
     client = boto3.Session("test", "test", region_name=REGION).client("iot-data", endpoint_url=url)

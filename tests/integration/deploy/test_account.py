@@ -13,7 +13,7 @@ from tests.integration.conftest import REGION, AwsEmulator
 
 @pytest.fixture
 def session(aws_emulator: AwsEmulator, monkeypatch: pytest.MonkeyPatch) -> boto3.Session:
-    """A session whose clients call the emulator, as if it were AWS."""
+    """Make a session whose clients call the emulator, as if it were AWS."""
     monkeypatch.setenv("AWS_ENDPOINT_URL", aws_emulator.url)
     return boto3.Session("test", "test", region_name=REGION)
 

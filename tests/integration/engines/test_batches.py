@@ -25,7 +25,7 @@ Mapped = Callable[[int, int], tuple[str, Callable[[], list[list[int]]]]]
 
 @pytest.fixture
 def mapped(aws_emulator: AwsEmulator) -> Mapped:
-    """A queue whose mapping has a batch size and a window, and a look at the batches that its function got."""
+    """Make a queue whose mapping has a batch size and a window, and a look at the batches that its function got."""
     s3, sqs, lambda_ = (aws_emulator.client(name) for name in ("s3", "sqs", "lambda"))
     bucket = f"batches-{uuid.uuid4().hex}"
     s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})

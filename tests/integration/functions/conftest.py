@@ -87,16 +87,16 @@ class Cloud:
 
     @property
     def history_name(self) -> str:
-        """The history table."""
+        """Open the history table."""
         return f"{self.name}-history"
 
     @property
     def alarm_prefix(self) -> str:
-        """How the names of this cloud's alarms begin."""
+        """Say how the names of this cloud's alarms begin."""
         return f"{self.name}-alarm-"
 
     def services(self, realtime: Realtime | None = REALTIME) -> Services:
-        """What the API handler reads here. One queue stands for both."""
+        """Provide what the API handler reads here. One queue stands for both."""
         window = history.Window(self.resolution, self.hours, lambda: NOW)
         return Services(
             stations.Stations(self.dynamodb, self.name),
@@ -108,7 +108,7 @@ class Cloud:
         )
 
     def points(self, station: str) -> dict[int, dict[str, Any]]:
-        """A station's points by the start of their interval, without DynamoDB's types."""
+        """Read a station's points by the start of their interval, without DynamoDB's types."""
         pages = self.dynamodb.get_paginator("query").paginate(
             TableName=self.history_name,
             KeyConditionExpression="station_id = :id",
@@ -118,15 +118,15 @@ class Cloud:
         return {item["interval"]: item for item in items}
 
     def invoke(self, event: Any, context: Any = None) -> dict[str, Any]:
-        """What Lambda would answer to ``event``."""
+        """Return what Lambda would answer to ``event``."""
         return answer(event, context, self.stores, self.outcomes.append)
 
     def failed(self, event: Any, context: Any = None) -> set[str]:
-        """The ids that are reported as failed."""
+        """Return the ids that are reported as failed."""
         return {each["itemIdentifier"] for each in self.invoke(event, context)["batchItemFailures"]}
 
     def archive(self) -> dict[str, list[dict[str, Any]]]:
-        """Every archived line, by key."""
+        """Read every archived line, by key."""
         pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=self.name)
         keys = [each["Key"] for page in pages for each in page.get("Contents", [])]
         return {
@@ -134,16 +134,16 @@ class Cloud:
         }
 
     def archived_ids(self) -> list[str]:
-        """The message ids of all archived lines."""
+        """List the message ids of all archived lines."""
         return [line["message_id"] for lines in self.archive().values() for line in lines]
 
     def body(self, key: str) -> bytes:
-        """An object's bytes."""
+        """Read an object's bytes."""
         stored: bytes = self.s3.get_object(Bucket=self.name, Key=key)["Body"].read()
         return stored
 
     def item(self, station: str) -> dict[str, Any] | None:
-        """A station's item, without DynamoDB's types."""
+        """Read a station's item, without DynamoDB's types."""
         found = self.dynamodb.get_item(TableName=self.name, Key={"station_id": {"S": station}}).get("Item")
         if found is None:
             return None
@@ -182,7 +182,7 @@ def _plain(item: dict[str, Any]) -> dict[str, Any]:
 
 
 def payload_of(letter: dict[str, Any]) -> bytes:
-    """The refused bytes in a dead letter."""
+    """Read the refused bytes in a dead letter."""
     return base64.b64decode(letter["payload_base64"])
 
 
@@ -196,7 +196,7 @@ def pool() -> Iterator[concurrent.futures.ThreadPoolExecutor]:
 def make_cloud(
     aws_emulator: AwsEmulator, pool: concurrent.futures.ThreadPoolExecutor
 ) -> Iterator[Callable[[], Cloud]]:
-    """Makes clouds, all with the same clients: to make those takes longer than most tests."""
+    """Provide what makes clouds, all with the same clients: to make those takes longer than most tests."""
     clients = [aws_emulator.client(service) for service in ("dynamodb", "s3", "sqs", "cloudwatch")]
     yield lambda: Cloud(*clients, pool)
     for client in clients:
@@ -205,7 +205,7 @@ def make_cloud(
 
 @pytest.fixture
 def cloud(make_cloud: Callable[[], Cloud]) -> Iterator[Cloud]:
-    """A cloud of the test's own."""
+    """Make a cloud of the test's own."""
     made = make_cloud()
     yield made
     made.remove()

@@ -18,7 +18,7 @@ def hooked(client: Any, event: str, hook: Callable[..., Any]) -> Iterator[None]:
 
 
 def unreachable(about: str = "") -> Callable[..., None]:
-    """For before-call: the request never arrives, when its body holds ``about``."""
+    """Make a hook for before-call: the request never arrives, when its body holds ``about``."""
 
     def hook(params: dict[str, Any], **_: Any) -> None:
         if about in _text(params["body"]):
@@ -28,7 +28,7 @@ def unreachable(about: str = "") -> Callable[..., None]:
 
 
 def answer_lost(about: str = "") -> tuple[Callable[..., None], Callable[..., None]]:
-    """For before-call and after-call: the request is carried out, but its caller does not get to know."""
+    """Make hooks for before-call and after-call: the request is carried out, but its caller does not get to know."""
 
     def before(params: dict[str, Any], context: dict[str, Any], **_: Any) -> None:
         context["answer is lost"] = about in _text(params["body"])
@@ -41,7 +41,7 @@ def answer_lost(about: str = "") -> tuple[Callable[..., None], Callable[..., Non
 
 
 def entry_refused(about: str) -> Callable[..., None]:
-    """For provide-client-params of SendMessageBatch: the queue refuses the entries that hold ``about``."""
+    """Make a hook for SendMessageBatch: the queue refuses the entries that hold ``about``."""
 
     def hook(params: dict[str, Any], **_: Any) -> None:
         for entry in params["Entries"]:

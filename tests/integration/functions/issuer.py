@@ -29,7 +29,7 @@ class Issuer:
         self.keys = {uuid.uuid4().hex: rsa.generate_private_key(public_exponent=65537, key_size=2048)}
 
     def document(self, path: str) -> Any:
-        """What it serves at ``path``."""
+        """Return what it serves at ``path``."""
         self.requests += 1
         if path == "/.well-known/openid-configuration":
             return {"issuer": self.url, "jwks_uri": f"{self.url}/keys"}
@@ -42,7 +42,7 @@ class Issuer:
         }
 
     def token(self, scope: str = "read", *, key: Any = None, algorithm: str = "RS256", **claims: Any) -> str:
-        """An access token for an hour; a claim that is given as None is left out."""
+        """Make an access token for an hour; a claim that is given as None is left out."""
         [(kid, own)] = self.keys.items()
         said = {
             "iss": self.url,

@@ -17,12 +17,12 @@ pytestmark = pytest.mark.usefixtures("cloud")
 
 
 def never() -> None:
-    """Stands where a failure would be logged."""
+    """Provide what stands where a failure would be logged."""
     raise AssertionError("the request failed")
 
 
 def proxy_event(path: str, method: str = "GET", **query: Any) -> dict[str, Any]:
-    """A REST API's event."""
+    """Make a REST API's event."""
     parameters = {name: str(value) for name, value in query.items()}
     return {
         "resource": "/{proxy+}",
@@ -39,7 +39,7 @@ def proxy_event(path: str, method: str = "GET", **query: Any) -> dict[str, Any]:
 
 
 def call(cloud: Cloud, path: str, method: str = "GET", **query: Any) -> tuple[int, Any, dict[str, str]]:
-    """Status, document and headers."""
+    """Return status, document and headers."""
     event = proxy_event(path, method, **query)
     answer = respond(event, None, cloud.services(), never)
     return answer["statusCode"], json.loads(answer["body"] or "null"), answer["headers"]
@@ -63,8 +63,8 @@ def test_one_station(cloud: Cloud) -> None:
     assert (station["power_kw"], station["slots"]) == (187.5, 21)
 
 
-def test_the_seeds_hand_made_event(cloud: Cloud) -> None:
-    """A method and a path are enough, as in the seed's troubleshooting command."""
+def test_a_hand_made_event(cloud: Cloud) -> None:
+    """A method and a path are enough, as somebody types them into `aws lambda invoke`."""
     fill(cloud, {"station-01": 12})
     event = {"httpMethod": "GET", "path": "/stations"}
     answer = respond(event, None, cloud.services(), never)

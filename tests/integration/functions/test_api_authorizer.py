@@ -28,7 +28,7 @@ def tokens(issuer: Issuer) -> Tokens:
 
 
 def allowed(tokens: Tokens, token: str) -> set[str]:
-    """The methods that the bearer may call, on every path of the stage."""
+    """Read the methods that the bearer may call, on every path of the stage."""
     [statement] = policy(tokens.bearer(f"Bearer {token}"), METHOD_ARN)["policyDocument"]["Statement"]
     if statement["Effect"] == "Deny":
         assert statement["Resource"] == [METHOD_ARN.replace("GET/stations", "*/*")]
@@ -65,7 +65,7 @@ def test_the_words_of_cognito_and_entra_id(issuer: Issuer) -> None:
 
 
 def unsigned(issuer: Issuer) -> str:
-    """The header says that there is no signature, and there is none."""
+    """Make a token whose header says that there is no signature, and that has none."""
     _, payload, _ = issuer.token("operate").split(".")
     [kid] = issuer.keys
     head = base64.urlsafe_b64encode(json.dumps({"alg": "none", "kid": kid}).encode()).decode().rstrip("=")
@@ -73,7 +73,7 @@ def unsigned(issuer: Issuer) -> str:
 
 
 def altered(issuer: Issuer) -> str:
-    """Somebody gave himself a scope."""
+    """Make a token whose bearer gave himself a scope."""
     head, payload, signature = issuer.token("read").split(".")
     claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
     claims["scope"] = "operate"

@@ -57,7 +57,7 @@ class _Gateway(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def gateway(make_cloud: Callable[[], Cloud]) -> Iterator[str]:
-    """The address of a running API with 30 stations."""
+    """Run an API with 30 stations, and provide its address."""
     cloud = make_cloud()
     rng = random.Random(7)
     names = [f"station-{n:02}" for n in range(30)]

@@ -77,7 +77,7 @@ def test_alarms_are_asked_for_every_half_minute_and_queues_each_time(cloud: Clou
 
 
 def test_a_realtime_url_opens_a_front_door(cloud: Cloud) -> None:
-    """As AWS IoT checks it: the session token is behind the signature, and everything else is under it."""
+    """The URL is checked as AWS IoT checks it: the session token is behind the signature, all else is under it."""
     status, offer, _ = call(cloud, "/realtime")
     assert status == 200
     assert offer["topics"] == ["ev-swap/stations/+/telemetry"]

@@ -22,7 +22,7 @@ SEND = "sqs.SendMessageBatch"
 
 @pytest.fixture
 def event() -> dict[str, Any]:
-    """Two stations with two messages each, a connection, and two bad records."""
+    """Make a batch: two stations with two messages each, a connection, and two bad records."""
     return {
         "Records": [
             sqs_record(envelope(payload("one", sequence=1, message_id="one-1"), "one"), "one-1"),
@@ -37,13 +37,13 @@ def event() -> dict[str, Any]:
 
 
 def shown(cloud: Cloud, station: str) -> str | None:
-    """The id of the message that the table shows."""
+    """Read the id of the message that the table shows."""
     item = cloud.item(station)
     return None if item is None else item.get("message_id")
 
 
 def all_safe(cloud: Cloud) -> None:
-    """Everything of the batch is where it belongs; a dead letter may have come twice."""
+    """Assert that everything of the batch is where it belongs; a dead letter may have come twice."""
     assert set(cloud.archived_ids()) == {"one-1", "one-2", "two-1", "two-2"}
     assert (shown(cloud, "one"), shown(cloud, "two")) == ("one-2", "two-2")
     connection = cloud.item("three")
@@ -129,13 +129,13 @@ class Context:
         self._milliseconds = milliseconds
 
     def get_remaining_time_in_millis(self) -> int:
-        """As Lambda's; here it does not run down."""
+        """Return the milliseconds that are left, as Lambda does; here they do not run down."""
         return self._milliseconds
 
 
 @pytest.fixture
 def stuck() -> Iterator[threading.Event]:
-    """Calls wait for this; it is set at the end, so that no thread stays behind."""
+    """Provide what calls wait for; it is set at the end, so that no thread stays behind."""
     released = threading.Event()
     yield released
     released.set()

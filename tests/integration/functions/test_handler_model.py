@@ -97,7 +97,7 @@ class Pipeline(RuleBasedStateMachine):
         batteries=st.integers(0, 21),
     )
     def publish(self, station: str, second: int, sequence: int, named: bool, batteries: int) -> None:
-        """A good message; equal timestamps and sequences occur often."""
+        """Publish a good message; equal timestamps and sequences occur often."""
         name = f"m{self.count:03}" if named else ...
         moment = f"2025-11-23T12:00:0{second}"
         content = payload(
@@ -116,7 +116,7 @@ class Pipeline(RuleBasedStateMachine):
 
     @rule(content=st.sampled_from(list(BAD)))
     def publish_bad(self, content: bytes) -> None:
-        """A message that must be refused."""
+        """Publish a message that must be refused."""
         self.bad[self._queue(envelope(content, "one"))] = (content, BAD[content])
 
     @rule(
@@ -126,7 +126,7 @@ class Pipeline(RuleBasedStateMachine):
         version=st.integers(0, 3),
     )
     def connect(self, station: str, online: bool, at: int, version: int) -> None:
-        """A lifecycle event."""
+        """Publish a lifecycle event."""
         event = "connected" if online else "disconnected"
         body = presence(station, event, at=NOW_MS + at, version=version)
         shown = Presence(station, NOW_MS + at, version, "ONLINE" if online else "OFFLINE")
@@ -135,7 +135,7 @@ class Pipeline(RuleBasedStateMachine):
     @precondition(lambda self: self.waiting)
     @rule(data=st.data(), same_id=st.booleans())
     def repeat(self, data: st.DataObject, same_id: bool) -> None:
-        """The queue delivers a message that it has delivered, or the broker publishes it again."""
+        """Deliver a message that the queue has delivered, or publish it again."""
         record = data.draw(st.sampled_from(self.waiting))
         if same_id:
             self.waiting.append(record)
@@ -148,7 +148,7 @@ class Pipeline(RuleBasedStateMachine):
     @precondition(lambda self: self.waiting)
     @rule(data=st.data(), failure=failures, ghost=st.booleans())
     def deliver(self, data: st.DataObject, failure: tuple[str, str, str] | None, ghost: bool) -> None:
-        """A batch of any records in any order, while one thing fails; a ghost comes again regardless."""
+        """Handle a batch of any records in any order, while one thing fails; a ghost comes again regardless."""
         order = data.draw(st.permutations(range(len(self.waiting))))
         chosen = order[: data.draw(st.integers(1, min(10, len(order))))]
         records = [self.waiting[position] for position in chosen]
@@ -207,7 +207,7 @@ class Pipeline(RuleBasedStateMachine):
 
     @invariant()
     def what_was_acknowledged_is_safe(self) -> None:
-        """In the archive, or in the dead-letter queue with its reason; and the table shows that or newer."""
+        """Assert that each is in the archive, or in the DLQ with its reason; and the table shows that or newer."""
         archived = set(self.cloud.archived_ids())
         self.dead += [(payload_of(each), each["_attribute"]) for each in self.cloud.take_dead_letters()]
         for record_id in self.acknowledged & set(self.good):
@@ -261,7 +261,7 @@ class Pipeline(RuleBasedStateMachine):
             self.points[station, interval] = kept
 
     def teardown(self) -> None:
-        """Everything gets through in the end, and is exactly where it belongs."""
+        """Let everything get through, and assert that it is exactly where it belongs."""
         if self.waiting:
             while self.waiting:
                 records, self.waiting = self.waiting[:10], self.waiting[10:]

@@ -66,7 +66,7 @@ def test_the_newest_message_replaces_all_that_an_older_one_showed(cloud: Cloud) 
 
 
 def test_the_table_only_moves_forward(cloud: Cloud) -> None:
-    """In whatever order messages are delivered, one to a batch, the newest by (timestamp, sequence) stays."""
+    """The newest by (timestamp, sequence) stays, in whatever order messages are delivered, one to a batch."""
     for number, order in enumerate(itertools.permutations(range(4))):
         name = f"station-{number}"
         contents = [
@@ -258,8 +258,8 @@ def test_a_redriven_error_action_is_an_envelope_too(cloud: Cloud) -> None:
     assert cloud.archived_ids() == ["saved"]
 
 
-def test_the_seeds_direct_invocation_works(cloud: Cloud) -> None:
-    """A bare telemetry object is stored, as the seed's troubleshooting command expects."""
+def test_a_direct_invocation_works(cloud: Cloud) -> None:
+    """A bare telemetry object is stored, as `aws lambda invoke` of the setup guide sends it."""
     event = {"station_id": "test", "battery_available": 10, "timestamp": "2024-01-15T14:00:00Z"}
     got = cloud.invoke(event)
     assert got["stored"] is True

@@ -16,17 +16,17 @@ HISTORY = "/stations/station-01/history"
 
 
 def said(moment: str, name: str = "station-01", **fields: Any) -> str:
-    """A message of 2025-11-23, in its envelope."""
+    """Make a message of 2025-11-23, in its envelope."""
     return envelope(payload(name, timestamp=f"2025-11-23T{moment}Z", **fields), name)
 
 
 def kept(cloud: Cloud, station: str = "station-01") -> list[str]:
-    """The message ids of a station's points, by interval."""
+    """List the message ids of a station's points, by interval."""
     return [point["message_id"] for _, point in sorted(cloud.points(station).items())]
 
 
 def at(moment: datetime) -> str:
-    """A time as the API takes it."""
+    """Write a time as the API takes it."""
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
@@ -66,7 +66,7 @@ def test_every_order_of_delivery_keeps_the_same_points(cloud: Cloud) -> None:
 
 
 def test_a_batch_with_many_minutes_of_a_station_keeps_each(cloud: Cloud) -> None:
-    """As a station sends it after an hour without a connection."""
+    """A station sends such a batch after an hour without a connection."""
     rng = random.Random(3)
     bodies = [
         said(f"11:{minute:02}:{second}", message_id=f"{minute}-{second}")
@@ -87,7 +87,7 @@ def test_a_late_first_message_beside_a_newer_one_is_not_overlooked(cloud: Cloud)
 
 
 def test_only_a_message_that_may_begin_a_minute_costs_a_write(cloud: Cloud) -> None:
-    """In order, that is one a minute; the bill is counted so (testbed/cost/bill.py)."""
+    """That is one a minute in order; the bill is counted so (testbed/cost/bill.py)."""
     writes: list[Any] = []
     with faults.hooked(cloud.dynamodb, "before-call.dynamodb.PutItem", lambda **call: writes.append(call)):
         for minute, second in itertools.product(range(3), range(0, 60, 5)):

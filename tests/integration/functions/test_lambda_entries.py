@@ -46,7 +46,7 @@ class Run:
 
 
 def environment(cloud: Cloud, emulator: AwsEmulator) -> dict[str, str]:
-    """What Terraform and Lambda set."""
+    """Set what Terraform and Lambda set."""
     return {
         "PATH": os.environ["PATH"],
         "PYTHONPATH": str(FUNCTIONS),
@@ -121,7 +121,7 @@ def test_the_telemetry_handler(cloud: Cloud, aws_emulator: AwsEmulator) -> None:
 
 
 def test_the_telemetry_handlers_direct_invocation(cloud: Cloud, aws_emulator: AwsEmulator) -> None:
-    """The seed's command, and one with NaN, as Lambda's runtime parses it."""
+    """A hand-made telemetry object, and one with NaN, as Lambda's runtime parses it."""
     done = ran(
         "telemetry_handler.app",
         environment(cloud, aws_emulator),
@@ -135,7 +135,7 @@ def test_the_telemetry_handlers_direct_invocation(cloud: Cloud, aws_emulator: Aw
 
 
 def test_the_api_handler(cloud: Cloud, aws_emulator: AwsEmulator) -> None:
-    """The seed's hand-made event is answered and one line logged of it; a fault is logged, and not told."""
+    """A hand-made event is answered and one line logged of it; a fault is logged, and not told."""
     cloud.invoke(sqs_event(envelope(payload())))
     settings = environment(cloud, aws_emulator)
     done = ran("api_handler.app", settings, {"httpMethod": "GET", "path": "/stations"}, None)

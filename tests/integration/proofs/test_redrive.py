@@ -62,7 +62,7 @@ def sqs(aws_emulator: AwsEmulator) -> Any:
 
 @pytest.fixture
 def queues(sqs: Any) -> Iterator[tuple[str, str]]:
-    """A dead-letter queue and a telemetry queue."""
+    """Make a dead-letter queue and a telemetry queue."""
     name = f"redrive-{uuid.uuid4().hex[:8]}"
     made = [sqs.create_queue(QueueName=f"{name}-{part}")["QueueUrl"] for part in ("dlq", "live")]
     yield made[0], made[1]
@@ -71,7 +71,7 @@ def queues(sqs: Any) -> Iterator[tuple[str, str]]:
 
 
 def body(number: int) -> str:
-    """The envelope of one station's message; numbers go up with time."""
+    """Build the envelope of one station's message; numbers go up with time."""
     station = f"station-{number % STATIONS:03}"
     telemetry = {
         "station_id": station,
@@ -202,14 +202,14 @@ class Handler:
         assert answer({"Records": records}, None, self.stores, lambda _: None) == {"batchItemFailures": []}
 
     def archived_ids(self) -> Iterator[str]:
-        """The message id of each line."""
+        """List the message id of each line."""
         for page in self.s3.get_paginator("list_objects_v2").paginate(Bucket=self.name):
             for entry in page.get("Contents", []):
                 text = gzip.decompress(self.s3.get_object(Bucket=self.name, Key=entry["Key"])["Body"].read())
                 yield from (json.loads(line)["message_id"] for line in text.splitlines())
 
     def sequences(self) -> dict[str, int]:
-        """The sequence that the table shows, by station."""
+        """Read the sequence that the table shows, by station."""
         items = self.dynamodb.scan(TableName=self.name)["Items"]
         return {item["station_id"]["S"]: int(item["sequence"]["N"]) for item in items}
 

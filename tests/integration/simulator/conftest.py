@@ -56,7 +56,7 @@ class BrokerProcess:
         wait_until(lambda: not ports.is_free(self.port), "the broker's start")
 
     def kill(self) -> None:
-        """SIGKILL: no goodbye, no flush."""
+        """Send SIGKILL: no goodbye, no flush."""
         self._signal(signal.SIGKILL)
         if self._child:
             self._child.wait()
@@ -109,7 +109,7 @@ class Collector:
 
     @property
     def message_ids(self) -> set[str]:
-        """Of all that arrived."""
+        """List the message ids of all that arrived."""
         return {json.loads(payload)["message_id"] for payload in list(self.payloads)}
 
     def wait_for(self, message_ids: set[str]) -> None:
@@ -127,13 +127,13 @@ class FleetPlace:
         self.ledger = folder / "ledger.ndjson"
 
     def options(self, **fields: Any) -> FleetOptions:
-        """Fast stations with the tests' certificates."""
+        """Make fast stations with the tests' certificates."""
         endpoint = Endpoint("127.0.0.1", self.broker.port, self.folder / "ca.crt", self.folder)
         known: dict[str, Any] = {"num_stations": STATIONS, "interval": 0.05, "ledger": self.ledger}
         return FleetOptions(**{"endpoint": endpoint, "ramp_per_second": 1000.0} | known | fields)
 
     def command(self, *options: str) -> list[str]:
-        """The simulator's command line."""
+        """Build the simulator's command line."""
         return [
             sys.executable,
             "-m",
@@ -152,13 +152,13 @@ class FleetPlace:
         ]
 
     def ledger_ids(self) -> list[str]:
-        """The ledger's message ids; fails if a line is none."""
+        """Read the ledger's message ids; fail if a line is none."""
         return [json.loads(line)["message_id"] for line in self.ledger.read_text().splitlines()]
 
 
 @pytest.fixture(scope="session")
 def fleet_certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An authority with certificates for the broker, the collector and twenty stations."""
+    """Make an authority with certificates for the broker, the collector and twenty stations."""
     folder = tmp_path_factory.mktemp("certificates")
     authority = Authority.load_or_create(folder, name="fleet tests")
     authority.server("127.0.0.1").write(folder / "server.crt", folder / "server.key")
@@ -169,7 +169,7 @@ def fleet_certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def place(fleet_certificates: Path, tmp_path: Path) -> Iterator[FleetPlace]:
-    """A running broker with its collector, for one test."""
+    """Run a broker with its collector, for one test."""
     folder = tmp_path / "place"
     shutil.copytree(fleet_certificates, folder)
     place = FleetPlace(folder)

@@ -38,7 +38,7 @@ Arguments = set[tuple[str, str, str]]
 
 @pytest.fixture(scope="session")
 def schema() -> Arguments:
-    """Every (resources or data-sources, type, argument) of the provider, nested arguments included."""
+    """List every (resources or data-sources, type, argument) of the provider, nested arguments included."""
     folder = state_root() / "schema"
     links = folder / f"{hashlib.sha256(BINDINGS.read_bytes()).hexdigest()}.txt"
     if not links.is_file():
@@ -73,7 +73,7 @@ def test_a_wrong_argument_is_found(schema: Arguments, tmp_path: Path) -> None:
 
 
 def used(folder: Path) -> Iterator[tuple[str, str, str]]:
-    """Every argument in a folder of .tf files."""
+    """List every argument in a folder of .tf files."""
     for file in folder.glob("*.tf"):
         with file.open() as text:
             blocks = hcl2.load(text, serialization_options=OPTIONS)
@@ -86,7 +86,7 @@ def used(folder: Path) -> Iterator[tuple[str, str, str]]:
 
 
 def arguments(body: Any) -> Iterator[str]:
-    """The argument names of a block and of the blocks in it; not the keys of maps, which are data."""
+    """List the argument names of a block and of the blocks in it; not the keys of maps, which are data."""
     for name, value in body.items():
         if name in META:
             continue

@@ -56,7 +56,7 @@ class _Recorder(http.server.BaseHTTPRequestHandler):
         raise AttributeError(name)
 
     def log_message(self, *_: object) -> None:
-        """Not in the tests' output."""
+        """Keep the log out of the tests' output."""
 
 
 @pytest.fixture

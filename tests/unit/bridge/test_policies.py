@@ -91,7 +91,7 @@ def test_a_client_id_is_never_a_pattern(client: str, other: str) -> None:
     ],
 )
 def test_a_deny_is_never_skipped(deny: dict[str, Any]) -> None:
-    """In whatever words it is written, and where its condition is not understood."""
+    """It holds in whatever words it is written, and where its condition is not understood."""
     everything = policy(allow("iot:*", "*"), {"Effect": "Deny", **deny})
     assert not everything.allow("iot:Publish", "topic/secret", STATION)
 

@@ -10,7 +10,7 @@ _ids = itertools.count(1)
 
 
 def telemetry(station: str = "station-01", **fields: Any) -> dict[str, Any]:
-    """A good telemetry object with every field of the contract; a field given as ``...`` is left out."""
+    """Make a good telemetry object with every field of the contract; a field given as ``...`` is left out."""
     document = {
         "station_id": station,
         "battery_available": 12,
@@ -31,12 +31,12 @@ def telemetry(station: str = "station-01", **fields: Any) -> dict[str, Any]:
 
 
 def payload(station: str = "station-01", **fields: Any) -> bytes:
-    """``telemetry`` as a station would publish it."""
+    """Write ``telemetry`` as a station would publish it."""
     return json.dumps(telemetry(station, **fields)).encode()
 
 
 def envelope(content: bytes, station: str = "station-01", received_at: int = NOW_MS) -> str:
-    """The rule's envelope around ``content``."""
+    """Put the rule's envelope around ``content``."""
     return json.dumps(
         {
             "payload_base64": base64.b64encode(content).decode(),
@@ -48,7 +48,7 @@ def envelope(content: bytes, station: str = "station-01", received_at: int = NOW
 
 
 def presence(station: str, event: str, *, at: int = NOW_MS, version: int = 0) -> str:
-    """AWS IoT's lifecycle event."""
+    """Make AWS IoT's lifecycle event."""
     return json.dumps(
         {
             "clientId": station,
@@ -62,7 +62,7 @@ def presence(station: str, event: str, *, at: int = NOW_MS, version: int = 0) ->
 
 
 def sqs_record(body: str, message_id: str | None = None) -> dict[str, Any]:
-    """``body`` as Lambda's event source mapping hands it over."""
+    """Wrap ``body`` as Lambda's event source mapping hands it over."""
     return {
         "messageId": message_id or f"message-{next(_ids):06}",
         "receiptHandle": "handle",
@@ -75,5 +75,5 @@ def sqs_record(body: str, message_id: str | None = None) -> dict[str, Any]:
 
 
 def sqs_event(*bodies: str) -> dict[str, Any]:
-    """A batch of ``bodies``."""
+    """Make a batch of ``bodies``."""
     return {"Records": [sqs_record(body) for body in bodies]}

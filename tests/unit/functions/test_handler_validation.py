@@ -312,7 +312,7 @@ _events = st.builds(Presence, st.just("s"), _times, _versions, st.sampled_from([
 
 @given(_events, _events, _events)
 def test_presence_has_one_order(a: Presence, b: Presence, c: Presence) -> None:
-    """Of two different events one is the later, and later than later is later."""
+    """One of two different events is the later, and later than later is later."""
     if (a.at, a.version, a.connection) != (b.at, b.version, b.connection):
         assert a.supersedes(b) != b.supersedes(a)
     else:
@@ -383,7 +383,7 @@ _SPICE = [
 
 
 def mutated(rng: random.Random) -> bytes:
-    """Good telemetry, damaged in one to four places."""
+    """Make good telemetry, damaged in one to four places."""
     content = payload(unknown={"list": [1, 2, {"deep": "x"}]})
     if rng.random() < 0.002:
         return payload(padding="x" * MAX_BYTES)

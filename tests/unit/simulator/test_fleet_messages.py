@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from simulator.connection import Endpoint
 from simulator.messages import Telemetry, station_ids
 from simulator.options import FleetOptions
+from tests.unit.functions.samples import telemetry
 
 START = datetime(2026, 3, 2, 8, tzinfo=UTC)
 
@@ -53,25 +54,11 @@ def test_a_message_has_what_the_contract_says() -> None:
         "2026-03-02T08:10:00.000Z",
         "2026-03-02T08:15:00.000Z",
     ]
-    assert set(told[0]) == {
-        "station_id",
-        "battery_available",
-        "slots",
-        "charging",
-        "swaps_total",
-        "queue_length",
-        "power_kw",
-        "temperature_c",
-        "status",
-        "firmware",
-        "message_id",
-        "sequence",
-        "timestamp",
-    }
+    assert set(told[0]) == set(telemetry())
 
 
 def test_station_ids_have_at_least_two_digits() -> None:
-    """As wide as the largest number, two at least, so that they sort."""
+    """They are as wide as the largest number, two at least, so that they sort."""
     assert station_ids(3) == ["station-01", "station-02", "station-03"]
     assert station_ids(100)[0] == "station-001"
     assert station_ids(1, "test-") == ["test-01"]

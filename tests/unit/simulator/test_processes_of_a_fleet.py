@@ -17,7 +17,7 @@ NOWHERE = Endpoint("127.0.0.1", 1, None, None)
 def test_the_processes_share_exactly_the_shard(
     stations: int, count: int, data: st.DataObject, processes: int
 ) -> None:
-    """Of `--shard 3/4 --processes 5` each station is in one process, and together they are the shard."""
+    """Each station of `--shard 3/4 --processes 5` is in one process, and together they are the shard."""
     index = data.draw(st.integers(1, count))
     options = FleetOptions(stations, NOWHERE, shard=(index, count), ledger=Path("x/a.ndjson"))
     parts = shards(options, processes)

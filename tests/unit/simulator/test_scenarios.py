@@ -13,7 +13,7 @@ SEED = 7
 
 
 def day(scenario: Scenario, stations: int = 60, hours: int = 24) -> list[Station]:
-    """A fleet after some hours of the scenario."""
+    """Simulate a fleet after some hours of the scenario."""
     fleet = [Station(f"station-{number:02}", SEED, START, scenario) for number in range(stations)]
     for station in fleet:
         station.step(3600 * hours)

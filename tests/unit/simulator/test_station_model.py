@@ -31,7 +31,7 @@ def stored_kwh(station: Station) -> float:
 
 @pytest.fixture(scope="module")
 def day() -> Day:
-    """150 stations through 24 hours, from the fixed seed above."""
+    """Simulate 150 stations through 24 hours, from the fixed seed above."""
     stations = [Station(f"station-{number:03}", SEED, START) for number in range(STATIONS)]
     before, hours, total = [stored_kwh(station) for station in stations], [], 0
     for _ in range(24):
@@ -53,7 +53,7 @@ def test_swaps_a_day_are_near_the_published_mean(day: Day) -> None:
 
 
 def test_arrivals_follow_the_hours(day: Day) -> None:
-    """In each hour the fleet gets its share of the day's arrivals, within four standard errors."""
+    """The fleet gets its share of the day's arrivals in each hour, within four standard errors."""
     for hour, arrived in enumerate(day.arrivals_by_hour):
         expected = sum(station.swaps_a_day * station.site.hours[hour] for station in day.stations)
         assert abs(arrived - expected) < 4 * sqrt(expected), (hour, arrived, expected, SEED)

@@ -44,7 +44,7 @@ class LocalStack:
     process: Process
 
     def client(self, service: str) -> Any:
-        """A client that does not retry, so a test sees each failure."""
+        """Make a client that does not retry, so a test sees each failure."""
         return boto3.client(
             service,
             endpoint_url=self.url,
@@ -80,7 +80,7 @@ class LocalStack:
         return invoke
 
     def log_lines(self, name: str) -> list[str]:
-        """All lines of a function's log; none before its first."""
+        """Read all lines of a function's log; none before its first."""
         logs = self.client("logs")
         try:
             answer = logs.filter_log_events(logGroupName=f"/aws/lambda/{name}")
@@ -89,7 +89,7 @@ class LocalStack:
         return [event["message"].rstrip("\n") for event in answer["events"]]
 
     def wait_for_log(self, name: str, text: str) -> list[str]:
-        """The lines, once one holds ``text``."""
+        """Return the lines, once one holds ``text``."""
         found: list[str] = []
 
         def there() -> bool:
@@ -102,7 +102,7 @@ class LocalStack:
 
 @contextlib.contextmanager
 def running(folder: Path) -> Iterator[LocalStack]:
-    """A LocalStack on a free port, stopped at the end."""
+    """Run a LocalStack on a free port, stopped at the end."""
     port = ports.choose(None, what="LocalStack")
     process = server.start(install(), port=port, data_dir=folder, log_file=folder / "localstack.log")
     try:
@@ -114,6 +114,6 @@ def running(folder: Path) -> Iterator[LocalStack]:
 
 @pytest.fixture(scope="session")
 def localstack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
-    """The LocalStack that these tests share; each has names of its own."""
+    """Provide the LocalStack that these tests share; each has names of its own."""
     with running(tmp_path_factory.mktemp("localstack")) as started:
         yield started

@@ -12,7 +12,7 @@ from bridge.actions.base import failure
 
 @pytest.fixture(params=["nobody listens", "nobody answers"])
 def endpoint(request: pytest.FixtureRequest) -> Iterator[str]:
-    """The address of an emulator that is away: stopped, or frozen."""
+    """Provide the address of an emulator that is away: stopped, or frozen."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         if request.param == "nobody answers":

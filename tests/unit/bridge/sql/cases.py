@@ -53,7 +53,7 @@ class Case:
 
     @property
     def raw(self) -> bytes:
-        """The payload as published."""
+        """Return the payload as published."""
         return self.payload if isinstance(self.payload, bytes) else json.dumps(self.payload).encode()
 
     def __str__(self) -> str:

@@ -9,7 +9,7 @@ from tests.unit.bridge.sql.cases import CASES, NOT_FIRED, Case, Refused
 
 
 def _same(left, right) -> bool:
-    """Equal as JSON: numbers by value, True is not 1."""
+    """Compare as JSON: numbers by value, and True is not 1."""
     if isinstance(left, bool) or isinstance(right, bool):
         return left is right
     if isinstance(left, dict) and isinstance(right, dict):

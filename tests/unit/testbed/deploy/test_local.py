@@ -18,7 +18,7 @@ DEAD = Process("broker", 2**22 + 1, 0.0, "")
 
 
 def deployment(folder: Path, **processes: Process) -> Deployment:
-    """A local one that was applied."""
+    """Make a local deployment that was applied."""
     return Deployment(
         target="local",
         engine_name="compose",

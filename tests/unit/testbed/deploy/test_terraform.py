@@ -128,7 +128,7 @@ def test_a_users_lock_of_providers_is_carried_along(tmp_path: Path, monkeypatch:
 
 
 def script(path: Path, body: str) -> str:
-    """A program in place of Terraform, as no network here loses connections to order."""
+    """Write a program that stands in for Terraform, since no network here loses connections to order."""
     path.write_text(f"#!/bin/sh\n{body}\n")
     path.chmod(0o755)
     return str(path)

@@ -28,7 +28,7 @@ time.sleep(600)
 
 @pytest.fixture
 def emulator(tmp_path: Path) -> Any:
-    """A process with a zombie and a living worker."""
+    """Start a process with a zombie and a living worker."""
     started = processes.start(
         "emulator",
         [sys.executable, "-c", _PARENT],

@@ -56,7 +56,7 @@ def test_the_bridges_container_cannot_sign_certificates() -> None:
 
 @pytest.fixture
 def no_daemon(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A Docker daemon that is asked for, and is not there."""
+    """Name a Docker daemon that is asked for, and is not there."""
     monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
     containers.forget_daemon()
     yield

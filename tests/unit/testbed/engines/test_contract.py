@@ -15,7 +15,7 @@ ASKS = re.compile(r"\bengine(_name)? (==|!=|in \()|[\"'](embedded|compose)[\"']|
 
 
 def product() -> list[Path]:
-    """The sources of testbed and bench, without the engines' own."""
+    """List the sources of testbed and bench, without the engines' own."""
     engines = REPOSITORY / "testbed" / "engines"
     found = [path for folder in ("testbed", "bench") for path in (REPOSITORY / folder).rglob("*.py")]
     return [path for path in found if not path.is_relative_to(engines)]

@@ -20,7 +20,7 @@ with locks.exclusive("test"):
 
 
 def holder() -> "subprocess.Popen[bytes]":
-    """A program that takes the lock, says so, and keeps it for as long as we let it."""
+    """Run a program that takes the lock, says so, and keeps it for as long as we let it."""
     command = [sys.executable, "-c", HOLDER]
     return subprocess.Popen(command, cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 

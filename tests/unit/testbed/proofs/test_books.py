@@ -87,7 +87,7 @@ def test_an_id_that_was_used_twice_leaves_the_table_a_choice(books: Books) -> No
 
 
 def test_memory_does_not_grow_with_the_ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Six times the messages of the same stations take the same memory. (`make bench WHAT=audit`: ten million.)"""
+    """Six times the messages of the same stations take the same memory; `make bench WHAT=audit` takes ten million."""
     monkeypatch.setattr(books_module, "_BATCH", 100)
 
     def peak(messages: int) -> int:

@@ -61,12 +61,13 @@ def sources() -> list[Path]:
 def commands_of(pattern: re.Pattern[str]) -> Iterator[tuple[Path, re.Match[str]]]:
     """Find ``pattern`` where a command is quoted: in backticks, in a hint, at a line's begin."""
     for path in sources():
-        fenced = path.suffix != ".md"
+        fenced = path.suffix not in {".md", ".py"}
+        marks = "`:('\"" if path.suffix in {".md", ".py"} else "`:('\"|;=@"
         for line in path.read_text().splitlines():
             fenced ^= line.startswith("```") and path.suffix == ".md"
             for found in pattern.finditer(line):
                 before = line[: found.start()].rstrip()
-                if (before[-1] in "`:('\"|;=@") if before else fenced:
+                if (before[-1] in marks) if before else fenced:
                     yield path, found
 
 
@@ -84,6 +85,7 @@ def test_every_link_between_pages_leads_somewhere() -> None:
     broken = []
     for page in [
         REPOSITORY / "README.md",
+        REPOSITORY / "CONTRIBUTING.md",
         *(REPOSITORY / "docs").rglob("*.md"),
     ]:
         for link in _LINK.findall(page.read_text()):
@@ -102,6 +104,12 @@ def anchors(page: Path) -> set[str]:
     """Name the headings of ``page`` as GitHub does: lower case, no punctuation, dashes for spaces."""
     headings = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_every_page_is_in_the_index() -> None:
+    index = (REPOSITORY / "docs" / "README.md").read_text()
+    pages = {path.relative_to(REPOSITORY / "docs").as_posix() for path in (REPOSITORY / "docs").glob("*.md")}
+    assert not {page for page in pages - {"README.md"} if f"({page})" not in index}
 
 
 def test_every_make_target_that_is_named_exists() -> None:
@@ -142,3 +150,19 @@ def test_help_fits_a_screen_and_names_each_target() -> None:
     assert len(lines) <= 23
     assert max(map(len, lines)) <= 80
     assert not {target for target in targets() if not re.search(rf"\b{target}\b", said)}
+
+
+def test_the_readme_is_short() -> None:
+    assert len((REPOSITORY / "README.md").read_bytes()) <= 6 * 1024
+
+
+def test_nothing_tells_the_projects_private_history() -> None:
+    """A reader knows no evening and no session: say a number, a date, "the baseline design"."""
+    private = re.compile(r"\b(the seed's|this evening|(first|second|last|this) session)\b", re.IGNORECASE)
+    told = {
+        f"{path.relative_to(REPOSITORY)}: {found[0]}"
+        for path in sources()
+        if path != Path(__file__)
+        for found in private.finditer(path.read_text())
+    }
+    assert not told
