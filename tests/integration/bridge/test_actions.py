@@ -13,14 +13,14 @@ ROLE = "arn:aws:iam::000000000000:role/r"
 
 
 def arrived(stack: Stack, queue_url: str, count: int) -> list[Any]:
-    """What a queue has got when there is that much."""
+    """Return what a queue has got, once there is that much."""
     found: list[Any] = []
     assert wait_for(lambda: found.extend(drain(stack, queue_url)) or len(found) >= count), found
     return found
 
 
 def make_function(stack: Stack, name: str, code: str) -> str:
-    """A function of this source; its ARN."""
+    """Create a function of this source, and return its ARN."""
     package = io.BytesIO()
     with zipfile.ZipFile(package, "w") as archive:
         archive.writestr("handler.py", code)

@@ -39,7 +39,7 @@ class Clients:
 
 
 def sample(name: str, shape: Shape) -> Any:
-    """A value that the API takes."""
+    """Make a value that the API takes."""
     if isinstance(shape, StructureShape):
         return {inner: sample(inner, found) for inner, found in shape.members.items()}
     if isinstance(shape, ListShape):
@@ -55,7 +55,7 @@ def sample(name: str, shape: Shape) -> Any:
 
 
 def minimal(shape: StructureShape) -> dict[str, Any]:
-    """The members that the API demands."""
+    """List the members that the API demands."""
     return {
         name: minimal(found) if isinstance(found, StructureShape) else sample(name, found)
         for name, found in shape.members.items()
