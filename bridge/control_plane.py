@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
 import botocore.loaders
+import botocore.session
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials, ReadOnlyCredentials
@@ -130,6 +131,12 @@ class ControlPlane:
             raise
         self._idle.append(connection)
         return found
+
+
+def control_plane(endpoint_url: str, region: str) -> ControlPlane:
+    """Return one that signs with this program's credentials, or with an emulator's usual ones where it has none."""
+    credentials = botocore.session.Session().get_credentials() or Credentials("test", "test")
+    return ControlPlane(endpoint_url, region, credentials)
 
 
 def _close_all(connections: list[http.client.HTTPConnection]) -> None:

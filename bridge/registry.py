@@ -6,11 +6,9 @@ from dataclasses import dataclass, replace
 from threading import Lock
 from typing import Any
 
-import botocore.session
-from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
-from bridge.control_plane import ControlPlane
+from bridge.control_plane import control_plane
 from bridge.policies import Policies, Policy, Thing
 
 
@@ -50,8 +48,7 @@ class Registry:
 
     def __init__(self, endpoint_url: str, region: str) -> None:
         """Connect to nothing yet."""
-        credentials = botocore.session.Session().get_credentials() or Credentials("test", "test")
-        self._call = ControlPlane(endpoint_url, region, credentials).call
+        self._call = control_plane(endpoint_url, region).call
         self._lock = Lock()
         # Policies as they were read, kept for as long as their text is the same: what is wrong with one is said once.
         self._policies: dict[str, tuple[str, Policy]] = {}

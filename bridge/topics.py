@@ -11,6 +11,8 @@ SHARED_PREFIX = "$share/"
 # Said again and again over a connection that has its subscriptions: whoever keeps devices out until then may let
 # them in. It comes back behind everything that the broker had for us before.
 READY_TOPIC = "$bridge/ready"
+# The data plane's word of the same, beside Mosquitto; our own broker sees its subscriptions itself.
+DATA_PLANE_READY_TOPIC = "$bridge/ready/data-plane"
 
 
 # A trusted client closes another's connection: "$bridge/disconnect/<client id>", the client id quoted as in a URL,

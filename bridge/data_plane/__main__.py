@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import sys
+from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -11,10 +12,23 @@ import typer
 import uvloop
 from aiohttp import web
 
-from bridge.data_plane.http import application
+from bridge.control_plane import control_plane
+from bridge.data_plane.http import Operation, application
+from bridge.data_plane.jobs import Jobs
+from bridge.data_plane.jobs_control import ControlJobs
+from bridge.data_plane.jobs_device import DeviceJobs
 from bridge.data_plane.publishing import publish
+from bridge.data_plane.requests import Answers, Requests
 from bridge.data_plane.session import DataPlaneSession, Outgoing
+from bridge.data_plane.shadows import Shadows
+from bridge.data_plane.store import Store
 from bridge.programs import configure_logs, most_connections
+from bridge.topics import DATA_PLANE_READY_TOPIC
+
+_READY_SECONDS = 0.5
+
+# A part of the program that goes on until it is canceled.
+Work = Callable[[DataPlaneSession], Coroutine[None, None, None]]
 
 
 def main(
@@ -24,7 +38,13 @@ def main(
     certificate: Annotated[Path, typer.Option(help="The data plane's certificate.")],
     key: Annotated[Path, typer.Option(help="Its key.")],
     port: Annotated[int, typer.Option(help="Port of the HTTP service.")],
+    state_dir: Annotated[Path, typer.Option(help="Folder of shadows and jobs.")],
+    iot_endpoint_url: Annotated[
+        str, typer.Option(help="AWS IoT's control plane: things and groups are known there.")
+    ],
+    region: Annotated[str, typer.Option(help="Its region.")],
     host: Annotated[str, typer.Option(help="Address of the HTTP service.")] = "127.0.0.1",
+    account_id: Annotated[str, typer.Option(help="The account in ARNs.")] = "000000000000",
     names_publishers: Annotated[
         bool, typer.Option(help="The broker is bridge.broker, which names publishers.")
     ] = False,
@@ -32,6 +52,13 @@ def main(
     """Serve AWS IoT's data plane (iot-data, iot-jobs-data) beside an MQTT broker."""
     configure_logs()
     most_connections()
+    store = Store(state_dir / "data-plane.sqlite")
+    shadows = Shadows(store)
+    answers = Answers(store)
+    jobs = Jobs(store, f"arn:aws:iot:{region}:{account_id}:")
+    devices = DeviceJobs(store, jobs)
+    control = ControlJobs(store, jobs, control_plane(iot_endpoint_url, region), answers.more)
+    requests = Requests(store, [shadows.handle, devices.handle], answers)
     session = DataPlaneSession(
         broker_host,
         broker_port,
@@ -39,33 +66,73 @@ def main(
         certificate=certificate,
         key=key,
         names_publishers=names_publishers,
-        mqtt5=not names_publishers,
-        topic_filters=["$aws/things/+/shadow/update"],
-        receive=lambda _received: None,
-        connected=lambda: None,
+        topic_filters=(*shadows.topic_filters, *devices.topic_filters),
+        receive=requests.receive,
+        connected=requests.connected,
     )
-    try:
-        uvloop.run(_serve(session, host, port))
-    except OSError as error:
-        sys.exit(f"error: the data plane cannot listen on {host}:{port}: {error}")
-
-
-async def _serve(session: DataPlaneSession, host: str, port: int) -> None:
-    operations = {("iot-data", "Publish"): partial(publish, session)}
+    operations: dict[tuple[str, str], Operation] = {
+        ("iot-data", "Publish"): partial(publish, session),
+        ("iot-data", "GetThingShadow"): shadows.get_thing_shadow,
+        ("iot-data", "UpdateThingShadow"): shadows.update_thing_shadow,
+        ("iot-data", "DeleteThingShadow"): shadows.delete_thing_shadow,
+        ("iot-data", "ListNamedShadowsForThing"): shadows.list_named_shadows,
+        ("iot-jobs-data", "GetPendingJobExecutions"): devices.get_pending_job_executions,
+        ("iot-jobs-data", "StartNextPendingJobExecution"): devices.start_next_pending_job_execution,
+        ("iot-jobs-data", "DescribeJobExecution"): devices.describe_job_execution,
+        ("iot-jobs-data", "UpdateJobExecution"): devices.update_job_execution,
+        **{("iot", name): operation for name, operation in control.operations().items()},
+    }
 
     async def tell(topic: str, payload: bytes) -> None:
         await session.publish(Outgoing(topic, payload))
 
-    runner = web.AppRunner(application(operations, tell, lambda: session.ready), access_log=None)
+    service = application(operations, tell, lambda: session.ready, answers.more)
+    try:
+        work: list[Work] = [
+            requests.run,
+            answers.run,
+            control.run,
+            *([] if names_publishers else [_say_ready]),
+        ]
+        uvloop.run(_serve(session, service, work, host, port))
+    except OSError as error:
+        sys.exit(f"error: the data plane cannot listen on {host}:{port}: {error}")
+    store.close()
+
+
+async def _serve(
+    session: DataPlaneSession,
+    service: web.Application,
+    work: Sequence[Work],
+    host: str,
+    port: int,
+) -> None:
+    """Serve until SIGTERM; ends at once, with an error, if a part of the work does."""
+    runner = web.AppRunner(service, access_log=None)
     await runner.setup()
     await web.TCPSite(runner, host, port, backlog=1024).start()
     session.start()
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    await stopped.wait()
+    working = [asyncio.create_task(part(session)) for part in work]
+    ended, _ = await asyncio.wait(
+        [*working, asyncio.create_task(stopped.wait())], return_when=asyncio.FIRST_COMPLETED
+    )
     await runner.cleanup()
     session.stop()
+    for part in working:
+        if part in ended:
+            part.result()
+        part.cancel()
+
+
+async def _say_ready(session: DataPlaneSession) -> None:
+    """Tell Mosquitto's supervisor, who may be away, again and again that requests find us."""
+    while True:
+        if session.ready:
+            await asyncio.wait([session.send(Outgoing(DATA_PLANE_READY_TOPIC, b""))])
+        await asyncio.sleep(_READY_SECONDS)
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ def application(
     operations: Mapping[tuple[str, str], Operation],
     tell: Callable[[str, bytes], Awaitable[None]],
     healthy: Callable[[], bool],
+    carried_out: Callable[[], None],
 ) -> web.Application:
     """Make the service.
 
@@ -31,6 +32,7 @@ def application(
         operations: by service and name, as ``("iot-data", "Publish")``.
         tell: publishes an event of the control plane, with its topic and payload.
         healthy: whether ``/health`` answers 200.
+        carried_out: called after each operation: it may have left messages to publish.
     """
 
     async def answer(request: web.Request) -> web.Response:
@@ -42,7 +44,9 @@ def application(
             if operation is None:
                 said = f"{call.service} {call.operation} is not supported here"
                 return _refusal(ServiceError("NotImplementedException", said))
-            return _response(200, wire.write(call, await operation(call.parameters)))
+            members = await operation(call.parameters)
+            carried_out()
+            return _response(200, wire.write(call, members))
         except ServiceError as error:
             return _refusal(error)
         except UnavailableError as error:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, unquote
+from urllib.parse import unquote
 
 import paho.mqtt.client as mqtt
 import structlog
@@ -14,6 +14,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
+from bridge.sockets import DrainingSocket
 from bridge.topics import FROM_PREFIX
 
 log = structlog.get_logger()
@@ -65,7 +66,6 @@ class DataPlaneSession:
         certificate: Path,
         key: Path,
         names_publishers: bool,
-        mqtt5: bool,
         topic_filters: Iterable[str],
         receive: Callable[[Received], None],
         connected: Callable[[], None],
@@ -79,7 +79,6 @@ class DataPlaneSession:
             certificate: the data plane's own.
             key: its key.
             names_publishers: whether the broker tells who published, and takes who did ("$from/...").
-            mqtt5: whether the broker speaks MQTT 5; if not, messages lose their properties.
             topic_filters: of the requests.
             receive: called on the loop with each message.
             connected: called on the loop when a connection begins, before its first message.
@@ -96,7 +95,6 @@ class DataPlaneSession:
         # Packet identifiers are the connection's: an acknowledgement must not reach the next one.
         self._generation = 0
         self._subscribed = False
-        self._mqtt5 = mqtt5
         self._client = self._make_client(ca, certificate, key)
 
     @property
@@ -107,7 +105,10 @@ class DataPlaneSession:
     def start(self) -> None:
         """Connect, and again whenever the connection is lost."""
         self._loop = asyncio.get_running_loop()
-        self._client.connect_async(*self._address, keepalive=30, **self._session_options())
+        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+        properties.SessionExpiryInterval = _NEVER
+        properties.ReceiveMaximum = _IN_FLIGHT
+        self._client.connect_async(*self._address, keepalive=30, clean_start=False, properties=properties)
         self._client.loop_start()
 
     def stop(self) -> None:
@@ -115,18 +116,27 @@ class DataPlaneSession:
         self._client.disconnect()
         self._client.loop_stop()
 
-    async def publish(self, message: Outgoing, *, publisher: str = "", seconds: float = 10) -> None:
+    async def publish(self, message: Outgoing, *, seconds: float = 10) -> None:
         """Publish, and wait for the broker's acknowledgement: then the message is safe with its subscribers.
 
-        Args:
-            message: what to publish.
-            publisher: the client id that rules see; empty for a message that came by no MQTT client.
-            seconds: how long it may take. A message that takes longer may arrive all the same.
-
         Raises:
-            UnavailableError: it took longer.
+            UnavailableError: it took longer than ``seconds``. The message may arrive all the same.
         """
-        prefix = f"{FROM_PREFIX}{quote(publisher, safe='')}/" if self._names_publishers else ""
+        try:
+            await asyncio.wait_for(self.send(message), seconds)
+        except TimeoutError as error:
+            raise UnavailableError(f"the broker did not acknowledge a message to {message.topic}") from error
+
+    def send(self, message: Outgoing) -> asyncio.Future[None]:
+        """Publish; over the next connection if there is none now.
+
+        Returns:
+            What is done when the broker has acknowledged it.
+        """
+        # No client id: rules see none, as of a message that came by HTTPS.
+        prefix = (
+            f"{FROM_PREFIX}/" if self._names_publishers and not message.topic.startswith("$bridge/") else ""
+        )
         sent = self._client.publish(
             prefix + message.topic,
             message.payload,
@@ -138,32 +148,22 @@ class DataPlaneSession:
         self._waiting[sent.mid] = waiting
         if sent.mid in self._early:
             self._acknowledged(sent.mid)
-        try:
-            await asyncio.wait_for(waiting, seconds)
-        except TimeoutError as error:
-            raise UnavailableError(f"the broker did not acknowledge a message to {message.topic}") from error
+        return waiting
 
-    def acknowledge(self, received: Received) -> bool:
-        """Tell the broker that a message is dealt with; False if its connection has ended: it will come again."""
-        if received.generation != self._generation:
-            return False
-        self._client.ack(received.number, 1)
-        return True
-
-    def current(self, received: Received) -> bool:
-        """Whether the message came by the connection that there is now."""
-        return received.generation == self._generation
+    def acknowledge(self, received: Received) -> None:
+        """Tell the broker that a message is dealt with; if its connection has ended, it will come again."""
+        if received.generation == self._generation:
+            self._client.ack(received.number, 1)
 
     # --- paho's thread -----------------------------------------------------------
 
     def _make_client(self, ca: Path, certificate: Path, key: Path) -> mqtt.Client:
-        protocol = mqtt.MQTTv5 if self._mqtt5 else mqtt.MQTTv311
-        options: dict[str, Any] = {} if self._mqtt5 else {"clean_session": False}
         client = mqtt.Client(
-            CallbackAPIVersion.VERSION2, client_id=CLIENT_ID, protocol=protocol, manual_ack=True, **options
+            CallbackAPIVersion.VERSION2, client_id=CLIENT_ID, protocol=mqtt.MQTTv5, manual_ack=True
         )
         context = ssl.create_default_context(cafile=str(ca))
         context.load_cert_chain(certificate, key)
+        context.sslsocket_class = DrainingSocket
         client.tls_set_context(context)
         client.max_queued_messages_set(0)
         client.max_inflight_messages_set(_IN_FLIGHT)
@@ -175,15 +175,8 @@ class DataPlaneSession:
         client.on_publish = self._on_publish
         return client
 
-    def _session_options(self) -> dict[str, Any]:
-        if not self._mqtt5:
-            return {}
-        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-        properties.SessionExpiryInterval = _NEVER
-        return {"clean_start": False, "properties": properties}
-
     def _properties(self, named: dict[str, Any]) -> Properties | None:
-        if not named or not self._mqtt5:
+        if not named:
             return None
         properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
         for name, value in named.items():

@@ -19,6 +19,19 @@ from bridge.policies import Connection, InexpressibleError, Policies
 from bridge.policies.patterns import plain
 from bridge.topics import BASIC_INGEST
 
+# "Reserved topics" of the developer guide, as far as their services are here. Fleet provisioning is not: Mosquitto
+# would give the keys that AWS sends to who asked to everybody who listens.
+REQUESTS = (
+    f"{BASIC_INGEST}#",
+    *(
+        f"$aws/things/+/shadow/{name}{verb}"
+        for name in ("", "name/+/")
+        for verb in ("get", "update", "delete")
+    ),
+    *(f"$aws/things/+/jobs/{rest}" for rest in ("get", "start-next", "+/get", "+/update")),
+)
+_ANSWERS = ("$aws/things/#", "$aws/events/#")
+
 _RESERVED = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -50,14 +63,20 @@ def access(policies: Policies, connection: Connection) -> Access | None:
     publish = _filters(policies, "iot:Publish", "topic", connection, found)
     receive = _filters(policies, "iot:Receive", "topic", connection, found)
     subscribe = _filters(policies, "iot:Subscribe", "topicfilter", connection, found)
-    # "$..." is the broker's own but for Basic Ingest: presence events must not be forged, nor $SYS be read.
-    found.publish = {
-        topic for topic in publish if not topic.startswith("$") or topic.startswith(BASIC_INGEST)
+    # "$..." is the broker's own but for what devices ask of AWS's services: presence events must not be forged, nor
+    # $SYS be read. In AWS's policies "*" is those, too; in Mosquitto's lists "#" is not.
+    found.publish = {topic for topic in publish if not topic.startswith("$")} | {
+        both
+        for one in _with_reserved(publish, REQUESTS)
+        for other in REQUESTS
+        if (both := intersection(one, other))
     }
-    if "#" in publish:
-        found.publish.add(f"{BASIC_INGEST}#")
-    both = (intersection(one, other) for one in receive for other in subscribe)
-    found.receive = {topic for topic in both if topic and not topic.startswith("$")}
+    found.receive = {
+        both
+        for one in _with_reserved(receive, _ANSWERS)
+        for other in _with_reserved(subscribe, _ANSWERS)
+        if (both := intersection(one, other)) and (both[0] != "$" or _within(both, _ANSWERS))
+    }
     return found
 
 
@@ -70,6 +89,14 @@ def access_list(sections: Iterable[tuple[str, Access]], trusted: Iterable[str]) 
     for name, allowed in sections:
         lines += allowed.section(name)
     return "\n".join(lines) + "\n"
+
+
+def _with_reserved(filters: set[str], reserved: tuple[str, ...]) -> set[str]:
+    return filters | set(reserved) if "#" in filters else filters
+
+
+def _within(topic_filter: str, wider: tuple[str, ...]) -> bool:
+    return any(topic_filter.startswith(one.removesuffix("#")) for one in wider)
 
 
 def intersection(one: str, other: str) -> str | None:

@@ -17,7 +17,7 @@ from bridge.mosquitto.configuration import Files
 from bridge.mosquitto.directory import Directory, Snapshot
 from bridge.mosquitto.presence import PresenceLog
 from bridge.mosquitto.revocation import Revocations
-from bridge.topics import READY_TOPIC
+from bridge.topics import DATA_PLANE_READY_TOPIC, READY_TOPIC
 
 log = structlog.get_logger()
 
@@ -25,6 +25,7 @@ _LOOK_SECONDS = 1.0
 _PRESENCE_SECONDS = 0.1
 _STOP_SECONDS = 10.0
 _CLIENT_ID = "$supervisor"
+_READY_TOPICS = {READY_TOPIC, DATA_PLANE_READY_TOPIC}
 
 
 class Supervisor:
@@ -61,7 +62,8 @@ class Supervisor:
         self._internal: mqtt.Client | None = None
         self._stopped = threading.Event()
         self._wanted = threading.Event()
-        # The bridge is connected and subscribed to Mosquitto as it runs now, and devices are let in.
+        # Bridge and data plane are connected and subscribed to Mosquitto as it runs now, and devices are let in.
+        self._said_ready: set[str] = set()
         self._ready = threading.Event()
         self._open = False
         self.connected = threading.Event()
@@ -131,7 +133,7 @@ class Supervisor:
         return True
 
     def _write_revocations(self) -> None:
-        # Until the bridge has subscribed, a message would be acknowledged and go nowhere: nobody gets in.
+        # Until bridge and data plane have subscribed, a message would be acknowledged and go nowhere: nobody gets in.
         assert self._snapshot is not None  # noqa: S101  # there is one before Mosquitto starts
         shut_out = () if self._open else self._snapshot.in_force
         self._files.write(self._files.revocations, self._revocations.sign(shut_out))
@@ -177,6 +179,7 @@ class Supervisor:
     # --- Mosquitto -------------------------------------------------------------
 
     def _start(self) -> None:
+        self._said_ready.clear()
         self._ready.clear()
         self._open = False
         self._admitted = frozenset()
@@ -237,11 +240,12 @@ class Supervisor:
                 log.warning("presence_untold", error=str(error))
 
     def _on_internal_connect(self, client: mqtt.Client, *_: object) -> None:
-        client.subscribe(READY_TOPIC)
+        client.subscribe([(topic, 0) for topic in _READY_TOPICS])
         self.connected.set()
 
-    def _on_ready(self, *_: object) -> None:
-        if not self._ready.is_set():
+    def _on_ready(self, _client: mqtt.Client, _data: object, message: mqtt.MQTTMessage) -> None:
+        self._said_ready.add(message.topic)
+        if not self._ready.is_set() and self._said_ready >= _READY_TOPICS:
             self._ready.set()
             self._wanted.set()
 

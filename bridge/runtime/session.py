@@ -17,26 +17,13 @@ from paho.mqtt.properties import Properties
 
 from bridge.runtime import metrics
 from bridge.runtime.properties import from_paho, to_paho
+from bridge.sockets import DrainingSocket
 from bridge.sql import Message, MqttProperties
 from bridge.topics import FROM_PREFIX, READY_TOPIC
 
 log = structlog.get_logger()
 
 _SESSION_NEVER_EXPIRES = 0xFFFFFFFF
-
-
-class _DrainingSocket(ssl.SSLSocket):
-    """Goes on reading when the other end has died: what it had sent before may be acknowledged already.
-
-    Mosquitto sends a message on before it acknowledges it, but keeps it in memory alone. A failed write would make
-    paho close the connection with such messages unread.
-    """
-
-    def send(self, data: Any, flags: int = 0) -> int:
-        try:
-            return super().send(data, flags)
-        except (BrokenPipeError, ConnectionResetError, ssl.SSLEOFError, ssl.SSLZeroReturnError):
-            return len(data)  # reading finds the end
 
 
 class MqttSession:
@@ -87,7 +74,7 @@ class MqttSession:
         )
         context = ssl.create_default_context(cafile=str(ca))
         context.load_cert_chain(certificate, key)
-        context.sslsocket_class = _DrainingSocket
+        context.sslsocket_class = DrainingSocket
         self._client.tls_set_context(context)
         self._client.max_queued_messages_set(0)
         self._client.reconnect_delay_set(min_delay=1, max_delay=5)

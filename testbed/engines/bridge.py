@@ -66,7 +66,7 @@ def start_bridge(place: Place, endpoints: Endpoints, *, names_publishers: bool) 
     return bridge
 
 
-def start_data_plane(place: Place, *, names_publishers: bool) -> Process:
+def start_data_plane(place: Place, endpoints: Endpoints, *, names_publishers: bool) -> Process:
     """Start the data plane and wait until it is connected.
 
     Raises:
@@ -81,6 +81,12 @@ def start_data_plane(place: Place, *, names_publishers: bool) -> Process:
             *_connection(place, DATA_PLANE),
             "--port",
             str(place.ports.data),
+            "--state-dir",
+            str(place.data("data-plane")),
+            "--iot-endpoint-url",
+            endpoints.iot,
+            "--region",
+            place.region,
             *(["--names-publishers"] if names_publishers else []),
         ],
         log=place.log(DATA_PLANE),

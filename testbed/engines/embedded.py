@@ -64,7 +64,7 @@ class EmbeddedEngine:
 
     def start_data_plane(self, place: Place) -> Process:
         """Start the data plane; the broker tells it who asks."""
-        return start_data_plane(place, names_publishers=True)
+        return start_data_plane(place, self.endpoints(place), names_publishers=True)
 
     def wait_admitted(self, place: Place, stations: Sequence[str]) -> None:
         """The broker asks the registry at every connection: nothing to wait for."""

@@ -70,7 +70,7 @@ class LocalStackEngine:
 
     def start_data_plane(self, place: Place) -> Process:
         """Start the data plane; Mosquitto does not tell who asks."""
-        return start_data_plane(place, names_publishers=False)
+        return start_data_plane(place, self.endpoints(place), names_publishers=False)
 
     def wait_admitted(self, place: Place, stations: Sequence[str]) -> None:
         """Wait until Mosquitto's access list has them."""

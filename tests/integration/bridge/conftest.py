@@ -44,6 +44,7 @@ POLICY = {
                 "arn:aws:iot:*:*:topic/t/${iot:Connection.Thing.ThingName}/*",
                 "arn:aws:iot:*:*:topic/$aws/rules/*",
                 "arn:aws:iot:*:*:topic/$aws/things/${iot:Connection.Thing.ThingName}/*",
+                "arn:aws:iot:*:*:topic/$aws/things/${iot:Connection.Thing.ThingName}/*",
             ],
         },
         {
@@ -52,6 +53,7 @@ POLICY = {
             "Resource": [
                 "arn:aws:iot:*:*:topicfilter/t/${iot:ClientId}/*",
                 "arn:aws:iot:*:*:topicfilter/$share/*/t/${iot:ClientId}/*",
+                "arn:aws:iot:*:*:topicfilter/$aws/things/${iot:ClientId}/*",
             ],
         },
     ],
@@ -71,7 +73,7 @@ class MosquittoEngine(EmbeddedEngine):
 
     def start_data_plane(self, place: Place) -> Process:
         """Start the data plane, which is not told who asks."""
-        return start_data_plane(place, names_publishers=False)
+        return start_data_plane(place, self.endpoints(place), names_publishers=False)
 
     def wait_admitted(self, place: Place, stations: Sequence[str]) -> None:
         """Wait until Mosquitto's access list has them."""

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from paho.mqtt.client import topic_matches_sub
 
-from bridge.mosquitto.access import access, access_list, intersection
+from bridge.mosquitto.access import REQUESTS, access, access_list, intersection
 from bridge.policies import Connection, Policies
 from bridge.publishers import Publishers
 
@@ -38,7 +38,10 @@ def test_a_name_cannot_forge_a_line_of_the_list(name: str) -> None:
     [
         ("topic/t/${iot:ClientId}/x", {"t/me/x"}, False),
         ("topic/t/*", {"t/#"}, False),
-        ("topic/*", {"#", "$aws/rules/#"}, False),
+        ("topic/*", {"#", *REQUESTS}, False),
+        ("topic/$aws/things/me/*", {one.replace("+", "me", 1) for one in REQUESTS[1:]}, False),
+        ("topic/$aws/things/me/shadow/update", {"$aws/things/me/shadow/update"}, False),
+        ("topic/$aws/things/me/shadow/update/accepted", set(), False),
         ("topic/t/*/x", {"t/+/x"}, True),
         ("topic/t/pre*", set(), True),
         ("topic/t/?", set(), True),
