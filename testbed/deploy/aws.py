@@ -13,7 +13,7 @@ import botocore
 from botocore.exceptions import BotoCoreError, ClientError
 
 from testbed.cost import bill
-from testbed.deploy import packaging
+from testbed.deploy import packaging, providers
 from testbed.deploy.deployment import Deployment
 from testbed.deploy.leftovers import leftovers
 from testbed.deploy.settings import Settings
@@ -209,7 +209,7 @@ def _prepare(settings: Settings, say: Say) -> Stage:
         folder / "terraform",
         Cloud(settings.region),
         variables,
-        air_gapped=deployment.air_gapped,
+        providers=providers.choose(deployment.air_gapped),
         state=state,
         defaults=TERRAFORM / "environments" / f"{settings.environment}.tfvars",
         say=say,

@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from testbed.deploy import enforced_iam, terraform
-from testbed.deploy.airgap import provider
+from testbed.deploy import enforced_iam, providers, terraform
 from testbed.deploy.deployment import Deployment
 from testbed.deploy.packaging import build_packages
 from testbed.deploy.settings import Settings
@@ -164,16 +163,11 @@ def _apply(deployment: Deployment, variables: dict[str, Any], say: Say) -> None:
         deployment.path / "terraform",
         deployment.cloud,
         variables,
-        air_gapped=deployment.air_gapped,
+        providers=providers.choose(deployment.air_gapped),
         secrets={"api_key_value": deployment.api_key},
         say=say,
     )
     workspace.prepare()
-    if deployment.air_gapped:
-        say(
-            "Terraform: its registry cannot be reached, so this applies a configuration derived for provider "
-            f"{provider.VERSION}; {len(workspace.dropped)} settings follow by the AWS API"
-        )
     deployment.take_outputs(workspace.apply())
     if deployment.enforce_iam:
         enforced_iam.adapt(deployment)

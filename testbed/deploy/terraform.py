@@ -17,11 +17,9 @@ from typing import Any, Protocol
 
 import boto3
 
-from testbed.deploy.airgap import provider, tf_cmd
-from testbed.deploy.airgap.finish import DROPPED_OUTPUT, finish, withdraw
-from testbed.deploy.airgap.iot_proxy import iot_proxy
+from testbed.deploy.providers import Json, Providers
 from testbed.errors import TestbedError
-from testbed.paths import REPOSITORY, TERRAFORM, state_root
+from testbed.paths import TERRAFORM
 from testbed.say import Say
 
 # What a lost connection to an AWS API says in Terraform's error: the call may have been carried out, and nothing is
@@ -34,11 +32,8 @@ _LOST_CONNECTION = re.compile(
 # Where each program looks for providers that are named without a host.
 _REGISTRIES = {"terraform": "registry.terraform.io", "tofu": "registry.opentofu.org"}
 
-_LOCK = ".terraform.lock.hcl"
 # Terraform reads it after terraform.tfvars.
 _OVERRIDES = "environment.auto.tfvars"
-
-Json = dict[str, Any]
 
 
 class Backend(Protocol):
@@ -156,7 +151,7 @@ class Workspace:
         cloud: Cloud,
         variables: Mapping[str, Any],
         *,
-        air_gapped: bool,
+        providers: Providers,
         secrets: Mapping[str, str] = {},
         state: Backend | None = None,
         defaults: Path | None = None,
@@ -168,7 +163,7 @@ class Workspace:
             folder: for the working copy and the state; kept from one run to the next.
             cloud: where to.
             variables: Terraform variables, by name.
-            air_gapped: whether the registry is out of reach.
+            providers: how the provider comes.
             secrets: further variables, which reach Terraform without a file of ours.
             state: where the state is, if not in ``folder``.
             defaults: a .tfvars file, if it is there, that ``variables`` and TF_VAR_... come before.
@@ -180,16 +175,15 @@ class Workspace:
         self.folder = folder
         self.cloud = cloud
         self.variables = dict(variables)
-        self.air_gapped = air_gapped
+        self.providers = providers
         self._secrets = {f"TF_VAR_{name}": value for name, value in secrets.items()}
         self.terraform = find()
-        self.dropped: list[str] = []
 
     def prepare(self) -> None:
         """Lay out the configuration and run ``terraform init``.
 
         Raises:
-            TestbedError: as `testbed.deploy.airgap.derive.derive`, or Terraform failed.
+            TestbedError: the configuration is not for this provider, or Terraform failed.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         for stale in (
@@ -199,19 +193,9 @@ class Workspace:
             self.folder / _OVERRIDES,
         ):
             stale.unlink(missing_ok=True)
-        if self.air_gapped:
-            # It reads HCL, which takes a parser a while to start.
-            from testbed.deploy.airgap.derive import derive  # noqa: PLC0415
-
-            environment = self._environment(None)
-            schema = provider.schema(self.terraform, self.folder / "schema", environment)
-            configuration, self.dropped = derive(TERRAFORM, schema)
-            (self.folder / "main.tf.json").write_text(json.dumps(configuration, indent=1))
-            (self.folder / _LOCK).unlink(missing_ok=True)
-        else:
-            # The user's lock, where he keeps one, says which provider it is; a folder's own is of an earlier `up`.
-            for file in [*TERRAFORM.glob("*.tf"), *TERRAFORM.glob(_LOCK)]:
-                shutil.copy(file, self.folder)
+        self.providers.lay_out(self.terraform, self.folder, self._environment(None))
+        if self.providers.note:
+            self._say(self.providers.note)
         variables = self.variables | {"lambda_package_dir": str(self._own_packages())}
         (self.folder / "terraform.tfvars.json").write_text(json.dumps(variables, indent=1))
         if self._defaults and self._defaults.is_file():
@@ -260,10 +244,7 @@ class Workspace:
             )
             # A plan is good for one apply.
             self._run(*apply, "-auto-approve", show=planned)
-        outputs = self.outputs()
-        if self.air_gapped:
-            finish(self.cloud.session(), self.cloud.endpoint, outputs.pop(DROPPED_OUTPUT))
-        return outputs
+        return self.providers.finish(self.cloud.session(), self.cloud.endpoint, self.outputs())
 
     def outputs(self) -> Json:
         """The outputs of the last apply."""
@@ -280,9 +261,9 @@ class Workspace:
 
     def destroy(self) -> None:
         """Remove everything that was applied."""
-        dropped = self.outputs().get(DROPPED_OUTPUT, []) if self.air_gapped else []
+        outputs = self.outputs()
         self._run("destroy", "-input=false", "-auto-approve", show=self.cloud.endpoint is None)
-        withdraw(self.cloud.session(), self.cloud.endpoint, dropped)
+        self.providers.withdraw(self.cloud.session(), self.cloud.endpoint, outputs)
 
     def test(self) -> str:
         """Run ``terraform test`` over what is in ``tests/`` of the folder, and give what it said.
@@ -333,21 +314,19 @@ class Workspace:
     @contextmanager
     def _iot_endpoint(self) -> Iterator[str | None]:
         endpoint = self.cloud.iot_endpoint or self.cloud.endpoint
-        if endpoint is None or not self.air_gapped:
-            yield endpoint
+        if endpoint is None:
+            yield None
             return
-        with iot_proxy(endpoint, self.cloud.session(), self.cloud.region) as corrected:
-            yield corrected
+        with self.providers.iot_endpoint(endpoint, self.cloud.session(), self.cloud.region) as url:
+            yield url
 
     def _environment(self, iot_endpoint: str | None) -> dict[str, str]:
-        environment = os.environ | self._secrets
-        if self.air_gapped:
-            environment["TF_CLI_CONFIG_FILE"] = str(provider.ensure())
+        environment = os.environ | self._secrets | self.providers.environment()
         if self.cloud.endpoint is None:
             return environment
         # A local engine must never see, nor be mistaken for, the user's real account.
         environment = {name: value for name, value in environment.items() if not name.startswith("AWS_")}
-        environment |= {
+        return environment | {
             "AWS_ENDPOINT_URL": self.cloud.endpoint,
             "AWS_DEFAULT_REGION": self.cloud.region,
             "AWS_ACCESS_KEY_ID": "test",
@@ -355,22 +334,5 @@ class Workspace:
             # Buckets by path: names in front of a loopback address lead nowhere.
             "S3_HOSTNAME": "127.0.0.1",
             "IOT_ENDPOINT": iot_endpoint or self.cloud.endpoint,
+            **self.providers.tflocal_environment(self.terraform),
         }
-        if self.air_gapped:
-            environment |= {
-                "TF_CMD": str(self._terraform_for_tflocal()),
-                tf_cmd.TERRAFORM_VARIABLE: self.terraform,
-                tf_cmd.SCHEMA_VARIABLE: str(state_root() / "airgap" / f"schema-{provider.VERSION}.json"),
-            }
-        else:
-            environment["TF_CMD"] = self.terraform
-        return environment
-
-    def _terraform_for_tflocal(self) -> Path:
-        # TF_CMD takes one word.
-        script = state_root() / "airgap" / "terraform"
-        script.write_text(
-            f'#!/bin/sh\nPYTHONPATH="{REPOSITORY}" exec "{sys.executable}" -m testbed.deploy.airgap.tf_cmd "$@"\n'
-        )
-        script.chmod(0o755)
-        return script

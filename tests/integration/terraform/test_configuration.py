@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from testbed.deploy import terraform
+from testbed.deploy import providers, terraform
 from testbed.deploy.packaging import FUNCTION_NAMES
 from testbed.deploy.terraform import Cloud, Workspace
 from testbed.paths import DASHBOARD, TERRAFORM
@@ -44,7 +44,7 @@ def test_terraform_test(tmp_path: Path) -> None:
         tmp_path / "work",
         Cloud("eu-central-1"),
         {"lambda_package_dir": str(tmp_path), "dashboard_dir": str(DASHBOARD)},
-        air_gapped=not terraform.registry_answers(),
+        providers=providers.choose(not terraform.registry_answers()),
     )
     workspace.prepare()
     shutil.copytree(TESTS, workspace.folder / "tests")

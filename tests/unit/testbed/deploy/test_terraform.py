@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from testbed.deploy import terraform
+from testbed.deploy import providers, terraform
+from testbed.deploy.providers import RegistryProviders
 from testbed.errors import TestbedError
 
 
@@ -121,7 +122,7 @@ def test_a_users_lock_of_providers_is_carried_along(tmp_path: Path, monkeypatch:
     source.mkdir()
     for name in ("main.tf", ".terraform.lock.hcl"):
         (source / name).write_text(f"# {name}\n")
-    monkeypatch.setattr(terraform, "TERRAFORM", source)
+    monkeypatch.setattr(providers, "TERRAFORM", source)
     workspace = workspace_of(script(tmp_path / "terraform", "exit 0"), tmp_path, monkeypatch, [])
     workspace.prepare()
     assert (workspace.folder / ".terraform.lock.hcl").read_text() == "# .terraform.lock.hcl\n"
@@ -142,4 +143,4 @@ def workspace_of(
     work.mkdir(exist_ok=True)
     cloud = terraform.Cloud("eu-central-1")
     variables = {"lambda_package_dir": str(folder)}
-    return terraform.Workspace(work, cloud, variables, air_gapped=False, say=said.append)
+    return terraform.Workspace(work, cloud, variables, providers=RegistryProviders(), say=said.append)
