@@ -8,9 +8,6 @@ import urllib.request
 from pathlib import Path
 
 from testbed.drills.faults import proxy
-from testbed.host import ports, processes
-from testbed.host.environments import environment
-from testbed.paths import REPOSITORY
 
 _CALLER = """
 import socket, sys, urllib.request
@@ -37,28 +34,11 @@ with socket.create_connection(("127.0.0.1", int(sys.argv[2])), source_address=("
 
 def test_a_bystander_with_the_callers_port_lives(tmp_path: Path) -> None:
     """Two clients of two servers may have the same port of their own."""
-    port = ports.choose(None, what="the proxy")
-    python = environment("faults", proxy.REQUIREMENTS) / "bin" / "python"
-    fault_proxy = processes.start(
-        "proxy",
-        [
-            str(python),
-            str(REPOSITORY / "testbed" / "drills" / "faults" / "proxy_server.py"),
-            "--port",
-            str(port),
-            "--upstream",
-            "http://127.0.0.1:9",
-        ],
-        log=tmp_path / "proxy.log",
-        environment=processes.clean_environment(),
-        folder=tmp_path,
-    )
+    fault_proxy = proxy.start("http://127.0.0.1:9", log=tmp_path / "proxy.log", folder=tmp_path)
+    port = fault_proxy.port
     with socket.create_server(("127.0.0.1", 0)) as server:
         other = server.getsockname()[1]
         try:
-            processes.wait_until(
-                lambda: not ports.is_free(port), what="the proxy", seconds=20, process=fault_proxy
-            )
             order = {
                 "name": "x",
                 "action": "kill",
@@ -78,7 +58,7 @@ def test_a_bystander_with_the_callers_port_lives(tmp_path: Path) -> None:
                     bystander.communicate("end\n", timeout=10)
                     assert bystander.returncode == 0
         finally:
-            fault_proxy.stop()
+            fault_proxy.process.stop()
 
 
 def _started(program: str, *arguments: str) -> "subprocess.Popen[str]":

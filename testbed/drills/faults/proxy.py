@@ -12,6 +12,7 @@ from testbed.deploy.deployment import Deployment
 from testbed.host import ports, processes
 from testbed.host.environments import environment
 from testbed.host.processes import Process
+from testbed.paths import REPOSITORY
 
 REQUIREMENTS = Path(__file__).parent / "requirements.txt"
 _SERVER = Path(__file__).with_name("proxy_server.py")
@@ -84,7 +85,7 @@ def start(upstream: str, *, log: Path, folder: Path) -> FaultProxy:
         "fault-proxy",
         [str(python), str(_SERVER), "--port", str(port), "--upstream", upstream],
         log=log,
-        environment=processes.clean_environment(),
+        environment=processes.clean_environment(PYTHONPATH=str(REPOSITORY)),
         folder=folder,
     )
     proxy = FaultProxy(process, port)

@@ -1,10 +1,11 @@
 """Serve the fault proxy: between the AWS emulator and its callers, it counts every call and breaks those it is told to.
 
-It runs in an environment of its own (``drills/faults/requirements.txt``), so it imports nothing of ours. microburst
-reads which call a request is and writes errors as AWS writes them; what microburst lacks is done here: a call carried
-out twice, an answer that is lost after the call was carried out, and a caller that dies or hangs at an exact point.
+It runs in an environment of its own (``drills/faults/requirements.txt``), so of ours it imports only what needs no
+package. microburst reads which call a request is and writes errors as AWS writes them; what microburst lacks is done
+here: a call carried out twice, an answer that is lost after the call was carried out, and a caller that dies or hangs
+at an exact point.
 
-    python proxy_server.py --port 4600 --upstream http://127.0.0.1:4566
+    PYTHONPATH=. python proxy_server.py --port 4600 --upstream http://127.0.0.1:4566
 """
 
 import argparse
@@ -23,8 +24,8 @@ from microburst.detection import detect
 from microburst.protocols import render_error
 from yarl import URL
 
-# Of one hop alone (RFC 9110, 7.6.1), or set anew by the sender.
-_HOP_HEADERS = {"connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "content-length"}
+from testbed.host.forward import end_to_end
+
 _SIGNALS = {"kill": signal.SIGKILL, "freeze": signal.SIGSTOP}
 
 
@@ -186,7 +187,6 @@ class Proxy:
 
     async def _forward(self, request: web.Request, body: bytes) -> web.Response:
         await self._open.wait()
-        headers = {name: value for name, value in request.headers.items() if name.lower() not in _HOP_HEADERS}
         # To the letter: another spelling of the same path would break its signature.
         url = URL(self._upstream + request.raw_path, encoded=True)
         self._in_flight += 1
@@ -195,14 +195,15 @@ class Proxy:
             async with self._session.request(
                 request.method,
                 url,
-                headers=headers,
+                headers=end_to_end(request.headers.items()),
                 data=body,
                 allow_redirects=False,
                 skip_auto_headers=("User-Agent", "Content-Type", "Accept-Encoding"),
             ) as answer:
                 read = await answer.read()
-                kept = [(k, v) for k, v in answer.headers.items() if k.lower() not in _HOP_HEADERS]
-                return web.Response(status=answer.status, headers=kept, body=read)
+                return web.Response(
+                    status=answer.status, headers=end_to_end(answer.headers.items()), body=read
+                )
         except aiohttp.ClientError:
             # Nobody there: to the caller that must look the same.
             return self._abort(request)
