@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 
 from testbed.errors import TestbedError
-from testbed.proofs.books import Books, HistoryWindow, Order, Point
+from testbed.proofs.books import Books, HistoryWindow, Point, Recency
 from testbed.proofs.ledgers import read_ledger
 
 _INTERVAL_SECONDS = 5
@@ -83,7 +83,7 @@ def run(lines: int, stations: int) -> None:
             read = time.monotonic()
             books.archived(fleet.archive())
             archived = time.monotonic()
-            books.kept(Point(name, begin, Order("", 0, "")) for name, begin in books.stations_due())
+            books.kept(Point(name, begin, Recency("", 0, "")) for name, begin in books.stations_due())
             missing, _ = books.missing(10)
             lost, wrong = books.points_missing(10)[0], books.points_wrong(10)[0]
             ended = time.monotonic()

@@ -5,15 +5,14 @@ import logging
 import random
 import time
 from collections import deque
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Coroutine, Sequence
+from typing import Any, Protocol
 
-from simulator.connection import Connection
+from simulator.connection import Connection, Identities
+from simulator.ledger import Ledger
 from simulator.messages import Message, Messages
+from simulator.options import FleetOptions, FleetSummary
 from simulator.packets import Topic
-
-if TYPE_CHECKING:
-    from simulator.fleet import Fleet
 
 log = logging.getLogger("simulator")
 
@@ -25,6 +24,32 @@ _GULP = WINDOW // 2
 # unacknowledged publishes that AWS IoT allows a connection.
 REPLAY_MESSAGES = 64
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
+
+
+class Network(Protocol):
+    """What a device needs of the fleet that it belongs to."""
+
+    options: FleetOptions
+    summary: FleetSummary
+    ledger: Ledger
+    identities: Identities
+    # How many handshakes may go on at once.
+    handshakes: asyncio.Semaphore
+    stopping: asyncio.Event
+    # How many devices are connected.
+    up: int
+
+    def start_task(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+        """Start a task whose failure ends the run."""
+
+    def connected(self, *, first: bool) -> None:
+        """Count a connection, the device's first or a later one."""
+
+    def finished(self) -> None:
+        """Count a device that has published its share and has nothing unacknowledged."""
+
+    def refused(self, station_id: str, error: OSError) -> None:
+        """Count a connection that failed and will be tried again."""
 
 
 class Device:
@@ -49,7 +74,7 @@ class Device:
         "_waiting",
     )
 
-    def __init__(self, fleet: "Fleet", station_id: str, messages: Messages) -> None:
+    def __init__(self, fleet: Network, station_id: str, messages: Messages) -> None:
         """Connect to nothing yet."""
         self._fleet = fleet
         self._station_id = station_id

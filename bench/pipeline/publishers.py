@@ -1,7 +1,6 @@
 """Publish as fast as told, by a few MQTT clients."""
 
 import json
-import ssl
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -9,11 +8,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import paho.mqtt.client as mqtt
-from paho.mqtt.enums import CallbackAPIVersion
-
 from simulator.ledger import Ledger
 from testbed.errors import TestbedError
+from testbed.stations.mqtt import Device
 
 _PATIENCE_SECONDS = 120.0
 
@@ -53,21 +50,20 @@ class Publishers:
         ledger: Path | None = None,
     ) -> None:
         """Connect; with the certificate of each name, if there are any. ``ledger`` is for `make audit`'s eyes."""
-        self._clients: list[tuple[str, mqtt.Client]] = []
+        self._devices: list[tuple[str, Device]] = []
         self._acknowledged = 0
         self._condition = threading.Condition()
         self._ledger = Ledger(ledger)
         for name in names:
-            client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=name)
-            context = ssl.create_default_context(cafile=str(ca))
-            if certificates:
-                context.load_cert_chain(certificates / f"{name}.crt", certificates / f"{name}.key")
-            client.tls_set_context(context)
-            client.max_inflight_messages_set(100)
-            client.on_publish = self._on_publish
-            client.connect(host, port)
-            client.loop_start()
-            self._clients.append((name, client))
+            certificate = certificates / f"{name}.crt" if certificates else None
+            device = Device(host, port, ca=ca, client_id=name, certificate=certificate)
+            if not device.connected():
+                raise TestbedError(
+                    f"{name} cannot connect to the broker: {device.reasons}.", "See make logs."
+                )
+            device.client.max_inflight_messages_set(100)
+            device.client.on_publish = self._on_publish
+            self._devices.append((name, device))
 
     def _on_publish(self, *_: Any) -> None:
         with self._condition:
@@ -86,9 +82,9 @@ class Publishers:
         begun, before = time.monotonic(), self._acknowledged
         sent = []
         for number in range(count):
-            name, client = self._clients[number % len(self._clients)]
+            name, device = self._devices[number % len(self._devices)]
             message = payload(name, number)
-            client.publish(topic.format(name=name), json.dumps(message), qos=1)
+            device.client.publish(topic.format(name=name), json.dumps(message), qos=1)
             if self._ledger.kept:
                 sent.append(message)
             if rate:
@@ -106,7 +102,6 @@ class Publishers:
 
     def close(self) -> None:
         """Disconnect all."""
-        for _, client in self._clients:
-            client.disconnect()
-            client.loop_stop()
+        for _, device in self._devices:
+            device.close()
         self._ledger.close()

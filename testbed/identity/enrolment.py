@@ -23,8 +23,8 @@ from testbed.identity.registration import (
     PARALLEL,
     Calls,
     Journal,
-    Place,
-    Station,
+    Registrar,
+    Site,
     What,
     in_worker,
     side_by_side,
@@ -61,13 +61,13 @@ class Enrolment:
             folder: where certificates and keys are kept.
             admitted: waits until the broker knows the stations that it is given.
         """
-        self._place: Place | None = None
+        self._site: Site | None = None
         if endpoint is None:
             self._calls: Calls = PacedControlPlane(session, parallel=_PARALLEL_AT_AWS)
         else:
             credentials = session.get_credentials()
             assert credentials  # noqa: S101  # a local endpoint's session has made ones
-            self._place = Place(
+            self._site = Site(
                 credentials.get_frozen_credentials(),
                 session.region_name,
                 endpoint,
@@ -75,9 +75,9 @@ class Enrolment:
                 policy,
                 folder,
             )
-            self._calls = self._place.calls()
+            self._calls = self._site.calls()
         self._journal = Journal(folder)
-        self._station = Station(self._calls, authority, policy, folder)
+        self._registrar = Registrar(self._calls, authority, policy, folder)
         self._folder = folder
         self._policy = policy
         self._admitted = admitted
@@ -123,7 +123,7 @@ class Enrolment:
         removed = 0
         for arn in list(self._targets()):
             for thing in self._calls.call("ListPrincipalThings", principal=arn)["things"]:
-                self._station.unregister(thing, arn)
+                self._registrar.unregister(thing, arn)
                 removed += 1
         return removed
 
@@ -145,13 +145,13 @@ class Enrolment:
     def _all(self, what: What, stations: Mapping[str, str]) -> Iterator[str]:
         """Do it for all (ARN by station); those that are done, in order."""
         items = list(stations.items())
-        if self._place is None or len(items) < _MANY:
-            parallel = PARALLEL if self._place else _PARALLEL_AT_AWS
-            yield from side_by_side(self._station, what, items, parallel)
+        if self._site is None or len(items) < _MANY:
+            parallel = PARALLEL if self._site else _PARALLEL_AT_AWS
+            yield from side_by_side(self._registrar, what, items, parallel)
             return
         batches = [items[first : first + _BATCH] for first in range(0, len(items), _BATCH)]
         with ProcessPoolExecutor(
-            os.cpu_count(), multiprocessing.get_context("spawn"), start_worker, (self._place,)
+            os.cpu_count(), multiprocessing.get_context("spawn"), start_worker, (self._site,)
         ) as pool:
             for done in pool.map(in_worker, [what] * len(batches), batches):
                 yield from done

@@ -26,8 +26,8 @@ class Calls(Protocol):
 
 
 @dataclass(frozen=True)
-class Place:
-    """What another process needs to enrol at the same place."""
+class Site:
+    """Where stations are enrolled: what another process needs to enrol at the same control plane."""
 
     credentials: ReadOnlyCredentials
     region: str
@@ -68,8 +68,8 @@ class Journal:
         append(self._path, msgspec.json.encode((station, arn)) + b"\n")
 
 
-class Station:
-    """What is done for one station."""
+class Registrar:
+    """Registers and removes one station at a time."""
 
     def __init__(self, calls: Calls, authority: Authority, policy: str, folder: Path) -> None:
         """As for `testbed.identity.enrolment.Enrolment`."""
@@ -127,7 +127,9 @@ class Station:
             _unless_gone(call)
 
 
-def side_by_side(station: Station, what: What, items: list[tuple[str, str]], parallel: int) -> Iterator[str]:
+def side_by_side(
+    station: Registrar, what: What, items: list[tuple[str, str]], parallel: int
+) -> Iterator[str]:
     """Do it for each (station, ARN) on so many threads; those that are done, in order."""
     do = getattr(station, what)
     with ThreadPoolExecutor(parallel) as pool:
@@ -145,13 +147,13 @@ def _unless_gone(call: Callable[[], object]) -> None:
 
 # --- in a process of a pool --------------------------------------------------
 
-_worker: Station | None = None
+_worker: Registrar | None = None
 
 
-def start_worker(place: Place) -> None:
+def start_worker(place: Site) -> None:
     """Get ready for `in_worker`."""
     global _worker  # noqa: PLW0603  # a process pool hands its workers nothing else
-    _worker = Station(
+    _worker = Registrar(
         place.calls(),
         Authority.load_or_create(place.authority, name="known already"),
         place.policy,

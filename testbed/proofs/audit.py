@@ -14,7 +14,7 @@ from testbed.deploy.deployment import Deployment
 from testbed.pipeline import dead_letters
 from testbed.pipeline.dead_letters import DeadLetter
 from testbed.pipeline.quiet import wait_for_empty_queue
-from testbed.proofs.books import Books, HistoryWindow, Order, Point
+from testbed.proofs.books import Books, HistoryWindow, Point, Recency
 from testbed.proofs.ledgers import read_ledger
 
 # Of what is wrong, so many are named.
@@ -118,7 +118,7 @@ def _report(books: Books, letters: Counter[str], wrong: list[str], queued: int) 
     )
 
 
-def _wrong_states(deployment: Deployment, newest: dict[str, tuple[Order, set[Any]]]) -> Iterator[str]:
+def _wrong_states(deployment: Deployment, newest: dict[str, tuple[Recency, set[Any]]]) -> Iterator[str]:
     """Stations whose table item is not their newest archived message."""
     table = deployment.session.resource("dynamodb", endpoint_url=deployment.aws_url).Table(
         deployment.outputs.stations_table_name
@@ -164,5 +164,5 @@ def _points(deployment: Deployment, stations: Iterable[tuple[str, int]]) -> Iter
             ExpressionAttributeValues={":station": {"S": station}, ":begin": {"N": str(begin)}},
         ):
             for item in page["Items"]:
-                order = Order(item["timestamp"]["S"], int(item["sequence"]["N"]), item["message_id"]["S"])
+                order = Recency(item["timestamp"]["S"], int(item["sequence"]["N"]), item["message_id"]["S"])
                 yield Point(station, int(item["interval"]["N"]), order)

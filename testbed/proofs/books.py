@@ -29,7 +29,7 @@ _THE_FIRST = (
 )
 
 
-class Order(NamedTuple):
+class Recency(NamedTuple):
     """What makes a station's message newer than another; the handler's order, too."""
 
     timestamp: str
@@ -42,7 +42,7 @@ class Point(NamedTuple):
 
     station: str
     interval: int
-    order: Order
+    order: Recency
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Books:
         self._db = sqlite3.connect(path)
         self._window = window
         # What the newest message of each station says; more than one where a station used its id for two.
-        self.newest: dict[str, tuple[Order, set[Any]]] = {}
+        self.newest: dict[str, tuple[Recency, set[Any]]] = {}
         self._db.executescript(
             """
             PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA temp_store = FILE; PRAGMA cache_size = -65536;
@@ -114,13 +114,13 @@ class Books:
     def archived(self, records: Iterable[dict[str, Any]]) -> None:
         """Enter the archive's lines, duplicates included."""
         # Of each station the interval that was seen last, and its first message so far: mostly that is all.
-        last: dict[str, tuple[int, Order]] = {}
+        last: dict[str, tuple[int, Recency]] = {}
 
         def rows() -> Iterator[tuple[str]]:
             firsts: list[tuple[str, int, str, int, str]] = []
             for record in records:
                 station, moment = record["station_id"], _moment(record["timestamp"])
-                order = Order(_text(moment), record.get("sequence") or 0, record["message_id"])
+                order = Recency(_text(moment), record.get("sequence") or 0, record["message_id"])
                 known = self.newest.get(station)
                 if known is None or order > known[0]:
                     self.newest[station] = order, {record["battery_available"]}

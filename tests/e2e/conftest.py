@@ -6,16 +6,14 @@ On a local target it is a deployment of its own (``DEPLOYMENT=e2e``), brought up
 
 import os
 import re
-import ssl
-import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-import paho.mqtt.client as mqtt
 import pytest
+from paho.mqtt.client import MQTTMessageInfo
 
 from testbed.archive import reader
 from testbed.deploy import lifecycle
@@ -25,6 +23,7 @@ from testbed.deploy.stations import enrolment_of
 from testbed.engines import choice
 from testbed.identity.enrolment import Enrolment
 from testbed.pipeline import api
+from testbed.stations.mqtt import Device
 
 # Generous: a slow machine must not fail a test, and a wait ends as soon as its condition holds.
 PATIENCE_SECONDS = 60.0
@@ -64,60 +63,28 @@ def name(request: pytest.FixtureRequest) -> str:
     return f"{words[:40].strip('-')}-{uuid.uuid4().hex[:6]}"
 
 
-class Station:
-    """A device: an MQTT connection with its own certificate."""
+class Station(Device):
+    """A device with its own certificate that a refusal or a lost connection ends for good."""
 
     def __init__(self, deployment: Deployment, identity: str | None, client_id: str) -> None:
         """Connect as ``client_id`` with the certificate of ``identity`` (None: without one)."""
-        self.id = client_id
-        self.reasons: list[Any] = []
-        self._connected, self._gone = threading.Event(), threading.Event()
-        context = ssl.create_default_context(cafile=str(deployment.server_ca))
-        if identity:
-            folder = deployment.certificates
-            context.load_cert_chain(folder / f"{identity}.crt", folder / f"{identity}.key")
-        self.client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id=client_id, clean_session=True)
-        self.client.tls_set_context(context)
-        self.client.on_connect = self._on_connect
-        self.client.on_disconnect = lambda *_: self._gone.set()
-        self.client.reconnect_delay_set(60, 60)  # a refused client must not come back by itself
-        try:
-            self.client.connect(deployment.mqtt_host, deployment.mqtt_port, keepalive=30)
-        except (OSError, ssl.SSLError):
-            self._gone.set()
-            return
-        self.client.loop_start()
-
-    def _on_connect(
-        self, _client: object, _data: object, _flags: object, reason: Any, _properties: object
-    ) -> None:
-        self.reasons.append(reason)
-        if reason.is_failure:
-            self._gone.set()
-        else:
-            self._connected.set()
-
-    def connected(self) -> bool:
-        """Tell whether the broker took it and it is still there, once that is decided."""
-        wait_for(lambda: self._connected.is_set() or self._gone.is_set())
-        return self._connected.is_set() and not self._gone.is_set()
-
-    def gone(self) -> bool:
-        """Tell whether the connection was refused or has ended."""
-        return self._gone.is_set()
+        self.id, self._topic = client_id, deployment.telemetry_topic(client_id)
+        super().__init__(
+            deployment.mqtt_host,
+            deployment.mqtt_port,
+            ca=deployment.server_ca,
+            client_id=client_id,
+            certificate=deployment.certificates / f"{identity}.crt" if identity else None,
+            comes_back=False,
+        )
 
     def publish(self, payload: bytes, topic: str | None = None) -> None:
         """Publish at QoS 1 and wait for the broker's acknowledgement."""
         self.send(payload, topic).wait_for_publish(PATIENCE_SECONDS)
 
-    def send(self, payload: bytes, topic: str | None = None) -> mqtt.MQTTMessageInfo:
+    def send(self, payload: bytes, topic: str | None = None) -> MQTTMessageInfo:
         """Publish at QoS 1."""
-        return self.client.publish(topic or f"ev-swap/stations/{self.id}/telemetry", payload, qos=1)
-
-    def close(self) -> None:
-        """Disconnect as a client should."""
-        self.client.disconnect()
-        self.client.loop_stop()
+        return self.client.publish(topic or self._topic, payload, qos=1)
 
 
 Connect = Callable[..., Station]

@@ -5,22 +5,19 @@ What the broker acknowledged to them goes to a ledger, as a simulator's does, so
 
 import json
 import random
-import ssl
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import paho.mqtt.client as mqtt
-from paho.mqtt.enums import CallbackAPIVersion
 
 from testbed.archive import reader
 from testbed.deploy.deployment import Deployment
 from testbed.pipeline import dead_letters
 from testbed.proofs.ledgers import LedgerLine
+from testbed.stations.mqtt import Device
 
 _PATIENCE_SECONDS = 30.0
 _MESSAGES = 5
@@ -147,42 +144,18 @@ class Misbehaving:
         return self._sequence
 
     def _publish(self, name: str, payloads: Sequence[bytes]) -> list[bool]:
-        """Publish over a connection of its own that ends without a farewell, and return which were acknowledged."""
-        client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=name)
-        context = ssl.create_default_context(cafile=str(self._deployment.server_ca))
-        folder = self._deployment.certificates
-        context.load_cert_chain(folder / f"{name}.crt", folder / f"{name}.key")
-        client.tls_set_context(context)
+        """Publish over a connection of its own that ends without a farewell; return which were acknowledged."""
+        device = Device.of(self._deployment, self._deployment.certificates / f"{name}.crt")
+        device.connected()
         try:
-            client.connect(self._deployment.mqtt_host, self._deployment.mqtt_port)
-        except OSError:
-            return [False] * len(payloads)
-        client.loop_start()
-        _wait_until_connected(client, _PATIENCE_SECONDS)
-        sent = [
-            client.publish(self._deployment.telemetry_topic(name), payload, qos=1) for payload in payloads
-        ]
-        deadline = time.monotonic() + _PATIENCE_SECONDS
-        for message in sent:
-            # Not connected by now, or not any more: then it was not acknowledged.
-            with suppress(RuntimeError):
-                message.wait_for_publish(max(0.0, deadline - time.monotonic()))
-        client.loop_stop()
-        if (transport := client.socket()) is not None:
-            transport.close()
-        return [message.rc == mqtt.MQTT_ERR_SUCCESS and message.is_published() for message in sent]
+            return device.deliver(self._deployment.telemetry_topic(name), *payloads)
+        finally:
+            device.drop()
 
     def _note(self, documents: Sequence[dict[str, Any]]) -> None:
         with self._ledger.open("ab") as ledger:
             for document in documents:
                 ledger.write(msgspec.json.encode(msgspec.convert(document, LedgerLine)) + b"\n")
-
-
-def _wait_until_connected(client: mqtt.Client, seconds: float) -> None:
-    """Wait for the broker's welcome; without one, what is published is not acknowledged."""
-    deadline = time.monotonic() + seconds
-    while not client.is_connected() and time.monotonic() < deadline:
-        time.sleep(0.02)
 
 
 def _telemetry(name: str, mark: str, **changes: Any) -> bytes:

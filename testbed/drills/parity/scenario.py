@@ -2,7 +2,6 @@
 
 import base64
 import json
-import ssl
 import time
 import urllib.error
 import urllib.request
@@ -12,15 +11,13 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import paho.mqtt.client as mqtt
-from paho.mqtt.enums import CallbackAPIVersion
-
 from testbed.archive import reader
 from testbed.deploy.deployment import Deployment
 from testbed.deploy.stations import enrolment_of
 from testbed.drills.parity.volatile import settled
 from testbed.errors import TestbedError
 from testbed.pipeline import api, dead_letters
+from testbed.stations.mqtt import connected
 
 Json = dict[str, Any]
 
@@ -148,23 +145,15 @@ def _bad(station: str, other: str) -> list[bytes]:
 
 @contextmanager
 def _station(deployment: Deployment, station: str) -> Iterator[Callable[[bytes], None]]:
-    context = ssl.create_default_context(cafile=str(deployment.server_ca))
-    certificate = deployment.certificates / f"{station}.crt"
-    context.load_cert_chain(certificate, certificate.with_suffix(".key"))
-    client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=station)
-    client.tls_set_context(context)
-    client.connect(deployment.mqtt_host, deployment.mqtt_port)
-    client.loop_start()
+    with connected(deployment, deployment.certificates / f"{station}.crt") as device:
 
-    def publish(payload: bytes) -> None:
-        topic = deployment.telemetry_topic(station)
-        client.publish(topic, payload, qos=1).wait_for_publish(_PATIENCE_SECONDS)
+        def publish(payload: bytes) -> None:
+            if not all(device.deliver(deployment.telemetry_topic(station), payload)):
+                raise TestbedError(
+                    f"The broker did not acknowledge a message of {station}.", "See make logs."
+                )
 
-    try:
         yield publish
-    finally:
-        client.disconnect()
-        client.loop_stop()
 
 
 @contextmanager

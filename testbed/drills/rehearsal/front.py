@@ -1,4 +1,4 @@
-"""A proxy that answers for ``*.amazonaws.com`` and ``*.cloudfront.net``, by TLS of its own; ministack is behind it.
+"""Answer for ``*.amazonaws.com`` and ``*.cloudfront.net`` by TLS of its own, as a proxy in front of ministack.
 
 What is not AWS's passes through unseen, so that Terraform may reach its registry where there is one.
 """

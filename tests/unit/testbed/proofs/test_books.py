@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from testbed.proofs import books as books_module
-from testbed.proofs.books import Books, HistoryWindow, Order, Point
+from testbed.proofs.books import Books, HistoryWindow, Point, Recency
 from testbed.proofs.ledgers import LedgerLine
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -45,7 +45,7 @@ def record(entry: LedgerLine, ready: int = 1) -> dict[str, Any]:
 
 def point(entry: LedgerLine, seconds: int = 0) -> Point:
     interval = int(MINUTE.timestamp()) + seconds
-    return Point(entry.station_id, interval, Order(entry.timestamp, entry.sequence, entry.message_id))
+    return Point(entry.station_id, interval, Recency(entry.timestamp, entry.sequence, entry.message_id))
 
 
 def test_each_minute_of_the_ledger_is_due_its_first_message(books: Books) -> None:
@@ -77,7 +77,7 @@ def test_what_is_not_owed_is_not_missed(books: Books) -> None:
 def test_a_tie_of_times_is_settled_as_the_handler_does(books: Books) -> None:
     """Two messages of one millisecond, without a sequence: the id decides, in whatever order they are read."""
     books.archived([record(line(1, 0, "b"), ready=7), record(line(1, 0, "a"), ready=3)])
-    assert books.newest["a"] == (Order(line(1, 0, "b").timestamp, 0, "b"), {7})
+    assert books.newest["a"] == (Recency(line(1, 0, "b").timestamp, 0, "b"), {7})
 
 
 def test_an_id_that_was_used_twice_leaves_the_table_a_choice(books: Books) -> None:
