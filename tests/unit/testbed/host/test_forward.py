@@ -37,7 +37,7 @@ class FarEnd(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def near() -> Iterator[HTTPConnection]:
-    """A connection to a proxy in front of the far end."""
+    """Connect to a proxy in front of the far end."""
     with serving(FarEnd) as far:
 
         class ToFarEnd(Forwarder):
