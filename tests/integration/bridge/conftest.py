@@ -7,7 +7,7 @@ import threading
 import time
 import urllib.request
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,9 +18,9 @@ import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
 from testbed.engines.base import Place, Ports
-from testbed.engines.bridge import start_bridge, start_data_plane
 from testbed.engines.embedded import EmbeddedEngine
-from testbed.engines.mosquitto import ensure_mosquitto, start_mosquitto, wait_admitted
+from testbed.engines.localstack import LocalStackEngine
+from testbed.engines.mosquitto import ensure_mosquitto
 from testbed.errors import TestbedError
 from testbed.host import ports
 from testbed.host.processes import Process
@@ -61,23 +61,12 @@ POLICY = {
 
 
 class MosquittoEngine(EmbeddedEngine):
-    """The embedded engine, with Mosquitto for its broker."""
+    """The embedded engine, with Mosquitto for its broker as LocalStack's has it."""
 
-    def start_broker(self, place: Place) -> Process:
-        """Start Mosquitto."""
-        return start_mosquitto(place, self.endpoints(place))
-
-    def start_bridge(self, place: Place) -> Process:
-        """Start the bridge, which works out who published."""
-        return start_bridge(place, self.endpoints(place), names_publishers=False)
-
-    def start_data_plane(self, place: Place) -> Process:
-        """Start the data plane, which is not told who asks."""
-        return start_data_plane(place, self.endpoints(place), names_publishers=False)
-
-    def wait_admitted(self, place: Place, stations: Sequence[str]) -> None:
-        """Wait until Mosquitto's access list has them."""
-        wait_admitted(place, stations)
+    start_broker = LocalStackEngine.start_broker
+    start_bridge = LocalStackEngine.start_bridge
+    start_data_plane = LocalStackEngine.start_data_plane
+    wait_admitted = LocalStackEngine.wait_admitted
 
 
 class Stack:
