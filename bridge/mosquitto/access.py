@@ -5,7 +5,9 @@ so that nobody gets more than the policy gives, and is reported:
 
 - ``*`` at the end of a pattern, after a slash, becomes ``#`` (and the level above is denied);
 - ``*`` as a whole level inside becomes ``+``, which is less than AWS's any number of levels;
-- any other ``*`` or ``?`` cannot be expressed.
+- any other ``*`` or ``?`` cannot be expressed;
+- what is known at a CONNECT alone (the address, a last will, a persistent session) cannot be asked for: an Allow with
+  such a condition does not apply, a Deny does.
 
 A client receives what both ``iot:Receive`` and ``iot:Subscribe`` allow. Mosquitto grants every SUBSCRIBE, and then
 delivers nothing that the list does not allow.
@@ -60,6 +62,7 @@ def access(policies: Policies, connection: Connection) -> Access | None:
     if not policies.allow("iot:Connect", f"client/{connection.client_id}", connection):
         return None
     found = Access()
+    found.left_out |= {f"conditions on {key}" for key in policies.unknowable(connection)}
     publish = _filters(policies, "iot:Publish", "topic", connection, found)
     receive = _filters(policies, "iot:Receive", "topic", connection, found)
     subscribe = _filters(policies, "iot:Subscribe", "topicfilter", connection, found)

@@ -15,6 +15,8 @@ from bridge.registry import Certificate, Registry, home
 
 # Attachments of things are looked at again in turn, so many at each look.
 _AGAIN = 20
+# Since a policy asks for attributes of things, what they are is asked of so many at each look.
+_UNDESCRIBED = 200
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,8 @@ class Snapshot:
     certificate_ids: dict[str, str]
     revoked: frozenset[int]
     in_force: frozenset[int]
+    # Why a client may not even connect, where its policies ask for what is not known here.
+    refused: Mapping[str, str] = field(default_factory=dict)
 
 
 class Directory:
@@ -63,6 +67,7 @@ class Directory:
         deleted = self._known.keys() - statuses.keys()
         snapshot_access: dict[str, Access] = {}
         ids: dict[str, str] = {}
+        refused: dict[str, str] = {}
         for identity, active in statuses.items():
             known = self._known.get(identity)
             if known is None or not active:
@@ -78,6 +83,9 @@ class Directory:
             connection = Connection(known.name, known.name, known.things, known.certificate)
             allowed = access(policies, connection)
             if allowed is None:
+                unknowable = policies.unknowable(connection)
+                if unknowable:
+                    refused[known.name] = f"its policies ask for {', '.join(sorted(unknowable))}"
                 continue
             ids[known.name] = identity
             # Two certificates of a name, in the middle of a rotation: the name may do what either may.
@@ -89,12 +97,18 @@ class Directory:
         on = {known.serial for identity, known in self._known.items() if statuses.get(identity, False)}
         for identity in deleted:
             del self._known[identity]
-        return Snapshot(snapshot_access, ids, frozenset(off), frozenset(on))
+        return Snapshot(snapshot_access, ids, frozenset(off), frozenset(on), refused)
 
     def _learn(self, statuses: Collection[str]) -> None:
         new = [identity for identity in statuses if identity not in self._known]
         self._turn = [identity for identity in self._turn if identity in statuses] or list(self._known)
         again, self._turn = self._turn[:_AGAIN], self._turn[_AGAIN:]
+        if self._things_asked_for:
+            again += [
+                identity
+                for identity, known in self._known.items()
+                if len(known.described) < len(known.things)
+            ][:_UNDESCRIBED]
         lonely = [identity for identity, known in self._known.items() if not known.things][:_AGAIN]
         old = [identity for identity in {*again, *lonely} if identity in statuses]
         wanted = new + old

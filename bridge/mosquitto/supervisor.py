@@ -143,6 +143,10 @@ class Supervisor:
         for name, allowed in snapshot.access.items():
             if allowed.left_out and (name not in before or before[name].left_out != allowed.left_out):
                 log.warning("policy_not_expressible", client=name, left_out=sorted(allowed.left_out))
+        known = self._snapshot.refused if self._snapshot else {}
+        for name, why in snapshot.refused.items():
+            if known.get(name) != why:
+                log.warning("client_refused", client=name, reason=f"{why}, which Mosquitto does not tell")
 
     def _reload(self) -> None:
         """Let Mosquitto read its lists anew, and wait until it has."""

@@ -82,6 +82,15 @@ class Policies:
         names = ", ".join(policy.name or "(unnamed)" for policy in self._of(connection)) or "none is attached"
         return f"no policy allows {action} on {self.home}{resource}; policies: {names}"
 
+    def unknowable(self, connection: Connection) -> frozenset[str]:
+        """Return the keys that the policies ask for and that cannot be known of this connection.
+
+        With one of them an Allow does not apply, and a Deny does.
+        """
+        lookup = self._lookup("iot:connect", connection)
+        statements = (statement for policy in self._of(connection) for statement in policy.statements)
+        return frozenset(key for statement in statements for key in statement.keys if lookup(key) is None)
+
     def grants(self, action: str, connection: Connection) -> Iterator[Grant]:
         """Yield what the policies say of ``action`` for this connection, for a broker that has lists of its own.
 

@@ -40,7 +40,7 @@ class Clients(Protocol):
 
 
 class ServiceCalls:
-    """Runs ``aws_lambda``, ``get_thing_shadow`` and the others; see `bridge.sql.functions.outside`."""
+    """Runs ``aws_lambda``, ``get_thing_shadow`` and the others; see `bridge.sql.outside`."""
 
     def __init__(self, clients: Clients) -> None:
         """Call nothing yet."""
@@ -55,7 +55,7 @@ class ServiceCalls:
         }
 
     def call(self, function: str, arguments: Sequence[Value]) -> Value:
-        """See `bridge.sql.functions.outside.Outside`."""
+        """See `bridge.sql.outside.Outside`."""
         if any(argument is UNDEFINED for argument in arguments):
             return UNDEFINED
         try:

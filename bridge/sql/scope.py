@@ -7,7 +7,7 @@ import uuid
 from dataclasses import dataclass
 from typing import Final
 
-from bridge.sql.functions.outside import Outside
+from bridge.sql.outside import Outside
 from bridge.sql.values import UNDEFINED, Value, loads
 from bridge.topics import BASIC_INGEST, basic_ingest
 

@@ -44,6 +44,8 @@ def start_bridge(place: Place, endpoints: Endpoints, *, names_publishers: bool) 
             endpoints.iot,
             "--aws-endpoint-url",
             endpoints.aws,
+            "--iot-data-endpoint-url",
+            data_plane_url(place),
             "--region",
             place.region,
             "--client-id",

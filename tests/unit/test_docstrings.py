@@ -9,8 +9,8 @@ from pathlib import Path
 
 from testbed.paths import REPOSITORY
 
-# bridge and testbed are being rewritten.
-FOLDERS = ("bench", "functions", "simulator", "tests")
+# bridge, testbed and bench are being rewritten.
+FOLDERS = ("functions", "simulator", "tests")
 # "Of all that ...", "As the table has it": a fragment that only its author can read.
 _FRAGMENTS = {"Of", "As", "In"}
 

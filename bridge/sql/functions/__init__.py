@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bridge.sql.functions import collections, dates, message, numbers, strings
 from bridge.sql.functions.base import COMPUTED, Function
-from bridge.sql.functions.outside import CALLS, NOWHERE, Outside
+from bridge.sql.outside import CALLS, NOWHERE, Outside
 
 __all__ = ["CALLS", "COMPUTED", "FUNCTIONS", "NOWHERE", "Function", "Outside"]
 

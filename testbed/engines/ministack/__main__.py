@@ -8,10 +8,12 @@ import asynchronous
 import batches
 import data_plane
 import queues
+import rules
 from ministack.app import main
 
 queues.patch()
 batches.patch()
 asynchronous.patch()
 data_plane.patch()
+rules.patch()
 main()

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import boto3
 import paho.mqtt.client as mqtt
 import pytest
-from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from testbed.engines.base import Place, Ports
 from testbed.engines.embedded import EmbeddedEngine
@@ -182,7 +182,15 @@ def enrolment(stack: Stack) -> Enrolment:
 class Device:
     """A client that publishes until it is acknowledged, over as many connections as that takes."""
 
-    def __init__(self, stack: Stack, client_id: str, folder: Path, *, will: str | None = None) -> None:
+    def __init__(
+        self,
+        stack: Stack,
+        client_id: str,
+        folder: Path,
+        *,
+        will: str | None = None,
+        protocol: MQTTProtocolVersion = MQTTProtocolVersion.MQTTv311,
+    ) -> None:
         self.name = client_id
         self.acknowledged: set[int] = set()
         self.received: list[tuple[str, bytes]] = []
@@ -190,7 +198,10 @@ class Device:
         self.subscribed: list[Any] = []
         context = ssl.create_default_context(cafile=str(stack.authority.path))
         context.load_cert_chain(folder / f"{client_id}.crt", folder / f"{client_id}.key")
-        self.client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=client_id, clean_session=False)
+        clean = {} if protocol == MQTTProtocolVersion.MQTTv5 else {"clean_session": False}
+        self.client = mqtt.Client(
+            CallbackAPIVersion.VERSION2, client_id=client_id, protocol=protocol, **clean
+        )
         self.client.tls_set_context(context)
         self.client.reconnect_delay_set(1, 1)
         self.client.max_inflight_messages_set(50)
@@ -229,12 +240,12 @@ MakeDevice = Callable[..., Device]
 
 @pytest.fixture
 def device(stack: Stack, enrolment: Enrolment) -> Iterator[MakeDevice]:
-    """Provide ``device(name, will=topic)``: it enrols a device and connects it."""
+    """Provide ``device(name, will=topic, protocol=...)``: it enrols a device and connects it."""
     made: list[Device] = []
 
-    def make(device_name: str, *, will: str | None = None) -> Device:
+    def make(device_name: str, **options: Any) -> Device:
         enrolment.enrol([device_name])
-        made.append(Device(stack, device_name, stack.place.certificates / "devices", will=will))
+        made.append(Device(stack, device_name, stack.place.certificates / "devices", **options))
         assert made[-1].connected.wait(PATIENCE_SECONDS)
         return made[-1]
 

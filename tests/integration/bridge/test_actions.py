@@ -6,6 +6,10 @@ import time
 import zipfile
 from typing import Any
 
+from paho.mqtt.enums import MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
 from tests.integration.bridge.conftest import MakeDevice, Rules, Stack, drain, sqs, wait_for
 from tests.integration.conftest import REGION
 
@@ -259,6 +263,8 @@ def test_functions_ask_other_services(
         name,
         "def handler(event, context):\n    print('called')\n    return {'twice': 2 * event['x']}\n",
     )
+    # Started before: a first call on a busy machine may take longer than the two seconds that a rule waits.
+    aws.client("lambda").invoke(FunctionName=function, Payload=b'{"x": 0}')
     sql = (
         f"SELECT aws_lambda('{function}', {{'x': x}}).twice AS twice,"
         f" get_dynamodb('{name}', 'id', id, '{ROLE}') AS item,"
@@ -307,3 +313,73 @@ def test_a_rule_that_asks_a_slow_function_does_not_hold_up_the_others(
     rules.add("bquick", f"SELECT 'quick' AS rule FROM 't/{name}/in'", sqs(queue))
     device(name).publish(f"t/{name}/in", {})
     assert arrived(stack, queue, 2) == [{"rule": "quick"}, {"rule": "slow"}]
+
+
+def test_statements_that_ministack_cannot_read_reach_the_bridge(
+    stack: Stack, device: MakeDevice, rules: Rules, queue: str, name: str
+) -> None:
+    """WHERE with CASE and a nested SELECT, SET, and a topic filter in double quotes."""
+    for number, sql in enumerate(
+        [
+            f"SELECT 0 AS rule FROM 't/{name}/in' WHERE CASE x WHEN 1 THEN true ELSE false END",
+            f"SELECT 1 AS rule FROM 't/{name}/in' WHERE EXISTS (SELECT * FROM list WHERE n > 1)",
+            f"SET @y = x + 1 SELECT @y AS y, 2 AS rule FROM 't/{name}/in'",
+            f'SELECT 3 AS rule FROM "t/{name}/in"',
+        ]
+    ):
+        rules.add(f"read{number}", sql, sqs(queue))
+    device(name).publish(f"t/{name}/in", {"x": 1, "list": [{"n": 1}, {"n": 2}]})
+    found = arrived(stack, queue, 4)
+    assert sorted(found, key=lambda one: int(one["rule"])) == [
+        {"rule": 0},
+        {"rule": 1},
+        {"y": 2, "rule": 2},
+        {"rule": 3},
+    ]
+
+
+def test_mqtt5_properties_reach_rules_and_republished_messages(
+    stack: Stack, device: MakeDevice, rules: Rules, queue: str, name: str
+) -> None:
+    """get_mqtt_property, get_user_properties, and the headers of republish (API reference, MqttHeaders)."""
+    rules.add(
+        "headers",
+        f"SELECT x FROM 't/{name}/in'",
+        {
+            "republish": {
+                "topic": f"t/{name}/out",
+                "qos": 1,
+                "roleArn": ROLE,
+                "headers": {
+                    "payloadFormatIndicator": "UTF8_DATA",
+                    "contentType": "${get_mqtt_property('content_type')}",
+                    "responseTopic": f"t/{name}/answers",
+                    "correlationData": "${get_mqtt_property('correlation_data')}",
+                    "messageExpiry": "60",
+                    "userProperties": [{"key": "color", "value": "${get(get_user_properties('color'), 0)}"}],
+                },
+            }
+        },
+    )
+    rules.add(
+        "properties",
+        f"SELECT get_mqtt_property('content_type') AS type, get_mqtt_property('response_topic') AS answers,"
+        f" get_mqtt_property('format_indicator') AS format, get_user_properties() AS all,"
+        f" get_user_properties('color') AS colors FROM 't/{name}/out'",
+        sqs(queue),
+    )
+    sent = Properties(PacketTypes.PUBLISH)
+    sent.ContentType = "text/json"
+    sent.CorrelationData = b"\x00\x01"
+    sent.UserProperty = [("color", "red"), ("color", "blue")]
+    sender = device(name, protocol=MQTTProtocolVersion.MQTTv5)
+    sender.client.publish(f"t/{name}/in", b'{"x": 1}', qos=1, properties=sent)
+    assert arrived(stack, queue, 1) == [
+        {
+            "type": "text/json",
+            "answers": f"t/{name}/answers",
+            "format": "UTF8_DATA",
+            "all": [{"color": "red"}],
+            "colors": ["red"],
+        }
+    ]

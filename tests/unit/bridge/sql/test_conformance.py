@@ -26,7 +26,7 @@ def test_the_file_is_as_the_command_writes_it() -> None:
 
 
 def test_our_engine_answers_every_case_of_the_file() -> None:
-    """As docs/rule-sql.md describes the form: read by nothing but the file."""
+    """Read nothing but the file, in the form that docs/rule-sql.md describes."""
     wrong = []
     for case in CASES:
         facts = {FACTS[name]: case[name] for name in FACTS if name in case}
