@@ -20,7 +20,6 @@ from bench.pipeline.publishers import Publishers
 from testbed.deploy.deployment import Deployment
 from testbed.deploy.stations import wait_admitted
 from testbed.errors import TestbedError
-from testbed.host import containers, processes
 from testbed.identity.authority import Authority
 from testbed.identity.enrolment import Enrolment
 from testbed.pipeline import quiet
@@ -197,9 +196,7 @@ def _thirds(samples: list[Memory]) -> tuple[Memory, Memory]:
 
 
 def _resident(deployment: Deployment, name: str) -> float:
-    if container := deployment.processes[name].container:
-        return containers.resident_bytes(container) / 2**20
-    return processes.resident_bytes(deployment.processes[name].pid) / 2**20
+    return deployment.processes[name].resident_bytes() / 2**20
 
 
 def _message(name: str, number: int) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from simulator.messages import station_ids
 from testbed.engines.base import Place, Ports
 from testbed.engines.embedded import start_ministack
 from testbed.host import ports
-from testbed.host.processes import Process
+from testbed.host.processes import ChildProcess
 from testbed.identity.authority import Authority
 from testbed.identity.enrolment import Enrolment
 
@@ -70,7 +70,9 @@ def run(stations: int, say: Callable[[str], None], *, report: Path | None = None
     return found
 
 
-def _measure(stations: int, place: Place, emulator: Process, say: Callable[[str], None]) -> list[Figures]:
+def _measure(
+    stations: int, place: Place, emulator: ChildProcess, say: Callable[[str], None]
+) -> list[Figures]:
     session = boto3.Session("test", "test", region_name=_REGION)
     url = f"http://127.0.0.1:{place.ports.aws}"
     policy = json.dumps({"Version": "2012-10-17", "Statement": []})

@@ -17,6 +17,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from simulator.messages import station_ids
 from testbed.archive import reader
 from testbed.deploy.deployment import Deployment
@@ -356,21 +358,20 @@ class _Usage:
         usage = cls()
         for name, process in deployment.processes.items():
             part = name if name in _OWN else "emulator"
-            usage._add(process.pid, part, "functions" if part == "emulator" else part)
+            usage._add(process.family(), part, "functions" if part == "emulator" else part)
         if simulator:
-            usage._add(simulator, "simulator", "simulator")
+            usage._add(processes.family(simulator), "simulator", "simulator")
         return usage
 
-    def _add(self, pid: int, part: str, children_part: str) -> None:
-        members = processes.family(pid)
+    def _add(self, members: Sequence[psutil.Process], part: str, children_part: str) -> None:
         if not members:
             raise TestbedError(f"A process of the {part} ended while it was measured.", "See `make logs`.")
         for member in members:
-            of = part if member.pid == pid else children_part
+            of = part if member is members[-1] else children_part
             spent = processes.unless_gone(member.cpu_times, None)
             memory = processes.unless_gone(member.memory_info, None)
             self._count(of, spent.user + spent.system if spent else 0.0, memory.rss if memory else 0)
-            if spent and member.pid == pid:
+            if spent and member is members[-1]:
                 # Children that have ended since, too: their parent's kernel counters have them.
                 self._count(children_part, spent.children_user + spent.children_system, 0)
 

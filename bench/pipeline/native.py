@@ -20,7 +20,7 @@ from bench.pipeline.paths import PATIENCE_SECONDS
 from bench.pipeline.publishers import Publishers, telemetry
 from testbed.engines.embedded import ministack_environment, wait_for_aws
 from testbed.host import ports, processes
-from testbed.host.processes import Process
+from testbed.host.processes import ChildProcess
 from testbed.pipeline import quiet
 
 _HANDLER = """
@@ -114,7 +114,7 @@ def running(folder: Path, names: list[str]) -> Iterator[Native]:
         ministack.stop()
 
 
-def _wait_for_listener(port: int, ministack: Process) -> None:
+def _wait_for_listener(port: int, ministack: ChildProcess) -> None:
     processes.wait_until(
         lambda: not ports.is_free(port), what="ministack's MQTT listener", seconds=30, process=ministack
     )

@@ -83,7 +83,8 @@ def status_command() -> None:
 
 
 def _what_runs(process: Process) -> str:
-    return process.where if process.container else f"pid {process.pid}, log {short(process.log)}"
+    family = process.family()
+    return f"pid {family[-1].pid}, log {short(process.where)}" if family else process.where
 
 
 @app.command("logs")

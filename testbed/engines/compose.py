@@ -16,7 +16,7 @@ from testbed.engines.bridge import BRIDGE, DATA_PLANE, client_certificate
 from testbed.engines.mosquitto import wait_admitted
 from testbed.errors import TestbedError
 from testbed.host import containers, processes
-from testbed.host.processes import Process
+from testbed.host.processes import Container, Process
 from testbed.paths import REPOSITORY
 
 # Who the containers run as where we are root ourselves; as in docker/Dockerfile.
@@ -166,12 +166,9 @@ def images_tag() -> str:
 
 
 def _up(place: Place, *services: str) -> list[Process]:
-    started = [
-        processes.of_ours(
-            Process(service, 0, 0.0, str(place.log(service)), container=_container(place, service))
-        )
-        for service in services
-    ]
+    started: list[Process] = [Container(service, _container(place, service)) for service in services]
+    for container in started:
+        processes.collect(container)
     _compose(
         [
             "up",

@@ -16,7 +16,7 @@ from testbed.engines.bridge import (
 )
 from testbed.host import ports, processes
 from testbed.host.environments import environment, locked_version
-from testbed.host.processes import Process
+from testbed.host.processes import ChildProcess, Process
 from testbed.paths import REPOSITORY
 
 _REQUIREMENTS = Path(__file__).parent / "requirements" / "embedded.txt"
@@ -84,7 +84,7 @@ def ministack_command() -> list[str]:
     return [str(ministack_environment() / "bin" / "python"), "-P", str(_MINISTACK)]
 
 
-def start_ministack(place: Place, port: int, *, name: str, functions_call: str | None = None) -> Process:
+def start_ministack(place: Place, port: int, *, name: str, functions_call: str | None = None) -> ChildProcess:
     """Start ministack and wait until it answers; its functions call it back, or AWS at ``functions_call``."""
     ministack = processes.start(
         name,
@@ -150,7 +150,7 @@ def start_own_broker(place: Place, endpoints: Endpoints) -> Process:
     return broker
 
 
-def wait_for_aws(url: str, region: str, process: Process) -> None:
+def wait_for_aws(url: str, region: str, process: ChildProcess) -> None:
     """Wait until real calls are answered: a health page alone proves nothing."""
     session = boto3.Session("test", "test", region_name=region)
 

@@ -55,8 +55,8 @@ def running(name: str) -> bool:
     return container is not None and container.status == "running"
 
 
-def stop(name: str, *, kill: bool) -> None:
-    """End a container; with ``kill``, by SIGKILL at once. Does nothing if it is gone."""
+def stop(name: str, *, kill: bool, seconds: float) -> None:
+    """End a container; with ``kill``, by SIGKILL at once, or else after ``seconds``. Do nothing if it is gone."""
     container = _find(name)
     if container is None:
         return
@@ -64,7 +64,7 @@ def stop(name: str, *, kill: bool) -> None:
         if kill:
             container.kill()
         else:
-            container.stop()
+            container.stop(timeout=round(seconds))
     except APIError as error:
         if error.status_code != 409:  # it has ended by itself
             raise
@@ -80,20 +80,6 @@ def remove(prefix: str) -> None:
         except APIError as error:
             if error.status_code not in (404, 409):  # it is gone, or going
                 raise
-
-
-def freeze(name: str) -> None:
-    """Stop a container where it is: it answers nothing until `thaw`."""
-    container = _find(name)
-    if container is not None:
-        container.pause()
-
-
-def thaw(name: str) -> None:
-    """Let a frozen container go on."""
-    container = _find(name)
-    if container is not None:
-        container.unpause()
 
 
 def log_lines(name: str, lines: int) -> list[str]:

@@ -1,14 +1,14 @@
-"""Child processes that outlive the command that started them, found again by id and start time."""
+"""Start processes that outlive the command that started them, and find them again; containers likewise."""
 
 import os
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Self, TypeVar
 
+import msgspec
 import psutil
 
 from testbed.errors import TestbedError
@@ -20,55 +20,84 @@ STOP_SECONDS = 15.0
 _Found = TypeVar("_Found")
 
 
-@dataclass(frozen=True)
-class Process:
-    """A process of ours: its id alone could by now be somebody else's, so its start time goes with it (see `_born`)."""
+class _Process(msgspec.Struct, frozen=True, tag_field="kind"):
+    """What runs for a deployment, whoever runs it."""
 
     name: str
-    pid: int
-    started_at: float
-    log: str
-    # The name of the container that it is, if it is one: then the rest but the name means nothing.
-    container: str = ""
-
-    @classmethod
-    def of(cls, name: str, pid: int, log: Path) -> Self:
-        """The running process with this id."""
-        return cls(name, pid, _born(psutil.Process(pid)), str(log))
 
     def alive(self) -> bool:
-        """Whether this very process still runs."""
-        return containers.running(self.container) if self.container else self._find() is not None
+        """Return whether it runs."""
+        raise NotImplementedError
 
     @property
     def where(self) -> str:
         """Where its log is: a file, or the command that prints it."""
-        return f"docker logs {self.container}" if self.container else self.log
+        raise NotImplementedError
 
     def last_lines(self, lines: int) -> list[str]:
-        """The newest lines of its log."""
-        if self.container:
-            return containers.log_lines(self.container, lines)
-        path = Path(self.log)
-        return path.read_text(errors="replace").splitlines()[-lines:] if path.is_file() else []
+        """Return the newest lines of its log."""
+        raise NotImplementedError
+
+    def family(self) -> list[psutil.Process]:
+        """Return what it is on this machine, its descendants first; nothing for a container, or if it is gone."""
+        raise NotImplementedError
+
+    def resident_bytes(self) -> int:
+        """Return the memory that it holds."""
+        raise NotImplementedError
 
     def stop(self, *, kill: bool = False, seconds: float = STOP_SECONDS) -> None:
-        """End it and its children; with ``kill``, by SIGKILL at once. Does nothing if it is gone.
+        """End it; do nothing if it is gone.
 
         Args:
             kill: without asking first.
             seconds: how long it may take to end by itself.
         """
-        if self.container:
-            containers.stop(self.container, kill=kill)
+        raise NotImplementedError
+
+
+class ChildProcess(_Process, frozen=True, tag="process"):
+    """A process that we started: its id alone could by now be somebody else's, so its start time goes with it."""
+
+    pid: int
+    started_at: float
+    log: str
+
+    @classmethod
+    def of(cls, name: str, pid: int, log: Path) -> Self:
+        """Return the running process with this id."""
+        return cls(name, pid, _born(psutil.Process(pid)), str(log))
+
+    def alive(self) -> bool:
+        """Return whether this very process still runs."""
+        return self._find() is not None
+
+    @property
+    def where(self) -> str:
+        """The file with its output."""
+        return self.log
+
+    def last_lines(self, lines: int) -> list[str]:
+        """Return the newest lines of its output."""
+        path = Path(self.log)
+        return path.read_text(errors="replace").splitlines()[-lines:] if path.is_file() else []
+
+    def family(self) -> list[psutil.Process]:
+        """Return its descendants, and it last; nothing if it is gone."""
+        return family(self.pid) if self.alive() else []
+
+    def resident_bytes(self) -> int:
+        """Return the memory that it and its descendants hold."""
+        return resident_bytes(self.pid) if self.alive() else 0
+
+    def stop(self, *, kill: bool = False, seconds: float = STOP_SECONDS) -> None:
+        """End it by SIGTERM, and by SIGKILL what is left of it and of its descendants."""
+        members = self.family()
+        if not members:
             return
-        found = self._find()
-        if found is None:
-            return
-        members = family(self.pid)
         if not kill:
-            unless_gone(found.terminate, None)
-            psutil.wait_procs([found], timeout=seconds)
+            unless_gone(members[-1].terminate, None)
+            psutil.wait_procs(members[-1:], timeout=seconds)
         for member in members:
             unless_gone(member.kill, None)
         psutil.wait_procs(members, timeout=STOP_SECONDS)
@@ -81,6 +110,40 @@ class Process:
         except psutil.NoSuchProcess:
             return None
         return found
+
+
+class Container(_Process, frozen=True, tag="container"):
+    """A container of the Docker daemon; ``container`` is its name there."""
+
+    container: str
+
+    def alive(self) -> bool:
+        """Return whether it runs."""
+        return containers.running(self.container)
+
+    @property
+    def where(self) -> str:
+        """The command that prints its output."""
+        return f"docker logs {self.container}"
+
+    def last_lines(self, lines: int) -> list[str]:
+        """Return the newest lines of its output."""
+        return containers.log_lines(self.container, lines)
+
+    def family(self) -> list[psutil.Process]:
+        """Return nothing: the daemon may be on another machine."""
+        return []
+
+    def resident_bytes(self) -> int:
+        """Return the memory that it holds, without files that are merely cached."""
+        return containers.resident_bytes(self.container)
+
+    def stop(self, *, kill: bool = False, seconds: float = STOP_SECONDS) -> None:
+        """End it; the daemon kills what does not end within ``seconds``."""
+        containers.stop(self.container, kill=kill, seconds=seconds)
+
+
+Process = ChildProcess | Container
 
 
 def _born(process: psutil.Process) -> float:
@@ -137,7 +200,7 @@ def stopped_on_failure() -> Iterator[None]:
 
 def start(
     name: str, command: Sequence[str], *, log: Path, environment: Mapping[str, str], folder: Path
-) -> Process:
+) -> ChildProcess:
     """Start ``command`` in a session of its own, with its output in ``log``.
 
     Raises:
@@ -159,18 +222,19 @@ def start(
             raise TestbedError(f"Cannot start {name}: {error}.", f"See {log}.") from error
     # It outlives us: nobody here waits for it, and Popen need not warn of that.
     child.returncode = 0
-    return of_ours(Process.of(name, child.pid, log))
+    started = ChildProcess.of(name, child.pid, log)
+    collect(started)
+    return started
 
 
-def of_ours(process: Process) -> Process:
-    """Have `stopped_on_failure` know of it, however it is started."""
+def collect(process: Process) -> None:
+    """Have `stopped_on_failure` know of a process, however it is started."""
     for started in _collecting:
         started.append(process)
-    return process
 
 
 def wait_until(
-    ready: Callable[[], bool], *, what: str, seconds: float, process: Process | None = None
+    ready: Callable[[], bool], *, what: str, seconds: float, process: ChildProcess | None = None
 ) -> None:
     """Wait until ``ready()``; an exception in it means "not yet".
 

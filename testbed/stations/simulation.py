@@ -70,10 +70,11 @@ def start(
 def _check_room(deployment: Deployment, stations: int) -> None:
     """The broker must be allowed a connection, an open file, for each station; the simulator sees to itself."""
     broker = deployment.processes.get("broker")
-    if broker is None or broker.container or not broker.alive() or not psutil.LINUX:
+    family = broker.family() if broker else []
+    if not family or not psutil.LINUX:
         return  # elsewhere nobody tells what another process may have
     unlimited = (psutil.RLIM_INFINITY, psutil.RLIM_INFINITY)
-    _, hard = unless_gone(lambda: psutil.Process(broker.pid).rlimit(psutil.RLIMIT_NOFILE), unlimited)
+    _, hard = unless_gone(lambda: family[-1].rlimit(psutil.RLIMIT_NOFILE), unlimited)
     if hard != psutil.RLIM_INFINITY and stations + _BROKERS_FILES > hard:
         raise TestbedError(
             f"{stations} stations need {stations + _BROKERS_FILES} open files in the broker, which may have {hard}.",

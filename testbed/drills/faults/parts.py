@@ -74,7 +74,7 @@ class Parts:
 
     def kill_lambda_workers(self) -> None:
         """Kill every process that runs a function by SIGKILL, in the middle of whatever it does."""
-        for child in processes.family(self._cloud.pid)[:-1]:
+        for child in self._cloud.family()[:-1]:
             # One that ends meanwhile is none that could be killed.
             command = " ".join(processes.unless_gone(child.cmdline, []))
             if "worker" in command and "java" not in command:
@@ -98,7 +98,7 @@ class Parts:
 
 def _freeze(process: Process, seconds: float) -> None:
     """Stop a process and its descendants for so many seconds; each of those that still run then goes on."""
-    members = processes.family(process.pid)
+    members = process.family()
     try:
         # The process first: it shall not see its children stand still.
         for member in reversed(members):

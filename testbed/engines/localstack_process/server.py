@@ -8,7 +8,7 @@ from botocore.config import Config
 
 from testbed.engines.localstack_process.install import LocalStackInstall
 from testbed.host import processes
-from testbed.host.processes import Process
+from testbed.host.processes import ChildProcess
 
 # What the testbed uses; the rest of LocalStack is off, so a call to it fails at once and by name.
 SERVICES = ",".join(  # one a line reads better
@@ -42,7 +42,7 @@ def start(
     data_dir: Path,
     log_file: Path,
     env: Mapping[str, str] | None = None,
-) -> Process:
+) -> ChildProcess:
     """Start LocalStack on a loopback port; returns at once.
 
     Args:
@@ -98,7 +98,7 @@ def start(
     )
 
 
-def wait_ready(process: Process, *, port: int, region: str, seconds: float = _START_SECONDS) -> None:
+def wait_ready(process: ChildProcess, *, port: int, region: str, seconds: float = _START_SECONDS) -> None:
     """Wait until SQS, Lambda and DynamoDB do what they are for: a health page alone proves nothing.
 
     DynamoDB Local starts with the first table, and takes longer than everything else.

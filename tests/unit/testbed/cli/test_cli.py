@@ -72,7 +72,7 @@ def test_an_engine_that_died_is_named(tmp_path: Path) -> None:
 
     folder = tmp_path / "deployments" / "local-embedded-default"
     folder.mkdir(parents=True)
-    dead = {"name": "ministack", "pid": 2**22 - 1, "started_at": 1.0, "log": "x"}
+    dead = {"kind": "process", "name": "ministack", "pid": 2**22 - 1, "started_at": 1.0, "log": "x"}
     deployment = {
         "target": "local",
         "engine": "embedded",

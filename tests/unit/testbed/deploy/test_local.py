@@ -10,11 +10,11 @@ from testbed.deploy.deployment import Deployment
 from testbed.engines.compose import ComposeEngine
 from testbed.engines.embedded import EmbeddedEngine
 from testbed.errors import TestbedError
-from testbed.host.processes import Process
+from testbed.host.processes import ChildProcess, Container, Process
 from tests.outputs import outputs
 
-ALIVE = Process.of("cloud", os.getpid(), Path())
-DEAD = Process("broker", 2**22 + 1, 0.0, "")
+ALIVE = ChildProcess.of("cloud", os.getpid(), Path())
+DEAD = ChildProcess("broker", 2**22 + 1, 0.0, "")
 
 
 def deployment(folder: Path, **processes: Process) -> Deployment:
@@ -44,3 +44,13 @@ def test_a_cloud_that_forgets_is_not_applied_to_as_if_it_knew(tmp_path: Path) ->
     with pytest.raises(TestbedError, match="all that it held"):
         local._check_not_forgotten(ended, ComposeEngine())
     local._check_not_forgotten(ended, EmbeddedEngine())
+
+
+def test_what_runs_is_found_again_by_its_kind(tmp_path: Path) -> None:
+    saved = deployment(tmp_path, cloud=Container("cloud", "ev-swap-test-cloud-1"), broker=ALIVE)
+    saved.save()
+    loaded = Deployment.load(tmp_path)
+    assert loaded is not None
+    assert loaded.processes == saved.processes
+    assert loaded.processes["broker"].family()[-1].pid == os.getpid()
+    assert not loaded.processes["cloud"].family()

@@ -12,7 +12,7 @@ from testbed.engines import choice
 from testbed.engines.base import EngineName
 from testbed.errors import TestbedError
 from testbed.host import containers
-from testbed.host.processes import Process
+from testbed.host.processes import Container
 from testbed.paths import REPOSITORY
 
 SERVICES: dict[str, Any] = yaml.safe_load((REPOSITORY / "docker-compose.yml").read_text())["services"]
@@ -76,7 +76,7 @@ def test_without_a_docker_daemon_the_engine_needs_none(wanted: EngineName | None
 @pytest.mark.usefixtures("no_daemon")
 def test_of_a_container_nothing_is_known_without_its_daemon() -> None:
     """It may well run: what says that it died would have `make up` start all of it anew."""
-    container = Process("broker", 0, 0.0, "", container="ev-swap-broker-1")
+    container = Container("broker", "ev-swap-broker-1")
     with pytest.raises(TestbedError, match="does not answer"):
         container.alive()
     assert container.where == "docker logs ev-swap-broker-1"

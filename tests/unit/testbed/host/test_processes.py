@@ -8,10 +8,10 @@ import pytest
 
 from testbed.errors import TestbedError
 from testbed.host import ports, processes
-from testbed.host.processes import Process
+from testbed.host.processes import ChildProcess
 
 
-def start(folder: Path, code: str) -> Process:
+def start(folder: Path, code: str) -> ChildProcess:
     return processes.start(
         "child", [sys.executable, "-c", code], log=folder / "child.log", environment={}, folder=folder
     )
@@ -41,7 +41,7 @@ def test_stop_ends_it_and_its_children(tmp_path: Path) -> None:
 def test_another_process_with_the_same_id_is_left_alone(tmp_path: Path) -> None:
     child = start(tmp_path, "import time; time.sleep(600)")
     try:
-        stranger = Process(child.name, child.pid, child.started_at - 1000, child.log)
+        stranger = ChildProcess(child.name, child.pid, child.started_at - 1000, child.log)
         assert not stranger.alive()
         stranger.stop(kill=True)
         assert child.alive()
@@ -86,7 +86,7 @@ def test_a_chosen_port_is_none_that_the_system_gives_to_clients() -> None:
 
 def test_half_a_start_leaves_nothing_behind(tmp_path: Path) -> None:
     """What started before something failed is stopped; where nothing fails, it stays."""
-    started: list[Process] = []
+    started: list[ChildProcess] = []
     with pytest.raises(TestbedError), processes.stopped_on_failure():  # noqa: PT012  # the order is the point
         started.append(start(tmp_path, "import time; time.sleep(600)"))
         raise TestbedError("the second one does not start")
