@@ -76,6 +76,22 @@ _ITS_OWN_ARGUMENTS = {"ignore_unknown_options": True, "allow_extra_args": True, 
 
 
 @app.command(context_settings=_ITS_OWN_ARGUMENTS)
+def up(context: typer.Context) -> None:
+    """Run a local AWS IoT Core until Ctrl-C (`python -m bridge up --help`)."""
+    from bridge.local.up import main  # noqa: PLC0415
+
+    _start(main, context)
+
+
+@app.command("data-plane", context_settings=_ITS_OWN_ARGUMENTS)
+def data_plane(context: typer.Context) -> None:
+    """Serve iot-data and Jobs beside a broker (`python -m bridge data-plane --help`)."""
+    from bridge.data_plane.__main__ import main  # noqa: PLC0415
+
+    _start(main, context)
+
+
+@app.command(context_settings=_ITS_OWN_ARGUMENTS)
 def run(context: typer.Context) -> None:
     """Run the bridge: carry messages from a broker to AWS services (`python -m bridge run --help`)."""
     from bridge.runtime.__main__ import main  # noqa: PLC0415

@@ -11,6 +11,8 @@ SHARED_PREFIX = "$share/"
 # Said again and again over a connection that has its subscriptions: whoever keeps devices out until then may let
 # them in. It comes back behind everything that the broker had for us before.
 READY_TOPIC = "$bridge/ready"
+# Beside a retained message that a trusted client gets: when it came, in epoch milliseconds (a user property).
+STORED_AT_PROPERTY = "$bridge-stored-at"
 # The data plane's word of the same, beside Mosquitto; our own broker sees its subscriptions itself.
 DATA_PLANE_READY_TOPIC = "$bridge/ready/data-plane"
 

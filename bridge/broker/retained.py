@@ -6,8 +6,9 @@ from pathlib import Path
 
 import msgspec
 
+from bridge import properties
 from bridge.broker.message import Message
-from bridge.topics import matcher
+from bridge.topics import STORED_AT_PROPERTY, matcher
 
 _LENGTH_BYTES = 4
 # Records that another has replaced, before the file is written anew.
@@ -67,8 +68,13 @@ class RetainedMessages:
             self._file.close()
             self._write_anew()
 
-    def matching(self, topic_filter: str) -> Iterator[Message]:
-        """Yield the messages that are kept for the topics of a filter and have not expired."""
+    def matching(self, topic_filter: str, *, tell_when: bool = False) -> Iterator[Message]:
+        """Yield the messages that are kept for the topics of a filter and have not expired.
+
+        Args:
+            topic_filter: may have wildcards.
+            tell_when: whether a user property is to say when each one came.
+        """
         if "+" in topic_filter or "#" in topic_filter:
             matches = matcher(topic_filter)
             found = [record for topic, record in self._kept.items() if matches(topic)]
@@ -83,7 +89,7 @@ class RetainedMessages:
                     record.qos,
                     record.publisher,
                     True,
-                    record.properties,
+                    record.properties + (_stored_at(record) if tell_when else b""),
                     record.expires_at,
                 )
 
@@ -111,3 +117,7 @@ class RetainedMessages:
 def _written(record: _Record) -> bytes:
     encoded = msgspec.msgpack.encode(record)
     return len(encoded).to_bytes(_LENGTH_BYTES) + encoded
+
+
+def _stored_at(record: _Record) -> bytes:
+    return properties.write({properties.USER: [(STORED_AT_PROPERTY, str(record.at_ms))]})

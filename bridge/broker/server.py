@@ -246,11 +246,11 @@ class Broker:
         """Send a new subscriber the retained messages of its filter.
 
         AWS IoT sends none for a filter with wildcards ("MQTT retained messages" of mqtt.html); trusted clients, with
-        ``wildcards``, get those, too.
+        ``wildcards``, get those, too, and are told when each one came.
         """
         if not wildcards and ("+" in topic_filter or "#" in topic_filter):
             return
-        for message in self.retained.matching(topic_filter):
+        for message in self.retained.matching(topic_filter, tell_when=wildcards):
             if session.connection and session.connection.may("iot:Receive", f"topic/{message.topic}"):
                 stored = Stored(message.topic.encode(), message.payload, message.more(retain=True))
                 self._give(session, stored, min(message.qos, qos))

@@ -19,6 +19,7 @@ from bridge.data_plane.jobs_control import ControlJobs
 from bridge.data_plane.jobs_device import DeviceJobs
 from bridge.data_plane.publishing import publish
 from bridge.data_plane.requests import Answers, Requests
+from bridge.data_plane.retained import Retained
 from bridge.data_plane.session import DataPlaneSession, Outgoing
 from bridge.data_plane.shadows import Shadows
 from bridge.data_plane.store import Store
@@ -37,6 +38,10 @@ def main(
     ca: Annotated[Path, typer.Option(help="Authority of the broker's certificate.")],
     certificate: Annotated[Path, typer.Option(help="The data plane's certificate.")],
     key: Annotated[Path, typer.Option(help="Its key.")],
+    reader_certificate: Annotated[
+        Path, typer.Option(help="Certificate of its second connection, which reads retained messages.")
+    ],
+    reader_key: Annotated[Path, typer.Option(help="Its key.")],
     port: Annotated[int, typer.Option(help="Port of the HTTP service.")],
     state_dir: Annotated[Path, typer.Option(help="Folder of shadows and jobs.")],
     iot_endpoint_url: Annotated[
@@ -70,8 +75,11 @@ def main(
         receive=requests.receive,
         connected=requests.connected,
     )
+    retained = Retained(broker_host, broker_port, ca=ca, certificate=reader_certificate, key=reader_key)
     operations: dict[tuple[str, str], Operation] = {
         ("iot-data", "Publish"): partial(publish, session),
+        ("iot-data", "GetRetainedMessage"): retained.get_retained_message,
+        ("iot-data", "ListRetainedMessages"): retained.list_retained_messages,
         ("iot-data", "GetThingShadow"): shadows.get_thing_shadow,
         ("iot-data", "UpdateThingShadow"): shadows.update_thing_shadow,
         ("iot-data", "DeleteThingShadow"): shadows.delete_thing_shadow,

@@ -89,6 +89,8 @@ def _user_properties(text: str) -> list[tuple[str, str]]:
     """Read a JSON array of objects with one member each."""
     try:
         listed = json.loads(text)
+        if isinstance(listed, str):  # boto3 takes text, and makes JSON of it once more
+            listed = json.loads(listed)
         return [(str(name), str(value)) for one in listed for name, value in one.items()]
     except (ValueError, TypeError, AttributeError) as error:
         fault = "userProperties is not a JSON array of objects of strings"

@@ -11,9 +11,10 @@ from testbed.host.processes import Process
 from testbed.identity.authority import Authority
 from testbed.paths import REPOSITORY
 
-BRIDGE, DATA_PLANE = "bridge", "data-plane"
-# Who may do everything at the broker, and before whom it lets nobody in.
-TRUSTED = (BRIDGE, DATA_PLANE)
+BRIDGE, DATA_PLANE, READER = "bridge", "data-plane", "data-plane-reader"
+# Before whom the broker lets nobody in, and who may do everything there.
+REQUIRED = (BRIDGE, DATA_PLANE)
+TRUSTED = (*REQUIRED, READER)
 
 _START_SECONDS = 60
 
@@ -74,6 +75,7 @@ def start_data_plane(place: Place, endpoints: Endpoints, *, names_publishers: bo
     Raises:
         TestbedError: it died, or was not ready in time.
     """
+    reader = client_certificate(place, READER)
     data_plane = processes.start(
         DATA_PLANE,
         [
@@ -81,6 +83,10 @@ def start_data_plane(place: Place, endpoints: Endpoints, *, names_publishers: bo
             "-m",
             "bridge.data_plane",
             *_connection(place, DATA_PLANE),
+            "--reader-certificate",
+            str(reader),
+            "--reader-key",
+            str(reader.with_suffix(".key")),
             "--port",
             str(place.ports.data),
             "--state-dir",

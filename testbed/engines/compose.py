@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from testbed.engines.base import LOCALSTACK_LACKS, Endpoints, EngineName, Feature, Place, Runtime, ShardRunner
-from testbed.engines.bridge import BRIDGE, DATA_PLANE, client_certificate
+from testbed.engines.bridge import BRIDGE, DATA_PLANE, READER, client_certificate
 from testbed.engines.mosquitto import wait_admitted
 from testbed.errors import TestbedError
 from testbed.host import containers, processes
@@ -154,7 +154,6 @@ def images_tag() -> str:
         REPOSITORY / "docker" / "Dockerfile",
         *(REPOSITORY / "docker").glob("*.txt"),
         REPOSITORY / "testbed" / "engines" / "requirements" / "embedded.txt",
-        *(REPOSITORY / "testbed" / "engines" / "ministack").glob("*.py"),
         *(REPOSITORY / "bridge").rglob("*.py"),
         *(REPOSITORY / "bridge").rglob("*.lark"),
         *(REPOSITORY / "simulator").rglob("*.py"),
@@ -231,7 +230,7 @@ def _certificates(place: Place, uid: int, gid: int) -> Path:
     The authority's key is the broker's alone, which signs revocations: with it one could be any station.
     """
     authority = place.certificates / "authority"
-    bridge, data_plane = (client_certificate(place, name) for name in (BRIDGE, DATA_PLANE))
+    bridge, data_plane, reader = (client_certificate(place, name) for name in (BRIDGE, DATA_PLANE, READER))
     needed = {
         "broker": [
             authority / "ca.crt",
@@ -240,7 +239,13 @@ def _certificates(place: Place, uid: int, gid: int) -> Path:
             place.certificates / "server.key",
         ],
         BRIDGE: [authority / "ca.crt", bridge, bridge.with_suffix(".key")],
-        DATA_PLANE: [authority / "ca.crt", data_plane, data_plane.with_suffix(".key")],
+        DATA_PLANE: [
+            authority / "ca.crt",
+            data_plane,
+            data_plane.with_suffix(".key"),
+            reader,
+            reader.with_suffix(".key"),
+        ],
     }
     for service, sources in needed.items():
         folder = place.folder / "container-certs" / service

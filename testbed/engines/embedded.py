@@ -8,6 +8,7 @@ import boto3
 
 from testbed.engines.base import Endpoints, EngineName, Lacks, Place, Runtime, ShardRunner
 from testbed.engines.bridge import (
+    REQUIRED,
     TRUSTED,
     client_certificate,
     data_plane_url,
@@ -20,7 +21,7 @@ from testbed.host.processes import ChildProcess, Process
 from testbed.paths import REPOSITORY
 
 _REQUIREMENTS = Path(__file__).parent / "requirements" / "embedded.txt"
-_MINISTACK = Path(__file__).parent / "ministack"
+_MINISTACK = REPOSITORY / "bridge" / "ministack"
 _START_SECONDS = 60
 
 
@@ -132,7 +133,7 @@ def start_own_broker(place: Place, endpoints: Endpoints) -> Process:
             "--key",
             str(place.certificates / "server.key"),
             *(word for option in trusted for word in option),
-            *(word for name in TRUSTED for word in ("--required-client", name)),
+            *(word for name in REQUIRED for word in ("--required-client", name)),
             "--iot-endpoint-url",
             endpoints.iot,
             "--region",

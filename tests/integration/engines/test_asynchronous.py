@@ -1,4 +1,4 @@
-"""Asynchronous invocations on ministack keep what AWS's keep (testbed/engines/ministack/asynchronous.py).
+"""Asynchronous invocations on ministack keep what AWS's keep (bridge/ministack/asynchronous.py).
 
 AWS Lambda developer guide: "How Lambda handles errors and retries with asynchronous invocation", "Adding a dead-letter
 queue", "Capturing records of Lambda asynchronous invocations".

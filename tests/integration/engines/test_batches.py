@@ -1,4 +1,4 @@
-"""Event source mappings on ministack make batches as AWS's do (testbed/engines/ministack/batches.py)."""
+"""Event source mappings on ministack make batches as AWS's do (bridge/ministack/batches.py)."""
 
 import io
 import json
