@@ -1,7 +1,7 @@
 """Start ministack 1.5.33 with what it does otherwise than AWS mended, a module for each difference.
 
 The Python of ministack's own environment runs this folder in place of ministack's command. So nothing here imports the
-testbed, and the modules find each other by their bare names.
+bridge, and the modules find each other by their bare names.
 """
 
 import asynchronous
