@@ -1,6 +1,7 @@
 """Commands of a deployment: up, down, plan, what runs, its logs."""
 
 import hashlib
+import json
 from dataclasses import replace
 from typing import Annotated
 
@@ -8,7 +9,7 @@ import typer
 from rich.table import Table
 
 from testbed.cli.console import Yes, app, asking_unless, out, say, short
-from testbed.deploy import aws, dev, lifecycle
+from testbed.deploy import aws, dev, lifecycle, policies
 from testbed.deploy.deployment import current
 from testbed.deploy.settings import Settings
 from testbed.deploy.stations import enrolment_of
@@ -94,3 +95,15 @@ def logs_command(
 ) -> None:
     """The logs of the functions and of the testbed's processes."""
     logs.show(current(Settings.from_environment()), say, minutes=minutes, lines=lines)
+
+
+@app.command("policies")
+def policies_command(
+    name: Annotated[str, typer.Argument(help="Which: deploy, plan, boundary, trust-deploy, trust-plan.")],
+    account: Annotated[str, typer.Option(help="The account's twelve digits.")],
+    repository: Annotated[str, typer.Option(help="owner/name at GitHub, for the trust policies.")] = "",
+) -> None:
+    """Print an IAM policy for who deploys or plans, filled in for PROJECT and the account."""
+    project = Settings.from_environment().project
+    document = policies.render(name, project=project, account=account, repository=repository)
+    print(json.dumps(document, indent=2))

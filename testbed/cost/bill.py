@@ -22,16 +22,20 @@ _SQS_BATCH = 10
 # Lambda polls a queue with five pollers at first, each filling batches of its own
 # (https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-scaling.html).
 _POLLERS = 5
-# Assumed, of a batch of hundreds on arm64 with 512 MB: 50 ms for the PUT, and updates of 5 ms on ten threads.
+# Assumed, of a batch of hundreds on arm64 with 512 MB: 50 ms for the PUT, and updates of 15 ms on ten threads.
 _MEMORY_GB = 0.5
-_BATCH_SECONDS, _UPDATE_SECONDS, _THREADS = 0.05, 0.005, 10
+_BATCH_SECONDS, _UPDATE_SECONDS, _THREADS = 0.05, 0.015, 10
 # Assumed: so many messages of a hundred come after a newer one of their station, or twice; each of those is a
 # write to the history, too, as the handler cannot know without it.
 _OUT_OF_ORDER = 0.05
 # A point with its names, as DynamoDB counts bytes, and its index overhead; kept for the default of 24 hours.
 _POINT_BYTES, _POINT_MONTHS = 350, 1 / 30
 # Alarms in terraform/monitoring.tf; buckets, tables and queues cost nothing while they are empty.
-_ALARMS = 4
+_ALARMS = 12
+# Metrics that the handler makes of its own: functions/telemetry_handler/report.py. One a refusal's reason comes on top.
+_METRICS = 7
+# terraform/protection.tf: the rate and AWS's common rules.
+_WAF_RULES = 2
 # Assumed: a telemetry message compresses to so many bytes in its batch; and a batch logs so many.
 _ARCHIVED_BYTES, _LOG_BYTES_A_BATCH = 90, 1500
 # Assumed of the baseline design: 128 MB on x86 for 100 ms a message; Lambda's own three lines and two of its own;
@@ -230,10 +234,34 @@ def baseline_bill(workload: Workload, found: Counted | None = None) -> list[Line
     return [Line(service, what, million * usd) for service, what, usd in lines]
 
 
-def fixed_monthly() -> float:
+def requests_bill(*, waf: bool, xray: bool) -> list[Line]:
+    """Return the bill of a million requests of the REST API, with what is switched on."""
+    price = prices()
+    lines = [("API Gateway", "requests", price["api_request"])]
+    if waf:
+        lines.append(("WAF", "requests", price["waf_request"]))
+    if xray:
+        lines.append(("X-Ray", "traces", price["xray_trace"]))
+    return [Line(service, what, 1e6 * usd) for service, what, usd in lines]
+
+
+def page_monthly(workload: Workload) -> float:
+    """Return the dollars that one live page, open all month, costs by the messages that it listens to."""
+    price = prices()
+    return workload.messages_a_month * price["iot_message"] + MINUTES_A_MONTH * price["iot_connection_minute"]
+
+
+def fixed_monthly(*, waf: bool = False) -> float:
     """Dollars a month for what is there while nobody sends anything: alarms and the dashboard."""
     price = prices()
-    return _ALARMS * price["alarm_month"] + price["dashboard_month"]
+    idle = _ALARMS * price["alarm_month"] + _METRICS * price["metric_month"] + price["dashboard_month"]
+    return idle + (price["waf_acl_month"] + _WAF_RULES * price["waf_rule_month"] if waf else 0)
+
+
+def read_on() -> str:
+    """Return where and when the prices are from, as ``us-east-1, 2026-11-23``."""
+    document = json.loads(_PRICES.read_text())
+    return f"{document['region']}, {document['read_on']}"
 
 
 def total(lines: list[Line]) -> float:

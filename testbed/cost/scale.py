@@ -76,6 +76,9 @@ def needs(workload: Workload) -> dict[str, Need]:
         "iot_connections": workload.stations,
         "iot_connects": workload.stations / _RETURN_SECONDS,
         "iot_publishes": rate,
+        # A page listens to every station.
+        "iot_outbound": rate,
+        "iot_page": rate,
         # One rule a message: Basic Ingest names it, and the presence rule hears other topics.
         "iot_rules": rate,
         "sqs_messages": rate,

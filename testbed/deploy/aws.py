@@ -13,12 +13,14 @@ import botocore
 from botocore.exceptions import BotoCoreError, ClientError
 
 from testbed.cost import bill
-from testbed.deploy import packaging, providers
+from testbed.cost.bill import Workload
+from testbed.deploy import packaging, policies, preflight, providers
+from testbed.deploy.account import Account
 from testbed.deploy.deployment import Deployment
 from testbed.deploy.leftovers import leftovers
 from testbed.deploy.settings import Settings
 from testbed.deploy.state import RemoteState
-from testbed.deploy.terraform import Cloud, Workspace, fingerprint, require
+from testbed.deploy.terraform import Cloud, Workspace, fingerprint, is_set, require, switched_on
 from testbed.engines.base import Runtime
 from testbed.errors import TestbedError
 from testbed.identity.enrolment import Enrolment
@@ -37,8 +39,10 @@ class Stage:
     deployment: Deployment
     workspace: Workspace
     state: RemoteState
+    settings_of_region: Account
     account: str
     packages: Path
+    defaults: Path
 
     @property
     def session(self) -> boto3.Session:
@@ -47,10 +51,14 @@ class Stage:
 
 
 def plan(settings: Settings, say: Say) -> None:
-    """Show what `up` would change and cost; makes nothing but the bucket for the state, if that is not there."""
-    stage = _prepare(settings, say)
+    """Show what the account says, and what `up` would change and cost; make nothing.
+
+    Raises:
+        TestbedError: no credentials, or Terraform failed.
+    """
+    stage = _prepare(settings, say, make=False)
     if stage.workspace.plan():
-        say_cost(settings, say)
+        say_cost(settings, say, stage.defaults)
         say("Nothing was changed. Apply it: make up TARGET=aws")
     else:
         say("Up to date: there is nothing to change.")
@@ -65,11 +73,12 @@ def up(settings: Settings, say: Say, confirm: Confirm) -> Deployment:
     stage = _prepare(settings, say)
     deployment, workspace = stage.deployment, stage.workspace
     if workspace.plan():
-        say_cost(settings, say)
+        say_cost(settings, say, stage.defaults)
         if not confirm(f"Apply this plan to account {stage.account}?"):
             raise TestbedError("Not applied: the plan was not confirmed.")
         # From here on there may be something to remove.
         deployment.save()
+        stage.settings_of_region.ensure(say)
         deployment.take_outputs(workspace.apply(planned=True))
     else:
         deployment.take_outputs(workspace.outputs())
@@ -117,6 +126,7 @@ def down(
     stage = _prepare(settings, say)
     stage.workspace.destroy()
     if stage.state.remove():
+        stage.settings_of_region.remove()
         say(f"Removed the state's bucket {stage.state.bucket}: no other deployment used it")
     say_leftovers(settings, say)
 
@@ -128,7 +138,7 @@ def say_leftovers(settings: Settings, say: Say) -> None:
         TestbedError: there is something.
     """
     session = boto3.Session(region_name=settings.region)
-    _account(session)
+    _caller(session)
     left = leftovers(session, settings.project, settings.environment)
     for item in left:
         say(f"left: {item}")
@@ -140,13 +150,29 @@ def say_leftovers(settings: Settings, say: Say) -> None:
     say(f"Nothing of {settings.project}-{settings.environment} is left in {settings.region}.")
 
 
-def say_cost(settings: Settings, say: Say) -> None:
-    """What the planned network costs a month: `make cost` for STATIONS and INTERVAL, and what it costs idle."""
-    workload = bill.Workload(settings.stations, settings.interval)
+def say_cost(settings: Settings, say: Say, defaults: Path) -> None:
+    """Print what the planned network costs a month for STATIONS and INTERVAL, and what it costs idle.
+
+    As `simulate` sends: by the stations' own topics, which AWS IoT bills a message each; Basic Ingest would save that.
+    """
+    waf, xray = switched_on("enable_waf", defaults), switched_on("enable_xray", defaults)
+    workload = bill.Workload(settings.stations, settings.interval, basic_ingest=False)
     monthly = bill.total(bill.bill(workload)) * workload.messages_a_month / 1e6
+    idle = bill.fixed_monthly(waf=waf)
+    requests = ", ".join(
+        f"{line.service} ${line.usd_a_million:.2f}" for line in bill.requests_bill(waf=waf, xray=xray)
+    )
     say(
-        f"Cost: about ${bill.fixed_monthly():.2f} a month while idle; ${monthly + bill.fixed_monthly():,.2f} with "
-        f"{settings.stations} stations every {settings.interval:g} s (STATIONS=, INTERVAL=; details: make cost)."
+        f"Cost: about ${idle:.2f} a month while idle; ${monthly + idle:,.2f} with "
+        f"{settings.stations} stations every {settings.interval:g} s (STATIONS=, INTERVAL=; details: "
+        "scripts/testbed cost)."
+    )
+    say(
+        f"  On top: a million API requests: {requests}; a live page that is open all month: "
+        f"${bill.page_monthly(workload):,.2f}."
+    )
+    say(
+        f"  List prices of {bill.read_on()}; those of {settings.region} were not read and may be a fifth higher."
     )
 
 
@@ -158,14 +184,15 @@ def aws_packages(settings: Settings) -> tuple[Runtime, Path]:
     return runtime, packages
 
 
-def _account(session: boto3.Session) -> str:
-    """The account that the credentials are of.
+def _caller(session: boto3.Session) -> tuple[str, str]:
+    """Return the account and the ARN that the credentials are of.
 
     Raises:
         TestbedError: there are none that AWS takes.
     """
     try:
-        return session.client("sts").get_caller_identity()["Account"]
+        identity = session.client("sts").get_caller_identity()
+        return identity["Account"], identity["Arn"]
     except (BotoCoreError, ClientError) as error:
         raise TestbedError(
             f"No usable AWS credentials: {error}",
@@ -173,9 +200,9 @@ def _account(session: boto3.Session) -> str:
         ) from error
 
 
-def _prepare(settings: Settings, say: Say) -> Stage:
+def _prepare(settings: Settings, say: Say, *, make: bool = True) -> Stage:
     session = boto3.Session(region_name=settings.region)
-    account = _account(session)
+    account, caller = _caller(session)
     say(
         f"Target: aws, account {account}, region {settings.region}, "
         f"deployment {settings.project}-{settings.environment}"
@@ -192,8 +219,12 @@ def _prepare(settings: Settings, say: Say) -> Stage:
     )
     deployment.make_folder()
     state = RemoteState(session, settings.project, settings.environment, account)
-    if state.ensure():
+    found = preflight.look(session, caller, Workload(settings.stations, settings.interval))
+    preflight.say_all(found, say)
+    if make and state.ensure():
         say(f"Made the bucket for Terraform's state: {state.bucket}")
+    defaults = TERRAFORM / "environments" / f"{settings.environment}.tfvars"
+    boundary = _boundary(session, settings.project, account)
     runtime, packages = aws_packages(settings)
     variables: dict[str, Any] = {
         "aws_region": settings.region,
@@ -202,27 +233,37 @@ def _prepare(settings: Settings, say: Say) -> Stage:
         "lambda_package_dir": str(packages),
         "lambda_runtime": f"python{runtime.python}",
         "lambda_architecture": runtime.architecture,
-        "manage_api_gateway_account": _account_is_ours(session, settings),
         "dashboard_dir": str(DASHBOARD),
     }
+    if boundary:
+        variables["permissions_boundary_arn"] = boundary
+    if found.max_concurrency and not is_set("telemetry_max_concurrency", defaults):
+        variables["telemetry_max_concurrency"] = found.max_concurrency
     workspace = Workspace(
         folder / "terraform",
         Cloud(settings.region),
         variables,
         providers=providers.choose(deployment.air_gapped),
-        state=state,
-        defaults=TERRAFORM / "environments" / f"{settings.environment}.tfvars",
+        # Before the first `up` there is no state: a plan of nothing needs none.
+        state=state if make or state.exists() else None,
+        defaults=defaults,
         say=say,
     )
     require(workspace.terraform, (1, 10), "the lock of a state in S3")
     workspace.prepare()
-    return Stage(deployment, workspace, state, account, packages)
+    region = Account(session, settings.project, boundary=boundary)
+    return Stage(deployment, workspace, state, region, account, packages, defaults)
 
 
-def _account_is_ours(session: boto3.Session, settings: Settings) -> bool:
-    """Whether this deployment sets API Gateway's logging role, of which there is one a region and account."""
-    role = session.client("apigateway").get_account().get("cloudwatchRoleArn") or ""
-    return not role or role.endswith(f"/{settings.project}-{settings.environment}-api-gateway-logs")
+def _boundary(session: boto3.Session, project: str, account: str) -> str | None:
+    """Return the ARN of the project's permissions boundary; None where nobody has made one."""
+    arn = policies.boundary_arn(project, account)
+    iam = session.client("iam")
+    try:
+        iam.get_policy(PolicyArn=arn)
+    except iam.exceptions.NoSuchEntityException:
+        return None
+    return arn
 
 
 def _objects(s3: Any, bucket: str) -> bool:

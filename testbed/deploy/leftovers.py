@@ -11,9 +11,41 @@ from typing import Any
 import boto3
 from botocore.exceptions import ClientError
 
-# What keeps its tags when it is gone, and is asked for by name instead: inactive task definitions, and distributions
-# (those on ministack 1.5.33).
+# What is asked for by name instead: inactive task definitions keep their tags, and on ministack 1.5.33 so do
+# distributions.
 _TAGGED_WHEN_GONE = re.compile(r"^arn:aws:cloudfront:|:task-definition/")
+
+# The tagging API goes on listing what is deleted, for hours ("GetResources", Resource Groups Tagging API reference: it
+# returns "all the tagged or previously tagged resources"). So each ARN is looked up where the resource itself is:
+# pattern, service, operation and its arguments from the pattern's groups.
+_LOOK_UP: tuple[tuple[str, str, str, Callable[[re.Match[str]], dict[str, Any]]], ...] = (
+    (r":sqs:[^:]+:(\d+):(.+)", "sqs", "get_queue_url", lambda m: {"QueueName": m[2], "QueueOwnerAWSAccountId": m[1]}),
+    (r":sns:[^:]+:\d+:[^:]+$", "sns", "get_topic_attributes", lambda m: {"TopicArn": m.string}),
+    (r":dynamodb:[^:]+:\d+:table/([^/]+)$", "dynamodb", "describe_table", lambda m: {"TableName": m[1]}),
+    (r":lambda:[^:]+:\d+:function:(.+)", "lambda", "get_function", lambda m: {"FunctionName": m[1]}),
+    (r":lambda:[^:]+:\d+:event-source-mapping:(.+)", "lambda", "get_event_source_mapping", lambda m: {"UUID": m[1]}),
+    (r":s3:::([^/]+)$", "s3", "head_bucket", lambda m: {"Bucket": m[1]}),
+    (r":iam::\d+:role/(?:.*/)?([^/]+)$", "iam", "get_role", lambda m: {"RoleName": m[1]}),
+    (r":logs:[^:]+:\d+:log-group:([^:]+)", "logs", "list_tags_for_resource",
+     lambda m: {"resourceArn": m.string.removesuffix(":*")}),
+    (r":cloudwatch:[^:]+:\d+:alarm:", "cloudwatch", "list_tags_for_resource", lambda m: {"ResourceARN": m.string}),
+    (r":apigateway:[^:]+::/restapis/([^/]+)$", "apigateway", "get_rest_api", lambda m: {"restApiId": m[1]}),
+    (r":apigateway:[^:]+::/restapis/([^/]+)/stages/([^/]+)$", "apigateway", "get_stage",
+     lambda m: {"restApiId": m[1], "stageName": m[2]}),
+    (r":apigateway:[^:]+::/apikeys/([^/]+)$", "apigateway", "get_api_key", lambda m: {"apiKey": m[1]}),
+    (r":apigateway:[^:]+::/usageplans/([^/]+)$", "apigateway", "get_usage_plan", lambda m: {"usagePlanId": m[1]}),
+    (r":iot:[^:]+:\d+:policy/(.+)", "iot", "get_policy", lambda m: {"policyName": m[1]}),
+    (r":iot:[^:]+:\d+:rule/(.+)", "iot", "get_topic_rule", lambda m: {"ruleName": m[1]}),
+    (r":glue:[^:]+:\d+:database/(.+)", "glue", "get_database", lambda m: {"Name": m[1]}),
+    (r":athena:[^:]+:\d+:workgroup/(.+)", "athena", "get_work_group", lambda m: {"WorkGroup": m[1]}),
+    (r":wafv2:[^:]+:\d+:regional/webacl/([^/]+)/(.+)", "wafv2", "get_web_acl",
+     lambda m: {"Name": m[1], "Id": m[2], "Scope": "REGIONAL"}),
+)  # fmt: skip
+
+# What the services say of what is not there; AWS IoT refuses to tell whether a rule is there, and Athena calls a
+# workgroup that is gone an invalid request.
+_GONE = re.compile(r"NotFound|NoSuch|NonExistent|Nonexistent|DoesNotExist|^404$")
+_GONE_IN = {"get_topic_rule": "UnauthorizedException", "get_work_group": "InvalidRequestException"}
 
 
 def leftovers(session: boto3.Session, project: str, environment: str) -> list[str]:
@@ -29,7 +61,23 @@ def _tagged(session: boto3.Session, project: str, environment: str) -> Iterator[
     filters = [{"Key": "Project", "Values": [project]}, {"Key": "Environment", "Values": [environment]}]
     for page in _pages(session, "resourcegroupstaggingapi", "get_resources", TagFilters=filters):
         arns = (resource["ResourceARN"] for resource in page["ResourceTagMappingList"])
-        yield from (arn for arn in arns if not _TAGGED_WHEN_GONE.search(arn))
+        yield from (arn for arn in arns if not _TAGGED_WHEN_GONE.search(arn) and _is_there(session, arn))
+
+
+def _is_there(session: boto3.Session, arn: str) -> bool:
+    """Return whether a tagged resource still is; what nobody here knows how to ask for is said to be."""
+    for pattern, service, operation, arguments in _LOOK_UP:
+        if match := re.search(pattern, arn):
+            client: Any = session.client(service)  # type: ignore[call-overload]
+            try:
+                getattr(client, operation)(**arguments(match))
+            except ClientError as error:
+                code = error.response["Error"]["Code"]
+                if _GONE.search(code) or _GONE_IN.get(operation) == code:
+                    return False
+                raise
+            return True
+    return True
 
 
 def _pages(

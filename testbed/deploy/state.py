@@ -26,8 +26,8 @@ class RemoteState:
 
     @property
     def bucket(self) -> str:
-        """The bucket's name."""
-        return f"{self.project}-terraform-state-{self.account}-{self.session.region_name}"
+        """The bucket's name: at most 56 of S3's 63 characters, with a project of 20 and the longest region."""
+        return f"{self.project}-tfstate-{self.account}-{self.session.region_name}"
 
     @property
     def key(self) -> str:

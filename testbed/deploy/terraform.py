@@ -118,6 +118,21 @@ def overrides(defaults: str, environment: Mapping[str, str], *, ours: Container[
     return "".join(lines)
 
 
+def is_set(name: str, defaults: Path) -> bool:
+    """Return whether the user sets a variable, by TF_VAR_... or in the .tfvars file ``defaults``."""
+    text = defaults.read_text() if defaults.is_file() else ""
+    return f"TF_VAR_{name}" in os.environ or bool(re.search(rf"^{name}\s*=", text, re.MULTILINE))
+
+
+def switched_on(name: str, defaults: Path) -> bool:
+    """Return whether the user switches a variable on that is off by default."""
+    given = os.environ.get(f"TF_VAR_{name}")
+    if given is not None:
+        return given.lower() in ("true", "1")
+    text = defaults.read_text() if defaults.is_file() else ""
+    return bool(re.search(rf"^{name}\s*=\s*true\b", text, re.MULTILINE))
+
+
 def fingerprint(variables: Mapping[str, Any], packages: Path) -> str:
     """Hash everything that an apply depends on; an equal hash means nothing to apply."""
     # Terraform reads TF_VAR_... by itself; what it says must count here, too.
@@ -205,10 +220,8 @@ class Workspace:
             (self.folder / _OVERRIDES).write_text(text)
         if self._state:
             self._state.write_backend(self.folder)
-            # Whatever an earlier run had for a backend, this is the state.
-            self._run("init", "-input=false", "-reconfigure")
-        else:
-            self._run("init", "-input=false")
+        # Whatever an earlier run had for a backend, this is the state.
+        self._run("init", "-input=false", "-reconfigure")
 
     def _own_packages(self) -> Path:
         """Copies that stay as they are from plan to apply, whatever somebody else's `make` builds meanwhile."""

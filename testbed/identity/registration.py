@@ -1,5 +1,6 @@
 """What enrolment does for one station, here or in a process of a pool; without boto3, whose import costs each one."""
 
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,6 +17,9 @@ from testbed.identity.authority import Authority, append, certificate_id
 What = Literal["enrol", "remove"]
 # Threads of a process: they wait for the emulator's one process.
 PARALLEL = 2
+# How AWS IoT refuses to delete a thing, and a certificate, that something is attached to.
+_STILL_ATTACHED = frozenset({"InvalidRequestException", "DeleteConflictException"})
+_DETACH_PAUSES = (0.5, 1, 2, 4, 8, 8, 8)
 
 
 class Calls(Protocol):
@@ -115,16 +119,21 @@ class Registrar:
             (self._folder / f"{station}.{ending}").unlink(missing_ok=True)
 
     def unregister(self, station: str, arn: str) -> None:
-        """Remove thing and certificate; what is gone already is no error."""
+        """Remove certificate and thing; what is gone already is no error.
+
+        The certificate is deactivated first: whatever fails after that, the station stays out. A detachment takes AWS
+        some seconds after its answer ("DetachThingPrincipal", AWS IoT API reference), and until then it refuses the
+        deletes of both: they are tried again.
+        """
         identity = arn.rsplit("/", 1)[-1]
         for call in (
+            lambda: self._call("UpdateCertificate", certificateId=identity, newStatus="INACTIVE"),
             lambda: self._call("DetachPolicy", policyName=self._policy, target=arn),
             lambda: self._call("DetachThingPrincipal", thingName=station, principal=arn),
             lambda: self._call("DeleteThing", thingName=station),
-            lambda: self._call("UpdateCertificate", certificateId=identity, newStatus="INACTIVE"),
             lambda: self._call("DeleteCertificate", certificateId=identity, forceDelete=True),
         ):
-            _unless_gone(call)
+            _until_detached(call)
 
 
 def side_by_side(
@@ -137,12 +146,20 @@ def side_by_side(
             yield name
 
 
-def _unless_gone(call: Callable[[], object]) -> None:
-    try:
-        call()
-    except ClientError as error:
-        if error.response["Error"]["Code"] != "ResourceNotFoundException":
-            raise
+def _until_detached(call: Callable[[], object]) -> None:
+    """Make a call; wait while a detachment is under way, and take what is gone for removed."""
+    for pause in (*_DETACH_PAUSES, None):
+        try:
+            call()
+        except ClientError as error:
+            code = error.response["Error"]["Code"]
+            if code == "ResourceNotFoundException":
+                return
+            if pause is None or code not in _STILL_ATTACHED:
+                raise
+            time.sleep(pause)
+        else:
+            return
 
 
 # --- in a process of a pool --------------------------------------------------

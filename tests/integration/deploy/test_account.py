@@ -2,10 +2,14 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import boto3
 import pytest
 
+from testbed.cost.bill import Workload
+from testbed.deploy import preflight
+from testbed.deploy.account import Account
 from testbed.deploy.leftovers import leftovers
 from testbed.deploy.state import RemoteState
 from tests.integration.conftest import REGION, AwsEmulator
@@ -80,3 +84,104 @@ def test_what_is_left_is_found_by_its_tags_and_by_its_name(session: boto3.Sessio
         sns.delete_topic(TopicArn=tagged)
         for queue in (named, other):
             sqs.delete_queue(QueueUrl=queue)
+
+
+class ListsTheDeleted(boto3.Session):
+    """A session whose tagging API still lists what is gone, as AWS's does for hours."""
+
+    def client(self, service: str, *arguments: Any, **options: Any) -> Any:
+        client = super().client(service, *arguments, **options)  # type: ignore[call-overload]
+        if service == "resourcegroupstaggingapi":
+            page = {"ResourceTagMappingList": [{"ResourceARN": arn} for arn in GONE]}
+            client.can_paginate = lambda _: False
+            client.get_resources = lambda **_: page
+        return client
+
+
+GONE = [
+    f"arn:aws:{rest}"
+    for rest in (
+        "sqs:eu-central-1:000000000000:gone-dev-telemetry",
+        "sns:eu-central-1:000000000000:gone-dev-alarms",
+        "dynamodb:eu-central-1:000000000000:table/gone-dev-stations",
+        "lambda:eu-central-1:000000000000:function:gone-dev-api-handler",
+        "lambda:eu-central-1:000000000000:event-source-mapping:7e2b1f7c-0000-0000-0000-000000000000",
+        "s3:::gone-dev-telemetry-000000000000",
+        "iam::000000000000:role/gone-dev-iot-rules",
+        "apigateway:eu-central-1::/restapis/abc123",
+        "apigateway:eu-central-1::/apikeys/abc123",
+        "apigateway:eu-central-1::/usageplans/abc123",
+        "iot:eu-central-1:000000000000:policy/gone-dev-station-policy",
+        "iot:eu-central-1:000000000000:rule/gone_dev_telemetry_rule",
+        "glue:eu-central-1:000000000000:database/gone_dev_archive",
+        "athena:eu-central-1:000000000000:workgroup/gone-dev-archive",
+        "wafv2:eu-central-1:000000000000:regional/webacl/gone-dev-api/7e2b1f7c-0000-0000-0000-000000000000",
+    )
+]
+
+
+def test_what_the_tagging_api_lists_and_is_deleted_is_not_left(
+    aws_emulator: AwsEmulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", aws_emulator.url)
+    assert leftovers(ListsTheDeleted("test", "test", region_name=REGION), "gone", "dev") == []
+
+
+def test_the_settings_of_a_region_are_set_where_nobody_has_and_stay_where_somebody_has(
+    session: boto3.Session,
+) -> None:
+    """API Gateway's logging role is one for all deployments of a region: none of them may take it from the others."""
+    gateway, iam = session.client("apigateway"), session.client("iam")
+    said: list[str] = []
+    account = Account(session, "account-test", boundary=None)
+    account.ensure(said.append)
+    role = gateway.get_account()["cloudwatchRoleArn"]
+    assert role.endswith(f":role/account-test-api-gateway-logs-{REGION}")
+    assert any("API Gateway" in line for line in said)
+    said.clear()
+    Account(session, "another-project", boundary=None).ensure(said.append)
+    Account(session, "another-project", boundary=None).remove()
+    assert said == []
+    assert gateway.get_account()["cloudwatchRoleArn"] == role
+    account.remove()
+    assert not gateway.get_account().get("cloudwatchRoleArn")
+    assert not [one for one in iam.list_roles()["Roles"] if one["RoleName"].startswith("account-test-")]
+
+
+def test_the_states_bucket_has_a_name_that_s3_takes_whatever_the_project_and_region() -> None:
+    longest = max(boto3.Session().get_available_regions("s3"), key=len)
+    state = RemoteState(boto3.Session(region_name=longest), "a" * 20, "prod", "0" * 12)
+    assert len(state.bucket) <= 63
+
+
+def test_a_preflight_says_what_would_fail_in_lines(session: boto3.Session) -> None:
+    found = preflight.look(session, "arn:aws:iam::000000000000:root", Workload(1000, 5))
+    text = "\n".join(map(str, found.findings))
+    assert "executions at once" in text
+    assert f"{REGION} has every service" in text
+    assert found.max_concurrency is not None
+    assert preflight.fitting(10) == 5, "a new account has ten in all"
+    assert preflight.fitting(1000) == 10
+    nowhere = preflight.look(
+        boto3.Session("test", "test", region_name="mx-nowhere-1"),
+        "arn:aws:iam::000000000000:root",
+        Workload(1000, 5),
+    )
+    assert any(finding.fails and "mx-nowhere-1 lacks" in finding.text for finding in nowhere.findings)
+
+
+def test_a_preflight_simulates_the_callers_policies(session: boto3.Session) -> None:
+    iam = session.client("iam")
+    iam.create_user(UserName="preflight-stranger")
+    try:
+        arn = "arn:aws:iam::000000000000:user/preflight-stranger"
+        found = preflight.look(session, arn, Workload(1000, 5))
+        assert any(finding.fails and "none of the rights" in finding.text for finding in found.findings)
+    finally:
+        iam.delete_user(UserName="preflight-stranger")
+
+
+def test_a_sessions_rights_are_its_roles() -> None:
+    session = "arn:aws:sts::123456789012:assumed-role/deployer/me"
+    assert preflight.principal(session) == "arn:aws:iam::123456789012:role/deployer"
+    assert preflight.principal("arn:aws:iam::123456789012:root") is None

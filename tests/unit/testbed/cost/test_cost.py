@@ -1,7 +1,10 @@
 """The bill stays below $1.60 a million messages, and below a quarter of the baseline design's."""
 
+import re
+
 from testbed.cost import bill
 from testbed.cost.bill import Workload
+from testbed.paths import TERRAFORM
 
 TYPICAL = Workload(stations=1000, interval=5, window=5)
 
@@ -61,3 +64,32 @@ def test_both_directions_of_every_call_were_counted() -> None:
         assert set(part.calls) == set(part.bytes_sent) == set(part.bytes_received)
         assert all(part.bytes_sent.values())
     assert counts.bridge.bytes_received["sqs:SendMessageBatch"] > 0
+
+
+def test_what_an_apply_is_told_has_every_part_that_is_billed() -> None:
+    """The simulator does not publish by Basic Ingest; alarms, custom metrics, WAF, X-Ray, API and pages cost, too."""
+    plain = Workload(stations=1000, interval=5, basic_ingest=False)
+    assert bill.total(bill.bill(plain)) - bill.total(bill.bill(TYPICAL)) > 0.99
+    assert bill.fixed_monthly() == 12 * 0.1 + 7 * 0.3 + 3
+    assert bill.fixed_monthly(waf=True) - bill.fixed_monthly() == 7
+    lines = {line.service: line.usd_a_million for line in bill.requests_bill(waf=True, xray=True)}
+    assert {name: round(usd, 2) for name, usd in lines.items()} == {
+        "API Gateway": 3.5,
+        "WAF": 0.6,
+        "X-Ray": 5.0,
+    }
+    assert bill.page_monthly(plain) > 500
+
+
+def test_the_alarms_and_metrics_that_are_billed_are_those_that_there_are() -> None:
+    text = (TERRAFORM / "monitoring.tf").read_text()
+    each = {
+        "dead_letters": 1,
+        "queue_age": 1,
+        "lambda_errors": 2,
+        "rule_failures": 4,
+        "rule_throttled": 2,
+        "silence": 2,
+    }
+    assert set(re.findall(r'resource "aws_cloudwatch_metric_alarm" "(\w+)"', text)) == set(each)
+    assert sum(each.values()) == bill._ALARMS

@@ -1,8 +1,14 @@
-"""The journal of who is enrolled."""
+"""Who is enrolled, and how a station is removed while AWS IoT still detaches."""
 
 from pathlib import Path
+from typing import Any, cast
 
-from testbed.identity.registration import Journal
+import pytest
+from botocore.exceptions import ClientError
+
+from testbed.identity import registration
+from testbed.identity.authority import Authority
+from testbed.identity.registration import Journal, Station
 
 
 def test_who_came_and_did_not_go_is_enrolled(tmp_path: Path) -> None:
@@ -12,3 +18,35 @@ def test_who_came_and_did_not_go_is_enrolled(tmp_path: Path) -> None:
     journal.note("station-2", "arn:2")
     journal.note("station-1", "")
     assert Journal(tmp_path).read() == {"station-2": "arn:2"}
+
+
+class SlowlyDetaching:
+    """A control plane that refuses deletes until it was asked a second time, as AWS's does for some seconds."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+
+    def call(self, operation: str, **_: Any) -> Any:
+        self.calls.append(operation)
+        refusals = {"DeleteThing": "InvalidRequestException", "DeleteCertificate": "DeleteConflictException"}
+        if operation in refusals and self.calls.count(operation) < 2:
+            raise ClientError({"Error": {"Code": refusals[operation], "Message": "attached"}}, operation)
+
+
+def test_a_station_is_shut_out_first_and_deletes_wait_for_the_detachment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """AWS IoT API reference, "DetachThingPrincipal": this call is asynchronous."""
+    monkeypatch.setattr(registration, "_DETACH_PAUSES", (0.0, 0.0))
+    aws = SlowlyDetaching()
+    station = Station(aws, cast("Authority", None), "policy", tmp_path)
+    station.unregister("station-1", "arn:aws:iot:eu-central-1:123456789012:cert/abc")
+    assert aws.calls[0] == "UpdateCertificate"
+    assert aws.calls.count("DeleteThing") == aws.calls.count("DeleteCertificate") == 2
+
+
+def test_a_refusal_that_lasts_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registration, "_DETACH_PAUSES", ())
+    station = Station(SlowlyDetaching(), cast("Authority", None), "policy", tmp_path)
+    with pytest.raises(ClientError, match="attached"):
+        station.unregister("station-1", "arn:aws:iot:eu-central-1:123456789012:cert/abc")
