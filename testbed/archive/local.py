@@ -49,7 +49,7 @@ def download(s3: Any, bucket: str, keys: list[str], folder: Path) -> list[Path]:
         path = folder / key
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            path.write_bytes(s3.get_object(Bucket=bucket, Key=key)["Body"].read())
+            path.write_bytes(reader.fetch(s3, bucket, key).read())
         except s3.exceptions.NoSuchKey:
             return None
         return path

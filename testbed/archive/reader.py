@@ -10,6 +10,8 @@ from typing import Any
 import duckdb
 import msgspec
 
+from testbed.errors import TestbedError
+
 # One gzip NDJSON object a batch.
 PREFIX = "telemetry/"
 # Parquet objects of an hour each; every line is in the column `line`, as it was.
@@ -50,13 +52,30 @@ def records(s3: Any, bucket: str) -> Iterator[dict[str, Any]]:
             continue  # compacted since it was listed: see `everything`
 
 
+def fetch(s3: Any, bucket: str, key: str) -> Any:
+    """Return the body of an object.
+
+    Raises:
+        NoSuchKey: it is gone.
+        TestbedError: it is in a storage class that wants a restore first.
+    """
+    try:
+        return s3.get_object(Bucket=bucket, Key=key)["Body"]
+    except s3.exceptions.InvalidObjectState as error:
+        kind = error.response["Error"].get("StorageClass", "an archive class")
+        raise TestbedError(
+            f"{key} is in {kind}, and cannot be read at once: earlier deployments moved old objects there.",
+            f"Restore it: aws s3api restore-object --bucket {bucket} --key '{key}' --restore-request Days=7",
+        ) from error
+
+
 def read(s3: Any, bucket: str, key: str) -> Iterator[dict[str, Any]]:
     """The messages of one object.
 
     Raises:
         NoSuchKey: it is gone.
     """
-    body = s3.get_object(Bucket=bucket, Key=key)["Body"]
+    body = fetch(s3, bucket, key)
     if not key.endswith(".parquet"):
         yield from _DECODER.decode_lines(gzip.decompress(body.read()))
         return

@@ -251,6 +251,7 @@ def _prepare(settings: Settings, say: Say, *, make: bool = True) -> Stage:
     )
     require(workspace.terraform, (1, 10), "the lock of a state in S3")
     workspace.prepare()
+    say(f"Versions: {workspace.versions()}, boto3 {boto3.__version__}")
     region = Account(session, settings.project, boundary=boundary)
     return Stage(deployment, workspace, state, region, account, packages, defaults)
 

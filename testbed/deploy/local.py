@@ -1,7 +1,10 @@
 """`make up` on this machine: start the engine, apply Terraform, start broker and bridge."""
 
+import json
+import platform
 import secrets
 import time
+import urllib.request
 from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -168,9 +171,22 @@ def _apply(deployment: Deployment, variables: dict[str, Any], say: Say) -> None:
         say=say,
     )
     workspace.prepare()
+    say(
+        f"Versions: {workspace.versions()}; {_engine_version(deployment)}; Python {platform.python_version()}"
+    )
     deployment.take_outputs(workspace.apply())
     if deployment.enforce_iam:
         enforced_iam.adapt(deployment)
+
+
+def _engine_version(deployment: Deployment) -> str:
+    """Return what plays AWS with the version that it says of itself."""
+    try:
+        with urllib.request.urlopen(f"{deployment.aws_url}/_localstack/health", timeout=5) as answer:  # noqa: S310
+            said = json.load(answer)
+    except (OSError, ValueError):
+        said = {}
+    return f"{deployment.engine_name} {said.get('version', 'of a version that it does not tell')}"
 
 
 def _new_deployment(settings: Settings, engine: Engine, folder: Path) -> Deployment:

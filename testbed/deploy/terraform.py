@@ -259,6 +259,22 @@ class Workspace:
             self._run(*apply, "-auto-approve", show=planned)
         return self.providers.finish(self.cloud.session(), self.cloud.endpoint, self.outputs())
 
+    def versions(self) -> str:
+        """Return what runs here, as ``Terraform 1.11.4, hashicorp/aws 6.73.0``; after `prepare`."""
+        done = subprocess.run(
+            [self.terraform, "version", "-json"],
+            cwd=self.folder,
+            env=self._environment(None),
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        found = json.loads(done.stdout)
+        providers = (
+            f"{name.split('/', 1)[-1]} {version}" for name, version in found["provider_selections"].items()
+        )
+        return ", ".join([f"{Path(self.terraform).name} {found['terraform_version']}", *providers])
+
     def outputs(self) -> Json:
         """The outputs of the last apply."""
         # The state alone answers: no provider, and so no tflocal.
