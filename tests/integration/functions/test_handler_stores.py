@@ -33,6 +33,10 @@ def test_a_batch_becomes_one_archive_object_and_the_stations_latest_states(cloud
     }
     assert all(line["_source_message_id"].startswith("message-") for line in lines)
     assert cloud.item("station-01") == telemetry() | {
+        # Telemetry that came through the broker shows that its station is connected.
+        "connection": "ONLINE",
+        "connection_at": NOW_MS,
+        "connection_version": -1,
         "timestamp": "2025-11-23T12:13:19.500000Z",
         "updated_at": "2025-11-23T12:13:20.000000Z",
     }
