@@ -33,8 +33,8 @@ class Parts:
     @contextmanager
     def bridge_through_proxy(self) -> Iterator[None]:
         """Run a bridge that calls AWS through the proxy; restore the old way at the end."""
-        self._restart_bridge(self._proxied)
         try:
+            self._restart_bridge(self._proxied)
             yield
         finally:
             self._restart_bridge(self._deployment.place)

@@ -99,9 +99,9 @@ def start(upstream: str, *, log: Path, folder: Path) -> FaultProxy:
 def functions_through(deployment: Deployment, url: str, functions: Sequence[str]) -> Iterator[None]:
     """Have these functions call AWS at ``url`` until the block ends."""
     client = deployment.client("lambda")
-    for function in functions:
-        _set_endpoint(client, function, url)
     try:
+        for function in functions:
+            _set_endpoint(client, function, url)
         yield
     finally:
         for function in functions:
