@@ -17,8 +17,8 @@ def test_nothing_is_lost_while_parts_die(deployment: Deployment) -> None:
     report = runner.run(deployment, print, seconds=seconds, seed=seed, stations=20, interval=0.5, only=only)
     assert report.failed == []
     assert any(fault.hits for fault in report.injected)
-    # Ten messages of each station: how many more there are is a matter of the machine.
-    assert report.audit.acknowledged > 20 * 10
+    # Five messages of each station: how many more there are is a matter of the machine.
+    assert report.audit.acknowledged > 20 * 5
     assert report.audit.missing == []
     assert report.audit.wrong_state == []
     assert report.audit.wrong_points == []
