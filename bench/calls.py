@@ -17,9 +17,8 @@ from typing import Any
 from testbed.cost import bill
 from testbed.cost.bill import Counted, Counts, Workload
 from testbed.deploy.deployment import Deployment
-from testbed.drills.faults import proxy as fault_proxy
 from testbed.drills.faults.parts import Parts
-from testbed.drills.faults.proxy import FaultProxy
+from testbed.drills.faults.proxy import FaultProxy, functions_through, start_fault_proxy, telemetry_function
 from testbed.errors import TestbedError
 from testbed.pipeline.quiet import until_bridge_is_idle
 from testbed.stations import device
@@ -41,12 +40,12 @@ def count(deployment: Deployment, workload: Workload) -> Counts:
         TestbedError: the handler failed, or runs in a container.
     """
     deployment.local_engine.lacks.refuse("functions on loopback")
-    function = fault_proxy.telemetry_function(deployment)
-    proxy = fault_proxy.start(
+    function = telemetry_function(deployment)
+    proxy = start_fault_proxy(
         deployment.aws_url or "", log=deployment.place.log("counting-proxy"), folder=deployment.path
     )
     try:
-        with fault_proxy.functions_through(deployment, proxy.url, [function]):
+        with functions_through(deployment, proxy.url, [function]):
             client = deployment.client("lambda")
             # Stations of its own for each count: what an earlier one left in the tables would change the calls.
             run = f"cost-{time.time_ns() // 10**6 % 10**8:08}"

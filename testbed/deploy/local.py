@@ -67,14 +67,14 @@ class Stopwatch:
 
 
 def up(settings: Settings, say: Say) -> Deployment:
+    """Bring a local deployment up; see `testbed.deploy.lifecycle.up`."""
     name, why = choice.choose(settings.engine)
     engine = choice.engine(name)
     say(f"Engine: {name} ({why})")
     for note in engine.lacks.notes:
         say(f"Off on this engine: {note}")
 
-    folder = settings.folder(name)
-    deployment = Deployment.load(folder)
+    deployment = Deployment.load(settings.folder(name))
     if settings.enforce_iam:
         engine.lacks.refuse("enforced IAM")
     if settings.enforce_iam and deployment and not deployment.enforce_iam:
@@ -83,17 +83,8 @@ def up(settings: Settings, say: Say) -> Deployment:
     with watch.part("install"):
         engine.install()
     with watch.part("packages"):
-        runtime = engine.runtime()
-        packages = build_packages(runtime)
-    variables = _LOCAL_VARIABLES | {
-        "aws_region": settings.region,
-        "environment": settings.environment,
-        "lambda_package_dir": str(packages),
-        "dashboard_dir": str(DASHBOARD),
-        "lambda_runtime": f"python{runtime.python}",
-        "lambda_architecture": runtime.architecture,
-        **engine.lacks.variables,
-    }
+        packages = build_packages(engine.runtime())
+    variables = _variables(settings, engine, packages)
     wanted = fingerprint(variables, packages)
 
     if deployment and deployment.alive() and deployment.fingerprint == wanted:
@@ -104,7 +95,7 @@ def up(settings: Settings, say: Say) -> Deployment:
     if fresh and deployment:
         _check_not_forgotten(deployment, engine)
     if deployment is None:
-        deployment = _new_deployment(settings, engine, folder)
+        deployment = _new_deployment(settings, engine, settings.folder(name))
     place = deployment.place
     endpoints = engine.endpoints(place)
     deployment.aws_url, deployment.iot_url = endpoints.aws, endpoints.iot
@@ -121,8 +112,9 @@ def up(settings: Settings, say: Say) -> Deployment:
     )
     with watch.part("terraform"):
         _apply(deployment, variables, say)
-    outputs = deployment.outputs
-    deployment.api_url = endpoints.api.format(api_id=outputs.api_gateway_id, stage=outputs.api_gateway_stage)
+    deployment.api_url = endpoints.api.format(
+        api_id=deployment.outputs.api_gateway_id, stage=deployment.outputs.api_gateway_stage
+    )
     deployment.mqtt_host, deployment.mqtt_port = "localhost", place.ports.mqtt
 
     # The cloud may run without them: they died, or an earlier `up` failed in Terraform.
@@ -134,6 +126,20 @@ def up(settings: Settings, say: Say) -> Deployment:
     say(f"Up in {watch}")
     say(f"API: {deployment.api_url}/stations   MQTT: {deployment.mqtt_host}:{deployment.mqtt_port}")
     return deployment
+
+
+def _variables(settings: Settings, engine: Engine, packages: Path) -> dict[str, Any]:
+    """Return Terraform's variables."""
+    runtime = engine.runtime()
+    return _LOCAL_VARIABLES | {
+        "aws_region": settings.region,
+        "environment": settings.environment,
+        "lambda_package_dir": str(packages),
+        "dashboard_dir": str(DASHBOARD),
+        "lambda_runtime": f"python{runtime.python}",
+        "lambda_architecture": runtime.architecture,
+        **engine.lacks.variables,
+    }
 
 
 def _check_not_forgotten(deployment: Deployment, engine: Engine) -> None:

@@ -73,7 +73,7 @@ class FaultProxy:
             return json.load(answer)
 
 
-def start(upstream: str, *, log: Path, folder: Path) -> FaultProxy:
+def start_fault_proxy(upstream: str, *, log: Path, folder: Path) -> FaultProxy:
     """Start a proxy in front of ``upstream`` on a free port, and wait until it answers.
 
     Raises:

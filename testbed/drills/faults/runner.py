@@ -20,10 +20,9 @@ from simulator.messages import station_ids
 from testbed.cost.bill import Counted
 from testbed.deploy.deployment import Deployment
 from testbed.deploy.stations import enrolment_of
-from testbed.drills.faults import proxy as fault_proxy
 from testbed.drills.faults.catalogue import Fault, catalogue
 from testbed.drills.faults.parts import FROZEN_SECONDS, Parts
-from testbed.drills.faults.proxy import FaultProxy
+from testbed.drills.faults.proxy import FaultProxy, functions_through, start_fault_proxy, telemetry_function
 from testbed.drills.faults.stations import Misbehaving
 from testbed.errors import TestbedError
 from testbed.paths import REPOSITORY
@@ -129,27 +128,14 @@ def run(
     counts: dict[str, Any] = {"hits": {}, "calls": {}}
     misbehaving = Misbehaving(deployment, drill.odd, drill.silent, drill.ledgers[1], rng)
     with drill.through_proxy(frozen_seconds) as (proxy, parts):
-        faults = catalogue(parts, proxy, misbehaving, rng, restarts_cloud=engine.keeps_state)
-        faults = [fault for fault in faults if not only or any(part in fault.name for part in only)]
-        if not faults:
-            raise TestbedError(f"No fault is named {', '.join(only)}.", "See docs/reliability.md.")
+        faults = _chosen(catalogue(parts, proxy, misbehaving, rng, restarts_cloud=engine.keeps_state), only)
         drill.begun = True
         with drill.survives("the fleet"):
-            _run_fleet(
-                drill.command(seconds, interval, seed),
-                deployment.place.log("faults-simulator"),
-                lambda fleet: drill.break_until_done(
-                    faults, fleet, time.monotonic() + seconds - frozen_seconds
-                ),
-            )
-        # While the proxy is there: the bridge and the functions still call through it.
-        drill.wait_until_quiet()
-        for fault in (each for each in faults if each.at_the_end):
-            drill.inject(fault)
-            drill.wait_until_quiet()
+            drill.run_fleet(faults, drill.command(seconds, interval, seed), seconds - frozen_seconds)
+        drill.end(faults)
         with drill.survives("the fault proxy's counts"):
             counts = proxy.counts()
-    report = audit(deployment, drill.ledgers, wait_seconds=quiet.QUIET_SECONDS)
+    audited = audit(deployment, drill.ledgers, wait_seconds=quiet.QUIET_SECONDS)
     poison = misbehaving.lost_poison(), misbehaving.stored_poison()
     with drill.survives("removing the stations"):
         enrolment.remove(drill.all_stations)
@@ -161,11 +147,18 @@ def run(
         interval,
         [drill.told(each, counts["hits"]) for each in faults],
         drill.failed,
-        report,
-        Counted.from_proxy(max(1, report.acknowledged), 0, counts["calls"]),
+        audited,
+        Counted.from_proxy(max(1, audited.acknowledged), 0, counts["calls"]),
         misbehaving.poison_sent,
         *poison,
     )
+
+
+def _chosen(faults: Sequence[Fault], only: Sequence[str]) -> list[Fault]:
+    chosen = [fault for fault in faults if not only or any(part in fault.name for part in only)]
+    if not chosen:
+        raise TestbedError(f"No fault is named {', '.join(only)}.", "See docs/reliability.md.")
+    return chosen
 
 
 class _Drill:
@@ -205,13 +198,13 @@ class _Drill:
         """Have the telemetry function and the bridge call AWS through a fault proxy, until the block ends."""
         deployment = self._deployment
         with self.survives("the way back from the fault proxy"), ExitStack() as stack:
-            proxy = fault_proxy.start(
+            proxy = start_fault_proxy(
                 deployment.aws_url or "", log=deployment.place.log("fault-proxy"), folder=deployment.path
             )
             stack.callback(proxy.process.stop)
             parts = Parts(deployment, proxy, frozen_seconds)
-            function = fault_proxy.telemetry_function(deployment)
-            stack.enter_context(fault_proxy.functions_through(deployment, proxy.url, [function]))
+            function = telemetry_function(deployment)
+            stack.enter_context(functions_through(deployment, proxy.url, [function]))
             stack.enter_context(parts.bridge_through_proxy())
             yield proxy, parts
 
@@ -235,6 +228,19 @@ class _Drill:
         with self.survives(fault.name):
             fault.inject()
             self.injected[fault.name] += 1
+
+    def run_fleet(self, faults: Sequence[Fault], command: Sequence[str], seconds: float) -> None:
+        """Run the fleet to its end, and inject faults for so many seconds."""
+        deadline = time.monotonic() + seconds
+        log = self._deployment.place.log("faults-simulator")
+        _run_fleet(command, log, lambda fleet: self.break_until_done(faults, fleet, deadline))
+
+    def end(self, faults: Sequence[Fault]) -> None:
+        """Wait for what is on its way, and inject the faults that belong at the end, while the proxy is there."""
+        self.wait_until_quiet()
+        for fault in (each for each in faults if each.at_the_end):
+            self.inject(fault)
+            self.wait_until_quiet()
 
     def wait_until_quiet(self) -> None:
         """Wait until neither the bridge nor the queue holds a message; what is stuck is the audit's to find."""

@@ -63,7 +63,20 @@ def start(
     libraries.symlink_to(install.libraries)
     temporary = data_dir / "tmp"
     temporary.mkdir(exist_ok=True)
-    settings = {
+    return processes.start(
+        "localstack",
+        [str(install.venv / "bin" / "localstack-supervisor")],
+        log=log_file,
+        folder=data_dir,
+        environment=processes.clean_environment(
+            **(_settings(install, port, root, temporary) | dict(env or {}))
+        ),
+    )
+
+
+def _settings(install: LocalStackInstall, port: int, root: Path, temporary: Path) -> dict[str, str]:
+    """Return LocalStack's environment variables."""
+    return {
         "FILESYSTEM_ROOT": str(root),
         # Within any container it would take itself for its own image, and write to /var/lib.
         "OVERRIDE_IN_DOCKER": "0",
@@ -89,13 +102,6 @@ def start(
         # plux keeps its list of plugins there: one of our own never misses the executor.
         "XDG_CACHE_HOME": str(install.root / "cache"),
     }
-    return processes.start(
-        "localstack",
-        [str(install.venv / "bin" / "localstack-supervisor")],
-        log=log_file,
-        folder=data_dir,
-        environment=processes.clean_environment(**(settings | dict(env or {}))),
-    )
 
 
 def wait_ready(process: ChildProcess, *, port: int, region: str, seconds: float = _START_SECONDS) -> None:
