@@ -92,7 +92,9 @@ class Parts:
 
     def _restart_bridge(self, place: Place) -> None:
         self._deployment.processes["bridge"].stop()
-        self._deployment.processes["bridge"] = self._engine.start_bridge(place)
+        # One that does not get ready must not stay behind, unknown to the deployment.
+        with processes.stopped_on_failure():
+            self._deployment.processes["bridge"] = self._engine.start_bridge(place)
         self._deployment.save()
 
 
