@@ -51,7 +51,7 @@ class Dashboard:
         self.door = door
 
     def answer(self, target: str) -> tuple[int, Any]:
-        """The status and document of a data path; 404 for any other."""
+        """Return the status and document of a data path; 404 for any other."""
         parts = urlsplit(target)
         if parts.path == "/config.json":
             return HTTPStatus.OK, _CONFIG
@@ -63,7 +63,7 @@ class Dashboard:
 
 
 def with_front_door(deployment: Deployment, credentials: Credentials, port: int) -> Dashboard:
-    """A dashboard whose page listens to a front door on ``port``, by URLs that ``credentials`` sign for a minute."""
+    """Return a dashboard whose page listens to a front door on ``port``; ``credentials`` sign URLs for a minute."""
     host = f"127.0.0.1:{port}"
 
     def offer() -> dict[str, Any]:
@@ -79,7 +79,7 @@ def with_front_door(deployment: Deployment, credentials: Credentials, port: int)
 
 
 def with_aws_iot(deployment: Deployment) -> Dashboard:
-    """A dashboard whose page listens to AWS IoT Core, by URLs of the API's.
+    """Return a dashboard whose page listens to AWS IoT Core, by URLs of the API's.
 
     Raises:
         TestbedError: the API offers none.
@@ -94,7 +94,7 @@ def with_aws_iot(deployment: Deployment) -> Dashboard:
 
 
 def server(dashboard: Dashboard, port: int) -> ThreadingHTTPServer:
-    """The page's server on loopback; not serving yet."""
+    """Return the page's server on loopback; not serving yet."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -188,7 +188,7 @@ def start_door(
 
 @contextmanager
 def running(deployment: Deployment, port: int | None = None) -> Iterator[ThreadingHTTPServer]:
-    """A server, bound but not serving, and for a local target a front door; both gone at the end.
+    """Give a server, bound but not serving, and for a local target a front door; both gone at the end.
 
     Raises:
         TestbedError: the port is taken, or the API on AWS offers nowhere to listen.

@@ -10,5 +10,5 @@ DASHBOARD = REPOSITORY / "dashboard"
 
 
 def state_root() -> Path:
-    """The folder of deployments, environments and packages: ``.testbed`` or ``$TESTBED_HOME``."""
+    """Return the folder of deployments, environments and packages: ``.testbed`` or ``$TESTBED_HOME``."""
     return Path(os.environ.get("TESTBED_HOME") or REPOSITORY / ".testbed").resolve()

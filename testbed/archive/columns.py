@@ -33,5 +33,5 @@ def duckdb_types(*, partitions: bool = False) -> dict[str, str]:
 
 
 def quoted() -> str:
-    """The columns as a SQL list."""
+    """Return the columns as a SQL list."""
     return ", ".join(f'"{name}"' for name, _ in COLUMNS)

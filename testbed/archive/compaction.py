@@ -83,7 +83,7 @@ def compact(
 
 
 def _end(folder: str) -> datetime:
-    """When an hour's folder (``dt=.../hour=..``) ended."""
+    """Return when an hour's folder (``dt=.../hour=..``) ended."""
     return datetime.strptime(folder, "dt=%Y-%m-%d/hour=%H").replace(tzinfo=UTC) + timedelta(hours=1)
 
 

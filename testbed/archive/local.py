@@ -36,7 +36,7 @@ def run(s3: Any, bucket: str, sql: str, days: Days) -> Rows:
 
 @contextmanager
 def connect() -> Iterator[duckdb.DuckDBPyConnection]:
-    """A DuckDB in memory, whose times are UTC wherever we are."""
+    """Give a DuckDB in memory, whose times are UTC wherever we are."""
     with duckdb.connect() as db:
         db.execute("SET TimeZone = 'UTC'")
         yield db

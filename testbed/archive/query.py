@@ -13,7 +13,7 @@ Through = Literal["athena", "duckdb"]
 
 
 def last_days(count: int) -> Days:
-    """Today (UTC) and the days before it, ``count`` in all."""
+    """Return today (UTC) and the days before it, ``count`` in all."""
     today = datetime.now(UTC).date()
     return Days(today - timedelta(days=count - 1), today)
 

@@ -21,20 +21,20 @@ _FETCH = 10_000
 
 
 def objects(s3: Any, bucket: str, prefix: str = PREFIX) -> Iterator[str]:
-    """The keys under ``prefix``, by default those of all batches, in order."""
+    """Yield the keys under ``prefix``, by default those of all batches, in order."""
     for key, _ in dated(s3, bucket, prefix):
         yield key
 
 
 def dated(s3: Any, bucket: str, prefix: str) -> Iterator[tuple[str, datetime]]:
-    """The keys under ``prefix``, in order, and when each was written (aware)."""
+    """Yield the keys under ``prefix``, in order, and when each was written (aware)."""
     for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
         for entry in page.get("Contents", []):
             yield entry["Key"], entry["LastModified"]
 
 
 def everything(s3: Any, bucket: str) -> Iterator[str]:
-    """The keys of all batches, then of all compacted hours.
+    """Yield the keys of all batches, then of all compacted hours.
 
     In that order: a batch that is compacted while somebody reads is gone from the first list at worst after it has
     appeared in the second.
@@ -70,7 +70,7 @@ def fetch(s3: Any, bucket: str, key: str) -> Any:
 
 
 def read(s3: Any, bucket: str, key: str) -> Iterator[dict[str, Any]]:
-    """The messages of one object.
+    """Yield the messages of one object.
 
     Raises:
         NoSuchKey: it is gone.

@@ -33,12 +33,12 @@ class SavedQuery:
 
 
 def names() -> list[str]:
-    """The saved queries."""
+    """Return the saved queries."""
     return sorted(path.stem for path in QUERIES.glob("[!_]*.sql"))
 
 
 def load(name: str) -> SavedQuery:
-    """The saved query ``name``.
+    """Return the saved query ``name``.
 
     Raises:
         TestbedError: there is none.
@@ -50,7 +50,7 @@ def load(name: str) -> SavedQuery:
 
 
 def compose(query: SavedQuery, days: Days, dialect: Dialect) -> str:
-    """The whole statement: the query with what it reads, in ``dialect``.
+    """Return the whole statement: the query with what it reads, in ``dialect``.
 
     Raises:
         TestbedError: it cannot be read as Trino's SQL.

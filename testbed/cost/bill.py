@@ -78,7 +78,7 @@ class Counted:
 
     @classmethod
     def from_proxy(cls, messages: int, invocations: int, calls: dict[str, Any]) -> Self:
-        """Of what `testbed.drills.faults.proxy.FaultProxy.counts` has as ``calls``."""
+        """Take what `testbed.drills.faults.proxy.FaultProxy.counts` has as ``calls``."""
         return cls(
             messages,
             invocations,
@@ -101,7 +101,7 @@ class Counted:
         ]
 
     def each(self, operation: str) -> float:
-        """Calls a message."""
+        """Return the calls that a message costs."""
         return self.calls.get(operation, 0) / self.messages
 
     @property
@@ -111,7 +111,7 @@ class Counted:
 
 
 def from_design(workload: Workload) -> Counted:
-    """What the handler should call for ten million messages, by its design."""
+    """Return what the handler should call for ten million messages, by its design."""
     messages = 10_000_000
     batch = batch_of(workload)
     points = min(1.0, workload.interval / workload.history_resolution)
@@ -131,7 +131,7 @@ def baseline_from_design() -> Counted:
 
 
 def batch_of(workload: Workload) -> float:
-    """How many messages AWS hands to one invocation: what one poller gathers in the window."""
+    """Return how many messages AWS hands to one invocation: what one poller gathers in the window."""
     rate = workload.stations / workload.interval
     return max(1.0, min(workload.batch_size, rate * max(workload.window, 0.2) / _POLLERS))
 
@@ -146,7 +146,7 @@ class Counts:
 
 
 def counted() -> tuple[Workload, Counts]:
-    """The workload that was counted, and what was."""
+    """Return the workload that was counted, and what was."""
     document = json.loads(COUNTED.read_text())
     counts = Counts(*(Counted(**document[name]) for name in ("ours", "baseline", "bridge")))
     return Workload(**document["workload"]), counts
@@ -176,7 +176,7 @@ def prices() -> dict[str, float]:
 
 
 def bill(workload: Workload, found: Counted | None = None) -> list[Line]:
-    """This design's bill for a million messages; ``found``: what was counted, or else what the design says."""
+    """Return this design's bill for a million messages; ``found``: what was counted, or else what the design says."""
     price = prices()
     found = found or from_design(workload)
     batch = found.messages / found.invocations
@@ -206,7 +206,7 @@ def bill(workload: Workload, found: Counted | None = None) -> list[Line]:
 
 
 def batch_seconds(found: Counted) -> float:
-    """How long a batch of the counted size takes, its PUT and its writes."""
+    """Return how long a batch of the counted size takes, its PUT and its writes."""
     batch = found.messages / found.invocations
     points = min(1.0, found.each("dynamodb:PutItem") + _OUT_OF_ORDER)
     writes = (found.each("dynamodb:UpdateItem") + points) * batch

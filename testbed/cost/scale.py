@@ -66,7 +66,7 @@ def quotas() -> dict[str, Quota]:
 
 
 def needs(workload: Workload) -> dict[str, Need]:
-    """What the network needs of each quota, by the quota's key, in the steady state at its mean rate."""
+    """Return what the network needs of each quota, by the quota's key, in the steady state at its mean rate."""
     rate = workload.stations / workload.interval
     handler = bill.from_design(workload)
     batches = rate * handler.invocations / handler.messages
@@ -96,7 +96,7 @@ def needs(workload: Workload) -> dict[str, Need]:
 
 
 def dollars_a_month(workload: Workload) -> float:
-    """The bill of 30 days (`make cost`), with what costs while nobody sends."""
+    """Return the bill of 30 days (`make cost`), with what costs while nobody sends."""
     return bill.total(bill.bill(workload)) * workload.messages_a_month / 1e6 + bill.fixed_monthly()
 
 
@@ -122,7 +122,7 @@ def table() -> list[list[str]]:
 
 
 def markdown() -> str:
-    """The table as docs/scale.md has it."""
+    """Return the table as docs/scale.md has it."""
     head, *rows = table()
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)

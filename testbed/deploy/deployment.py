@@ -46,7 +46,7 @@ class Deployment(msgspec.Struct, kw_only=True, dict=True):
 
     @classmethod
     def load(cls, folder: Path) -> Self | None:
-        """The deployment in ``folder``, or None."""
+        """Return the deployment in ``folder``, or None."""
         try:
             return msgspec.json.decode((folder / _FILE).read_bytes(), type=cls)
         except FileNotFoundError:
@@ -180,19 +180,19 @@ class Deployment(msgspec.Struct, kw_only=True, dict=True):
         return self.cloud.session()
 
     def client(self, service: str, **options: Any) -> Any:
-        """A boto3 client of ``service`` in this deployment."""
+        """Return a boto3 client of ``service`` in this deployment."""
         url = self.iot_url if service == "iot" else self.aws_url
         retries = Config(retries={"mode": "standard", "max_attempts": 5}, **options)
         make: Callable[..., Any] = self.session.client
         return make(service, endpoint_url=url, config=retries)
 
     def alive(self) -> bool:
-        """Whether every process that it needs runs."""
+        """Return whether every process that it needs runs."""
         return all(process.alive() for process in self.processes.values())
 
 
 def current(settings: Settings) -> Deployment:
-    """The deployment that the settings name; the engine may be left open where only one is up.
+    """Return the deployment that the settings name; the engine may be left open where only one is up.
 
     Raises:
         TestbedError: there is none.

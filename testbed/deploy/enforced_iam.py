@@ -33,13 +33,13 @@ def adapt(deployment: Deployment) -> None:
 
 
 def roles(iam: Any, prefix: str) -> Iterator[str]:
-    """The names of the roles that begin with ``prefix``."""
+    """Yield the names of the roles that begin with ``prefix``."""
     for page in iam.get_paginator("list_roles").paginate():
         yield from (role["RoleName"] for role in page["Roles"] if role["RoleName"].startswith(prefix))
 
 
 def policies(iam: Any, role: str) -> dict[str, dict[str, Any]]:
-    """The role's inline policies by name, without what was added here."""
+    """Return the role's inline policies by name, without what was added here."""
     names = iam.list_role_policies(RoleName=role)["PolicyNames"]
     return {
         name: iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
@@ -71,7 +71,7 @@ def withdraw_batches(iam: Any, role: str) -> None:
 
 
 def batches(documents: Any) -> dict[str, Any]:
-    """A policy with `sqs:SendMessageBatch` wherever ``documents`` have `sqs:SendMessage`."""
+    """Return a policy with `sqs:SendMessageBatch` wherever ``documents`` have `sqs:SendMessage`."""
     statements = [
         statement | {"Sid": f"Batches{number}", "Action": "sqs:SendMessageBatch"}
         for number, statement in enumerate(
@@ -83,5 +83,5 @@ def batches(documents: Any) -> dict[str, Any]:
 
 
 def as_list(value: Any) -> list[Any]:
-    """What IAM writes as one or as many."""
+    """Return what IAM writes as one or as many."""
     return value if isinstance(value, list) else [value]

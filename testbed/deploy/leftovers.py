@@ -93,7 +93,7 @@ def _pages(
 def _named(
     label: str, service: str, operation: str, items: str, name: str, *, underscores: bool = False
 ) -> Callable[[boto3.Session, str], Iterator[str]]:
-    """A list of what begins with the prefix: ``name`` of each of ``items`` in the answers of ``operation``."""
+    """Return a list of what begins with the prefix: ``name`` of each of ``items`` in the answers of ``operation``."""
 
     def names(session: boto3.Session, prefix: str) -> Iterator[str]:
         # Whole words: ev-swap-dev is not ev-swap-dev2.

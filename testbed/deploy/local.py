@@ -220,7 +220,7 @@ def _new_deployment(settings: Settings, engine: Engine, folder: Path) -> Deploym
 
 
 def _check_ports(deployment: Deployment) -> None:
-    """A port of a deployment that is to start again may be somebody else's by now."""
+    """Check that the ports of a deployment that is to start again are not somebody else's by now."""
     assert deployment.ports is not None  # noqa: S101  # local
     if deployment.processes:
         for process in deployment.processes.values():
@@ -243,6 +243,6 @@ def stop(deployment: Deployment, names: Container[str] | None = None) -> None:
 
 
 def _alive(deployment: Deployment, *, but: Container[str]) -> bool:
-    """Whether it has processes beside these, and they all run."""
+    """Return whether it has processes beside these, and they all run."""
     others = [process for name, process in deployment.processes.items() if name not in but]
     return bool(others) and all(process.alive() for process in others)

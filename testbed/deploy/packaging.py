@@ -49,7 +49,7 @@ def build(runtime: Runtime, folder: Path) -> list[str]:
 
 
 def _dependencies(runtime: Runtime, requirements: Path, folder: Path) -> Path:
-    """A folder with the packages of a lock; installed once, for the sources change more often than it."""
+    """Return a folder with the packages of a lock; installed once, for the sources change more often than it."""
     key = hashlib.sha256(f"{runtime}".encode() + requirements.read_bytes()).hexdigest()[:16]
     installed = folder / "dependencies" / key
     if installed.is_dir():

@@ -82,11 +82,11 @@ class Settings:
         )
 
     def engines(self) -> tuple[EngineName, ...]:
-        """The engines that a deployment of these settings may have."""
+        """Return the engines that a deployment of these settings may have."""
         return choice.candidates(self.engine)
 
     def folder(self, engine: EngineName | None) -> Path:
-        """The folder of this deployment."""
+        """Return the folder of this deployment."""
         if self.target == "aws":
             # What Terraform's state is of: the user's machine may know many of one account.
             name = f"aws-{self.region}-{self.project}-{self.environment}"

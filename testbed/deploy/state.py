@@ -96,7 +96,7 @@ class RemoteState:
         return new
 
     def exists(self) -> bool:
-        """Whether the bucket is there, and ours."""
+        """Return whether the bucket is there, and ours."""
         try:
             self._s3.head_bucket(Bucket=self.bucket, ExpectedBucketOwner=self.account)
         except ClientError as error:

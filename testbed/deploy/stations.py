@@ -11,7 +11,7 @@ from testbed.identity.enrolment import Enrolment
 def enrolment_of(
     deployment: Deployment, *, policy: str | None = None, folder: Path | None = None
 ) -> Enrolment:
-    """The deployment's stations; or other devices, with another policy and in another folder."""
+    """Return the deployment's stations; or other devices, with another policy and in another folder."""
     return Enrolment(
         deployment.session,
         deployment.iot_url,

@@ -56,7 +56,7 @@ class Cloud:
     iot_endpoint: str | None = None
 
     def session(self) -> boto3.Session:
-        """A boto3 session for it."""
+        """Return a boto3 session for it."""
         if self.endpoint is None:
             return boto3.Session(region_name=self.region)
         return boto3.Session("test", "test", region_name=self.region)
@@ -224,7 +224,7 @@ class Workspace:
         self._run("init", "-input=false", "-reconfigure")
 
     def _own_packages(self) -> Path:
-        """Copies that stay as they are from plan to apply, whatever somebody else's `make` builds meanwhile."""
+        """Return copies that stay as they are from plan to apply, whatever somebody else's `make` builds meanwhile."""
         own = self.folder / "packages"
         own.mkdir(exist_ok=True)
         for package in Path(self.variables["lambda_package_dir"]).glob("*.zip"):
@@ -276,7 +276,7 @@ class Workspace:
         return ", ".join([f"{Path(self.terraform).name} {found['terraform_version']}", *providers])
 
     def outputs(self) -> Json:
-        """The outputs of the last apply."""
+        """Return the outputs of the last apply."""
         # The state alone answers: no provider, and so no tflocal.
         done = subprocess.run(
             [self.terraform, "output", "-json"],

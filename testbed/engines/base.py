@@ -48,11 +48,11 @@ class Place:
         return self.folder / "certs"
 
     def log(self, name: str) -> Path:
-        """The log file of a process."""
+        """Return the log file of a process."""
         return self.folder / "logs" / f"{name}.log"
 
     def data(self, name: str) -> Path:
-        """A folder for what a process keeps; made if it is not there."""
+        """Return a folder for what a process keeps; made if it is not there."""
         folder = self.folder / "data" / name
         folder.mkdir(parents=True, exist_ok=True)
         return folder
@@ -68,7 +68,7 @@ class Endpoints:
 
     @classmethod
     def on_loopback(cls, aws_port: int, iot_port: int) -> Self:
-        """Those of an emulator with LocalStack's form of API Gateway URLs, which ministack has, too."""
+        """Return the endpoints of an emulator with LocalStack's form of API Gateway URLs, which ministack has, too."""
         url = f"http://127.0.0.1:{aws_port}"
         return cls(
             aws=url, iot=f"http://127.0.0.1:{iot_port}", api=f"{url}/_aws/execute-api/{{api_id}}/{{stage}}"
@@ -121,13 +121,13 @@ class Runtime:
 
     @classmethod
     def of_this_machine(cls) -> "Runtime":
-        """For engines that run functions as child processes here."""
+        """Return the runtime of engines that run functions as child processes here."""
         architecture = "arm64" if platform.machine() in ("arm64", "aarch64") else "x86_64"
         return cls(f"{sys.version_info.major}.{sys.version_info.minor}", architecture, None)
 
     @classmethod
     def on_linux(cls, python: str, architecture: str) -> "Runtime":
-        """For AWS, and for containers: Amazon Linux 2023 has glibc 2.34, so manylinux_2_28 wheels run."""
+        """Return the runtime of AWS and containers: Amazon Linux 2023 has glibc 2.34, so manylinux_2_28 wheels run."""
         processor = "aarch64" if architecture == "arm64" else "x86_64"
         return cls(python, architecture, f"{processor}-manylinux_2_28")
 
@@ -177,10 +177,10 @@ class Engine(Protocol):
         """Return the versions of what it runs on, by name."""
 
     def runtime(self) -> Runtime:
-        """What Lambda packages must be built for."""
+        """Return what Lambda packages must be built for."""
 
     def endpoints(self, place: Place) -> Endpoints:
-        """Where it answers at ``place``."""
+        """Return where it answers at ``place``."""
 
     def start_cloud(self, place: Place) -> list[Process]:
         """Start the AWS APIs and wait until they answer.

@@ -20,7 +20,7 @@ def candidates(wanted: EngineName | None) -> tuple[EngineName, ...]:
 
 
 def choose(wanted: EngineName | None) -> tuple[EngineName, str]:
-    """The wanted engine; LocalStack in containers where Docker answers; or the one that every machine can run.
+    """Return the wanted engine; LocalStack in containers where Docker answers; or the one that every machine can run.
 
     Returns:
         Its name, and why in a few words.
@@ -35,7 +35,7 @@ def choose(wanted: EngineName | None) -> tuple[EngineName, str]:
 
 
 def engine(name: EngineName) -> Engine:
-    """The engine of that name."""
+    """Return the engine of that name."""
     if name == "embedded":
         return EmbeddedEngine()
     if name == "compose":

@@ -106,13 +106,13 @@ class ComposeEngine:
         return {"localstack": _LOCALSTACK.rpartition(":")[2]}
 
     def runtime(self) -> Runtime:
-        """Functions run in Linux containers of the daemon's architecture, which is taken to be ours."""
+        """Return Linux of the daemon's architecture, which is taken to be ours."""
         architecture = "arm64" if platform.machine() in ("arm64", "aarch64") else "x86_64"
         machine = "aarch64" if architecture == "arm64" else "x86_64"
         return Runtime(_FUNCTIONS_PYTHON, architecture, f"{machine}-manylinux_2_28")
 
     def endpoints(self, place: Place) -> Endpoints:
-        """LocalStack for all but IoT, which is on a port of its own."""
+        """Return LocalStack for all but IoT, which is on a port of its own."""
         return Endpoints.on_loopback(place.ports.aws, place.ports.iot)
 
     def start_cloud(self, place: Place) -> list[Process]:
@@ -143,12 +143,12 @@ class ComposeEngine:
 
 
 def compose_answers() -> bool:
-    """Whether there is a Docker daemon, and Compose."""
+    """Return whether there is a Docker daemon, and Compose."""
     return containers.daemon_answers() and _program() is not None
 
 
 def images_tag() -> str:
-    """The tag of our images: of all that goes into them."""
+    """Return the tag of our images: of all that goes into them."""
     digest = hashlib.sha256()
     sources = [
         REPOSITORY / "docker" / "Dockerfile",
@@ -191,17 +191,17 @@ def _project(place: Place) -> str:
 
 
 def _container(place: Place, service: str) -> str:
-    """The name that Compose gives it."""
+    """Return the name that Compose gives it."""
     return f"{_project(place)}-{service}-1"
 
 
 def _remove_functions(place: Place) -> None:
-    """LocalStack leaves the containers of functions behind when it is killed, and they keep the network in use."""
+    """Remove the containers of functions: a LocalStack that is killed leaves them, and they keep the network."""
     containers.remove(f"{_container(place, 'localstack')}-lambda-")
 
 
 def _environment(place: Place) -> dict[str, str]:
-    """What docker-compose.yml asks for."""
+    """Return what docker-compose.yml asks for."""
     uid = os.geteuid() or _USER
     gid = os.getegid() or _USER
     return processes.clean_environment(
@@ -225,7 +225,7 @@ def _no_place() -> dict[str, str]:
 
 
 def _certificates(place: Place, uid: int, gid: int) -> Path:
-    """A folder for each service, with a copy of what it needs and nothing else, for the user that it runs as.
+    """Return a folder for each service, with a copy of what it needs and nothing else, for the user that it runs as.
 
     The authority's key is the broker's alone, which signs revocations: with it one could be any station.
     """

@@ -44,11 +44,11 @@ class EmbeddedEngine:
         return {"ministack": locked_version(_REQUIREMENTS, "ministack")}
 
     def runtime(self) -> Runtime:
-        """Functions run as child processes on this very Python."""
+        """Return this very Python, on which functions run as child processes."""
         return Runtime.of_this_machine()
 
     def endpoints(self, place: Place) -> Endpoints:
-        """One port for all APIs."""
+        """Return one port for all APIs."""
         return Endpoints.on_loopback(place.ports.aws, place.ports.aws)
 
     def start_cloud(self, place: Place) -> list[Process]:
@@ -68,10 +68,10 @@ class EmbeddedEngine:
         return start_data_plane(place, self.endpoints(place), names_publishers=True)
 
     def wait_admitted(self, place: Place, stations: Sequence[str]) -> None:
-        """The broker asks the registry at every connection: nothing to wait for."""
+        """Do nothing: the broker asks the registry at every connection."""
 
     def remove(self, place: Place) -> None:
-        """Nothing is left."""
+        """Do nothing: nothing is left."""
 
 
 def ministack_environment() -> Path:
@@ -80,7 +80,7 @@ def ministack_environment() -> Path:
 
 
 def ministack_command() -> list[str]:
-    """The program that starts ministack, installed if need be; its settings are environment variables."""
+    """Return the program that starts ministack, installed if need be; its settings are environment variables."""
     # -P: what lies beside the script must not pass for a package of ministack's.
     return [str(ministack_environment() / "bin" / "python"), "-P", str(_MINISTACK)]
 

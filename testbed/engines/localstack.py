@@ -27,7 +27,7 @@ class LocalStackEngine:
     run_shards: ShardRunner | None = None
 
     def install(self) -> None:
-        """LocalStack's environment, DynamoDB Local, the executor; Mosquitto; and ministack for IoT."""
+        """Install LocalStack's environment, DynamoDB Local, the executor; Mosquitto; and ministack for IoT."""
         install.install()
         ensure_mosquitto()
         embedded.EmbeddedEngine().install()
@@ -40,12 +40,12 @@ class LocalStackEngine:
         }
 
     def runtime(self) -> Runtime:
-        """Functions run as child processes on a Python of the version that LocalStack has."""
+        """Return a Python of the version that LocalStack has, on which functions run as child processes."""
         here = Runtime.of_this_machine()
         return Runtime(install.python_of(install.install().runtime), here.architecture, here.platform)
 
     def endpoints(self, place: Place) -> Endpoints:
-        """LocalStack for all but IoT, which is on a port of its own."""
+        """Return LocalStack for all but IoT, which is on a port of its own."""
         return Endpoints.on_loopback(place.ports.aws, place.ports.iot)
 
     def start_cloud(self, place: Place) -> list[Process]:
@@ -77,4 +77,4 @@ class LocalStackEngine:
         wait_admitted(place, stations)
 
     def remove(self, place: Place) -> None:
-        """Nothing is left."""
+        """Do nothing: nothing is left."""

@@ -14,7 +14,7 @@ from testbed.errors import TestbedError
 
 
 def daemon_answers() -> bool:
-    """Whether a Docker daemon is there, and ours to use."""
+    """Return whether a Docker daemon is there, and ours to use."""
     try:
         return bool(_client().ping())
     except (TestbedError, DockerException, OSError):
@@ -22,7 +22,7 @@ def daemon_answers() -> bool:
 
 
 def socket_path() -> str:
-    """The daemon's socket as a container can mount it: ``DOCKER_SOCKET``, or the one that we talk to.
+    """Return the daemon's socket as a container can mount it: ``DOCKER_SOCKET``, or the one that we talk to.
 
     On macOS and Windows the daemon is in a virtual machine, which has its socket at the usual place.
     """
@@ -41,7 +41,7 @@ def forget_daemon() -> None:
 
 
 def has_image(name: str) -> bool:
-    """Whether the image is here."""
+    """Return whether the image is here."""
     try:
         _client().images.get(name)
     except ImageNotFound:
@@ -50,7 +50,7 @@ def has_image(name: str) -> bool:
 
 
 def running(name: str) -> bool:
-    """Whether the container runs."""
+    """Return whether the container runs."""
     container = _find(name)
     return container is not None and container.status == "running"
 
@@ -83,7 +83,7 @@ def remove(prefix: str) -> None:
 
 
 def log_lines(name: str, lines: int) -> list[str]:
-    """The last lines that a container wrote; none if it is gone."""
+    """Return the last lines that a container wrote; none if it is gone."""
     container = _find(name)
     if container is None:
         return []
@@ -92,7 +92,7 @@ def log_lines(name: str, lines: int) -> list[str]:
 
 
 def resident_bytes(name: str) -> int:
-    """The memory that a container holds, without files that are merely cached."""
+    """Return the memory that a container holds, without files that are merely cached."""
     container = _find(name)
     if container is None:
         return 0
@@ -102,7 +102,7 @@ def resident_bytes(name: str) -> int:
 
 
 def _somebody_listens() -> bool:
-    """Whether the daemon's socket takes a connection: the SDK leaves one open that does not."""
+    """Return whether the daemon's socket takes a connection: the SDK leaves one open that does not."""
     host = os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
     if not host.startswith("unix://"):
         return True  # the SDK finds out

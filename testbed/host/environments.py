@@ -66,7 +66,7 @@ def unpack(requirements: Path, folder: str | Path) -> None:
 
 
 def locked_version(requirements: Path, package: str) -> str:
-    """The version of a package in a lock; empty if it is not in there."""
+    """Return the version of a package in a lock; empty if it is not in there."""
     found = re.search(rf"^{re.escape(package)}==([^ ;\\\n]+)", requirements.read_text(), re.MULTILINE)
     return found[1] if found else ""
 

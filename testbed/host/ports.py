@@ -11,7 +11,7 @@ _OURS = range(20_000, 32_768)
 
 
 def is_free(port: int) -> bool:
-    """Whether a server could listen on this port of 127.0.0.1."""
+    """Return whether a server could listen on this port of 127.0.0.1."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -22,7 +22,7 @@ def is_free(port: int) -> bool:
 
 
 def choose(wanted: int | None, *, what: str, setting: str = "") -> int:
-    """The wanted port if it is free, or any free one if none is wanted.
+    """Return the wanted port if it is free, or any free one if none is wanted.
 
     Args:
         wanted: a port or None.

@@ -147,7 +147,7 @@ Process = ChildProcess | Container
 
 
 def _born(process: psutil.Process) -> float:
-    """When it started, in seconds; the same for as long as it lives, though somebody may set the clock.
+    """Return when it started, in seconds: the same for as long as it lives, though somebody may set the clock.
 
     Linux counts from the machine's start, and psutil adds the time of that by today's clock: take it off again.
     """
@@ -257,7 +257,7 @@ def wait_until(
 
 
 def last_line(log: str | Path) -> str:
-    """The last line of a log that says something, or a word that there is none."""
+    """Return the last line of a log that says something, or a word that there is none."""
     try:
         lines = [line for line in Path(log).read_text(errors="replace").splitlines() if line.strip()]
     except OSError:

@@ -68,7 +68,7 @@ class Authority:
 
     @classmethod
     def load_or_create(cls, folder: Path, *, name: str) -> Self:
-        """The authority in ``folder`` (``ca.crt`` and ``ca.key``), made if there is none."""
+        """Return the authority in ``folder`` (``ca.crt`` and ``ca.key``), made if there is none."""
         certificate_path, key_path = folder / "ca.crt", folder / "ca.key"
         if not (certificate_path.is_file() and key_path.is_file()):
             key = ec.generate_private_key(_CURVE)
@@ -87,11 +87,11 @@ class Authority:
         return cls(certificate, loaded, certificate_path)
 
     def client(self, common_name: str) -> KeyPair:
-        """A device certificate whose common name is the station's."""
+        """Return a device certificate whose common name is the station's."""
         return self._issue(common_name, ExtendedKeyUsageOID.CLIENT_AUTH, [])
 
     def server(self, *hosts: str) -> KeyPair:
-        """A server certificate for loopback names and addresses."""
+        """Return a server certificate for loopback names and addresses."""
         names: list[x509.GeneralName] = []
         for host in hosts:
             try:

@@ -101,7 +101,7 @@ class Enrolment:
         return len(new)
 
     def enrolled(self) -> list[str]:
-        """The stations that this folder knows."""
+        """Return the stations that this folder knows."""
         return sorted(self._journal.read())
 
     def remove(self, stations: Iterable[str] | None = None) -> int:
@@ -128,7 +128,7 @@ class Enrolment:
         return removed
 
     def _targets(self) -> Iterator[str]:
-        """The certificates that have our policy."""
+        """Yield the certificates that have our policy."""
         marker: dict[str, str] = {}
         while True:
             page = self._calls.call("ListTargetsForPolicy", policyName=self._policy, **marker)

@@ -52,7 +52,7 @@ class PacedControlPlane:
     """Calls as `bridge.control_plane.ControlPlane` makes them, and paced: for AWS itself."""
 
     def __init__(self, session: boto3.Session, *, parallel: int) -> None:
-        """Of the session's account and region, for so many threads."""
+        """Call the session's account and region, from so many threads."""
         retries = Config(retries={"mode": "adaptive", "max_attempts": 10}, max_pool_connections=parallel)
         self._iot = session.client("iot", config=retries)
         self._paces = {operation: Pace(rate) for operation, rate in RATES.items()}

@@ -23,7 +23,7 @@ _DETACH_PAUSES = (0.5, 1, 2, 4, 8, 8, 8)
 
 
 class Calls(Protocol):
-    """Of the control plane, through boto3 or without."""
+    """Calls the control plane, through boto3 or without."""
 
     def call(self, operation: str, **parameters: Any) -> Any:
         """Call an operation."""
@@ -52,7 +52,7 @@ class Journal:
     """
 
     def __init__(self, folder: Path) -> None:
-        """In the stations' folder."""
+        """Keep it in the stations' folder."""
         self._path = folder / "enrolled.ndjson"
 
     def read(self) -> dict[str, str]:
@@ -68,7 +68,7 @@ class Journal:
         return found
 
     def note(self, station: str, arn: str) -> None:
-        """Of one that is enrolled, or (without an ARN) removed."""
+        """Note a station that is enrolled, or (without an ARN) removed."""
         append(self._path, msgspec.json.encode((station, arn)) + b"\n")
 
 
@@ -76,7 +76,7 @@ class Registrar:
     """Registers and removes one station at a time."""
 
     def __init__(self, calls: Calls, authority: Authority, policy: str, folder: Path) -> None:
-        """As for `testbed.identity.enrolment.Enrolment`."""
+        """Take what `testbed.identity.enrolment.Enrolment` takes."""
         self._call = calls.call
         self._authority = authority
         self._policy = policy

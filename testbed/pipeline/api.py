@@ -41,7 +41,7 @@ def get(deployment: Deployment, path: str, **query: str | int) -> tuple[int, Any
 
 
 def headers(deployment: Deployment) -> dict[str, str]:
-    """What the API asks of its callers: its key, and where OIDC is on the access token in ``API_TOKEN``."""
+    """Return what the API asks of its callers: its key, and where OIDC is on the access token in ``API_TOKEN``."""
     token = os.environ.get("API_TOKEN")
     return {"x-api-key": deployment.api_key} | ({"Authorization": f"Bearer {token}"} if token else {})
 

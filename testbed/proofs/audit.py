@@ -143,7 +143,7 @@ def _wrong_states(deployment: Deployment, newest: dict[str, tuple[Recency, set[A
 
 
 def _history_window(deployment: Deployment) -> HistoryWindow:
-    """As the handler has it."""
+    """Return the window as the handler has it."""
     function = deployment.outputs.telemetry_function_name
     configuration = deployment.client("lambda").get_function_configuration(FunctionName=function)
     variables = configuration["Environment"]["Variables"]
@@ -153,7 +153,7 @@ def _history_window(deployment: Deployment) -> HistoryWindow:
 
 
 def _points(deployment: Deployment, stations: Iterable[tuple[str, int]]) -> Iterator[Point]:
-    """The points of these stations, each from an interval on: the table's other stations cost nothing."""
+    """Yield the points of these stations, each from an interval on: the table's other stations cost nothing."""
     pages = deployment.client("dynamodb").get_paginator("query")
     for station, begin in stations:
         for page in pages.paginate(

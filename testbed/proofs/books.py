@@ -60,7 +60,7 @@ class HistoryWindow:
         return oldest - oldest % self.resolution
 
     def interval(self, moment: datetime) -> int:
-        """Where the interval of a moment begins, epoch seconds."""
+        """Return where the interval of a moment begins, epoch seconds."""
         seconds = (moment - _EPOCH) // _SECOND
         return seconds - seconds % self.resolution
 
@@ -158,7 +158,7 @@ class Books:
         self._insert("INSERT OR IGNORE INTO letters VALUES (?)", ((each,) for each in message_ids))
 
     def stations_due(self) -> list[tuple[str, int]]:
-        """The stations of the ledger that should have points, each with the earliest interval."""
+        """Return the stations of the ledger that should have points, each with the earliest interval."""
         return self._db.execute("SELECT station, min(interval) FROM due GROUP BY station").fetchall()
 
     def kept(self, points: Iterable[Point]) -> None:
@@ -183,7 +183,7 @@ class Books:
         return self._count("FROM ledger WHERE id IN (SELECT id FROM letters)")
 
     def archived_count(self) -> tuple[int, int]:
-        """Unique messages in the archive, and further copies."""
+        """Return unique messages in the archive, and further copies."""
         unique, lines = self._db.execute("SELECT count(*), sum(copies) FROM archive").fetchone()
         return unique, (lines or 0) - unique
 
@@ -235,5 +235,5 @@ def _moment(timestamp: str) -> datetime:
 
 
 def _text(moment: datetime) -> str:
-    """As the stations table has it: UTC, microseconds, so that text order is time order."""
+    """Write it as the stations table has it: UTC, microseconds, so that text order is time order."""
     return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"

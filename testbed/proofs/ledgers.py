@@ -19,7 +19,7 @@ class LedgerLine(msgspec.Struct):
 
 
 def read_ledger(path: Path) -> Iterator[LedgerLine]:
-    """The lines of a ledger.
+    """Yield the lines of a ledger.
 
     Raises:
         TestbedError: a line that is no ledger line; the last one excepted, which a kill may have cut.

@@ -46,7 +46,7 @@ def run(deployment: Deployment, settings: Settings, shards: int, duration: float
 
 
 def bundle(folder: Path, ca: Path, stations: Sequence[str]) -> bytes:
-    """A tar of the broker's authority and the stations' certificates and keys."""
+    """Return a tar of the broker's authority and the stations' certificates and keys."""
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as files:
         files.add(ca, "ca.crt", filter=_anonymous)

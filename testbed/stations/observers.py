@@ -15,7 +15,7 @@ from testbed.errors import TestbedError
 
 @contextmanager
 def enrolled(deployment: Deployment, kind: str) -> Iterator[Path]:
-    """An observer of its own, as two of one name would push each other off the broker; removed at the end.
+    """Give an observer of its own, as two of one name would push each other off the broker; removed at the end.
 
     Yields:
         Its certificate, whose stem is the observer's name; the key is beside it.

@@ -68,7 +68,7 @@ def start(
 
 
 def _check_room(deployment: Deployment, stations: int) -> None:
-    """The broker must be allowed a connection, an open file, for each station; the simulator sees to itself."""
+    """Check that the broker may have a connection, an open file, for each station; the simulator sees to itself."""
     broker = deployment.processes.get("broker")
     family = broker.family() if broker else []
     if not family or not psutil.LINUX:
@@ -83,7 +83,7 @@ def _check_room(deployment: Deployment, stations: int) -> None:
 
 
 def command(deployment: Deployment, num_stations: int, interval: float, extra: Sequence[str]) -> list[str]:
-    """The simulator's command line for a deployment; with a ledger of its own if ``extra`` names none."""
+    """Return the simulator's command line for a deployment; with a ledger of its own if ``extra`` names none."""
     ledger = [] if "--ledger" in extra else ["--ledger", str(_new_ledger(deployment))]
     return [
         sys.executable,

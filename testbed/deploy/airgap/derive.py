@@ -128,7 +128,7 @@ def _prune(kind: str, name: str, body: Json, block: Json, dropped: list[Json]) -
 
 
 def _dropped_whole(kind: str, name: str, body: Json) -> Json:
-    """A resource that is not there; what it says of others must hold where their switch is off."""
+    """Return a resource that is not there; what it says of others must hold where their switch is off."""
     return {
         "type": kind,
         "name": name,
@@ -147,7 +147,7 @@ def _tolerant(value: Any) -> Any:
 
 
 def _id(kind: str, name: str) -> str:
-    """What `finish` needs to find the deployed thing; null where a switch has left it out."""
+    """Return what `finish` needs to find the deployed thing; null where a switch has left it out."""
     return f"${{one({kind}.{name}[*].id)}}"
 
 
@@ -184,7 +184,7 @@ def _refuse_unknown_nested(kind: str, argument: str, value: Any, block_type: Jso
 
 
 def _undynamic(block: Json) -> Json:
-    """A block with what its ``dynamic`` blocks would make in their place."""
+    """Return a block with what its ``dynamic`` blocks would make in their place."""
     made = {
         name: template["content"]
         for dynamic in block.get("dynamic", [])
@@ -194,7 +194,7 @@ def _undynamic(block: Json) -> Json:
 
 
 def _bare(expression: str) -> str:
-    """An expression without its ``${}``: Terraform's JSON wants references and types as plain words."""
+    """Return an expression without its ``${}``: Terraform's JSON wants references and types as plain words."""
     return expression.removeprefix("${").removesuffix("}")
 
 

@@ -59,7 +59,7 @@ def ensure() -> Path:
 
 @locks.exclusive("airgap")
 def schema(terraform: Path | str, folder: Path, environment: dict[str, str]) -> dict[str, Any]:
-    """The provider's schema, asked of Terraform once and then kept.
+    """Return the provider's schema, asked of Terraform once and then kept.
 
     Args:
         terraform: the program.
@@ -91,5 +91,5 @@ def schema(terraform: Path | str, folder: Path, environment: dict[str, str]) -> 
 
 
 def requirement() -> dict[str, Any]:
-    """The ``terraform`` block that asks for this very version."""
+    """Return the ``terraform`` block that asks for this very version."""
     return {"required_providers": {"aws": {"source": "hashicorp/aws", "version": VERSION}}}

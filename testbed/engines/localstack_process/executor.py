@@ -248,7 +248,7 @@ class ProcessExecutor(RuntimeExecutor):  # type: ignore[misc]  # LocalStack is n
     def _logs(
         self, worker: Worker, request_id: str, duration: float, kibibytes: int, note: str, status: str
     ) -> str:
-        """What AWS writes around the function's own lines, and those."""
+        """Return what AWS writes around the function's own lines, and those."""
         said = worker.output.decode("utf-8", "replace")
         worker.output.clear()
         if said and not said.endswith("\n"):
@@ -274,7 +274,7 @@ class ProcessExecutor(RuntimeExecutor):  # type: ignore[misc]  # LocalStack is n
         return _HOST
 
     def get_endpoint_from_executor(self) -> str:
-        """Where a function finds LocalStack: `AWS_ENDPOINT_URL` is made of it."""
+        """Return where a function finds LocalStack: `AWS_ENDPOINT_URL` is made of it."""
         return _HOST
 
     def get_runtime_endpoint(self) -> str:
@@ -304,7 +304,7 @@ class ProcessExecutor(RuntimeExecutor):  # type: ignore[misc]  # LocalStack is n
 
     @classmethod
     def validate_environment(cls) -> bool:
-        """Whether the Python of functions is there."""
+        """Return whether the Python of functions is there."""
         return Path(_PYTHON.read_text().strip()).exists()
 
 
@@ -314,7 +314,7 @@ class ProcessExecutorPlugin(RuntimeExecutorPlugin):  # type: ignore[misc]  # as 
     name = "process"
 
     def load(self, *args: Any, **kwargs: Any) -> type[ProcessExecutor]:  # noqa: ARG002  # plux's signature
-        """The executor's class."""
+        """Return the executor's class."""
         return ProcessExecutor
 
 

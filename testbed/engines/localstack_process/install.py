@@ -61,7 +61,7 @@ def install(root: Path | None = None, log: Callable[[str], None] = lambda _: Non
 
 
 def python_of(venv: Path) -> str:
-    """The version of an environment's Python, as 3.13."""
+    """Return the version of an environment's Python, as 3.13."""
     ask = "import sys; print(f'{sys.version_info.major}.{sys.version_info.minor}')"
     done = subprocess.run(
         [str(venv / "bin" / "python"), "-c", ask], capture_output=True, text=True, check=True

@@ -27,7 +27,7 @@ _MAVEN_GLIBC = (2, 35)
 
 
 def find_python(folder: Path) -> str:
-    """A Python 3.12 or 3.13: ours, one on PATH, one of pyenv's, or one fetched into ``folder``.
+    """Return a Python 3.12 or 3.13: ours, one on PATH, one of pyenv's, or one fetched into ``folder``.
 
     Raises:
         TestbedError: there is none, and none can be had.
@@ -81,7 +81,7 @@ def _installed() -> Iterator[str]:
 
 
 def _is_good(python: str) -> bool:
-    """Whether it runs, is of a version that we want, and is whole: pyenv's stand-ins on PATH may be off."""
+    """Return whether it runs, is of a version that we want, and is whole: pyenv's stand-ins on PATH may be off."""
     ask = "import sys, ssl, sqlite3, venv; print('%d.%d' % sys.version_info[:2])"
     try:
         done = subprocess.run([python, "-c", ask], capture_output=True, text=True, check=False)

@@ -77,7 +77,7 @@ class LogHandler(logging.Handler):
 
 
 def load(path: str) -> Handler:
-    """The handler that ``module.function`` names (slashes are allowed, as on AWS)."""
+    """Return the handler that ``module.function`` names (slashes are allowed, as on AWS)."""
     module, dot, name = path.rpartition(".")
     if not dot:
         raise RuntimeFaultError(
@@ -108,7 +108,7 @@ class RuntimeFaultError(Exception):
 
 
 def describe(error: BaseException, request_id: str) -> dict[str, Any]:
-    """An error as AWS's runtime answers it; also logs it, as one event."""
+    """Log an error as one event, and return it as AWS's runtime answers it."""
     kind = error.kind if isinstance(error, RuntimeFaultError) else type(error).__name__
     # Our own frames are none of the function's.
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename != __file__]
@@ -121,7 +121,7 @@ def describe(error: BaseException, request_id: str) -> dict[str, Any]:
 
 
 def marshal(value: Any) -> str:
-    """What a handler returned, as JSON within AWS's limit."""
+    """Return what a handler returned, as JSON within AWS's limit."""
     try:
         text = json.dumps(value, ensure_ascii=False)
     except (TypeError, ValueError) as error:
