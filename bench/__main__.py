@@ -3,4 +3,4 @@
 from bench.cli import app
 from testbed.cli.console import main
 
-main(app)
+main(app, name="python -m bench")

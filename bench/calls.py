@@ -72,7 +72,9 @@ def _bridge(deployment: Deployment, proxy: FaultProxy, station: str) -> Counted:
     with Parts(deployment, proxy).bridge_through_proxy():
         until_bridge_is_idle(deployment, _BRIDGE_SECONDS)
         proxy.forget()
-        device.publish(deployment, station, *(json.dumps(message).encode() for message in messages))
+        device.publish(
+            deployment, station, *(json.dumps(message).encode() for message in messages), enrol=True
+        )
         until_bridge_is_idle(deployment, _BRIDGE_SECONDS)
         # Its look at the rules every few seconds is a matter of time, not of messages.
         calls = {name: each for name, each in proxy.counts()["calls"].items() if not name.startswith("iot:")}

@@ -13,14 +13,14 @@ from bench.fleet.runner import Scale
 from bench.pipeline import growth, run
 from bench.results import pages
 from bench.results.document import MEASURED, Run, write
-from testbed.cli.console import application, confirm, say, short
+from testbed.cli.console import Application, confirm, say, short
 from testbed.cli.costs import show_calls
 from testbed.cost import bill
 from testbed.deploy import lifecycle
 from testbed.deploy.settings import Settings
 from testbed.errors import TestbedError
 
-app = application()
+app = Application()
 
 
 @app.command("pipeline")

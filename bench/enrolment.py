@@ -13,13 +13,12 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import boto3
 import psutil
 
 from simulator.messages import station_ids
 from testbed.engines.base import Place, Ports
 from testbed.engines.embedded import start_ministack
-from testbed.host import ports
+from testbed.host import emulated, ports
 from testbed.host.processes import ChildProcess
 from testbed.identity.authority import Authority
 from testbed.identity.enrolment import Enrolment
@@ -73,7 +72,7 @@ def run(stations: int, say: Callable[[str], None], *, report: Path | None = None
 def _measure(
     stations: int, place: Place, emulator: ChildProcess, say: Callable[[str], None]
 ) -> list[Figures]:
-    session = boto3.Session("test", "test", region_name=_REGION)
+    session = emulated.session(_REGION)
     url = f"http://127.0.0.1:{place.ports.aws}"
     policy = json.dumps({"Version": "2012-10-17", "Statement": []})
     session.client("iot", endpoint_url=url).create_policy(policyName="bench", policyDocument=policy)
@@ -85,7 +84,7 @@ def _measure(
         folder=place.certificates,
     )
     ids = station_ids(stations)
-    emulated = psutil.Process(emulator.pid)
+    beside = psutil.Process(emulator.pid)
     steps: list[tuple[str, Callable[[], int], int]] = [
         ("enrolled", lambda: enrolment.enrol(ids), stations),
         ("enrolled again", lambda: enrolment.enrol(ids), 0),
@@ -93,14 +92,14 @@ def _measure(
     ]
     found = []
     for what, step, expected in steps:
-        begun, theirs, ours = time.monotonic(), _cpu(emulated), _own_cpu()
+        begun, theirs, ours = time.monotonic(), _cpu(beside), _own_cpu()
         done = step()
         assert done == expected, f"{what}: {done} of {expected}"  # noqa: S101  # a figure of something else is none
         one = Figures(
             what,
             stations,
             round(time.monotonic() - begun, 2),
-            round(_cpu(emulated) - theirs, 2),
+            round(_cpu(beside) - theirs, 2),
             round(_own_cpu() - ours, 2),
             round(os.getloadavg()[0], 1),
         )

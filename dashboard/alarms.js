@@ -2,18 +2,28 @@
 
 const WORDS = { OK: "OK", ALARM: "ALARM", INSUFFICIENT_DATA: "no data yet" };
 
-function words(alarms) {
+// The alarms look at minutes, and an emulator may not judge them at all: what waits there already is said beside them.
+function words(alarms, deadLetters) {
+  const waiting = deadLetters === 1 ? "1 dead letter waits" : `${deadLetters.toLocaleString()} dead letters wait`;
+  const said = aboutAlarms(alarms);
+  return deadLetters ? `${said} ${waiting}.` : said;
+}
+
+function aboutAlarms(alarms) {
   if (!alarms) return "Not known: the API does not say.";
   if (!alarms.length) return "None is set up here.";
   const raised = alarms.filter((alarm) => alarm.state === "ALARM").length;
-  return raised ? `${raised} of ${alarms.length} raised.` : `None raised, of ${alarms.length}.`;
+  return raised ? `${raised} of ${alarms.length} raised.` : `No alarm raised, of ${alarms.length}.`;
 }
 
-/** Say in `word` how many are raised, and in the list what each is; null: nobody knows. Leaves alone what is the same. */
-export function drawAlarms(word, list, alarms) {
-  const said = words(alarms);
+/**
+ * Say in `word` how many are raised and how many dead letters wait, and in the list what each alarm is; null: nobody
+ * knows. Leaves alone what is the same.
+ */
+export function drawAlarms(word, list, alarms, deadLetters) {
+  const said = words(alarms, deadLetters);
   if (word.textContent !== said) word.textContent = said;
-  word.dataset.raised = alarms?.some((alarm) => alarm.state === "ALARM") ?? false;
+  word.dataset.raised = deadLetters > 0 || (alarms?.some((alarm) => alarm.state === "ALARM") ?? false);
   const shown = JSON.stringify(alarms);
   if (list.dataset.shown === shown) return;
   list.dataset.shown = shown;

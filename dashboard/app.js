@@ -277,10 +277,10 @@ async function summary() {
       await access();
       const now = await ask("summary");
       set(find("f-dlq"), now.dead_letters.toLocaleString());
-      drawAlarms(find("alarms-word"), find("alarm-list"), now.alarms);
+      drawAlarms(find("alarms-word"), find("alarm-list"), now.alarms, now.dead_letters);
     } catch {
       set(find("f-dlq"), "–");
-      drawAlarms(find("alarms-word"), find("alarm-list"), null);
+      drawAlarms(find("alarms-word"), find("alarm-list"), null, 0);
     }
   }
   setTimeout(summary, SUMMARY_MS);

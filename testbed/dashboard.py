@@ -24,8 +24,8 @@ from bridge.front_door.presigned import sign
 from testbed.deploy.deployment import Deployment
 from testbed.engines.base import Place
 from testbed.errors import TestbedError
-from testbed.host import ports, processes
-from testbed.host.processes import Process
+from testbed.host import guests, ports, processes
+from testbed.host.processes import ChildProcess
 from testbed.paths import DASHBOARD, REPOSITORY
 from testbed.pipeline import api
 from testbed.stations import observers
@@ -139,7 +139,7 @@ def server(dashboard: Dashboard, port: int) -> ThreadingHTTPServer:
 
 def start_door(
     place: Place, port: int, credentials: Credentials, certificate: Path, topic_filter: str
-) -> Process:
+) -> ChildProcess:
     """Start a WebSocket front door at a broker of ours, and wait until it listens.
 
     Args:
@@ -203,7 +203,10 @@ def running(deployment: Deployment, port: int | None = None) -> Iterator[Threadi
     with observers.enrolled(deployment, "dashboard") as certificate:
         door = start_door(deployment.place, door_port, credentials, certificate, deployment.topic_filter)
         try:
-            with server(with_front_door(deployment, credentials, door_port), wanted) as page:
+            with (
+                guests.listed(deployment.path, door),
+                server(with_front_door(deployment, credentials, door_port), wanted) as page,
+            ):
                 yield page
         finally:
             door.stop()

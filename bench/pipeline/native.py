@@ -14,12 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import boto3
-
 from bench.pipeline.paths import PATIENCE_SECONDS
 from bench.pipeline.publishers import Publishers, telemetry
 from testbed.engines.embedded import ministack_environment, wait_for_aws
-from testbed.host import ports, processes
+from testbed.host import emulated, ports, processes
 from testbed.host.processes import ChildProcess
 from testbed.pipeline import quiet
 
@@ -121,7 +119,7 @@ def _wait_for_listener(port: int, ministack: ChildProcess) -> None:
 
 
 def _set_up(url: str) -> tuple[Any, Any, str]:
-    session = boto3.Session("test", "test", region_name="us-east-1")
+    session = emulated.session("us-east-1")
 
     def client(service: str) -> Any:
         make: Any = session.client

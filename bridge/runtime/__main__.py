@@ -15,6 +15,7 @@ import typer
 from botocore.config import Config
 from prometheus_client import generate_latest
 
+from bridge.loopback import never_by_proxy
 from bridge.pages import Answer, serve
 from bridge.programs import configure_logs
 from bridge.publishers import Publishers
@@ -111,6 +112,7 @@ def main(
 ) -> None:
     """Carry MQTT messages to AWS services by AWS IoT topic rules."""
     configure_logs()
+    never_by_proxy()
     data_url = iot_data_endpoint_url or os.environ.get("AWS_ENDPOINT_URL_IOT_DATA_PLANE") or iot_endpoint_url
     services = _Services(aws_endpoint_url, region, iot_url=iot_endpoint_url, iot_data_url=data_url)
     context = Context(account_id, ServiceCalls(services))

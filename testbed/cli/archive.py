@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from testbed.archive import compaction, query, saved
-from testbed.cli.console import app, out, say
+from testbed.cli.console import app, out, say, show
 from testbed.deploy.deployment import current
 from testbed.deploy.settings import Settings
 
@@ -18,12 +18,14 @@ from testbed.deploy.settings import Settings
 def query_command(
     name: Annotated[str | None, typer.Argument(help="A saved query; without it, they are listed.")] = None,
     days: Annotated[int, typer.Option(help="Days of receipt, today included.", min=1)] = 7,
-    through: Annotated[query.Through | None, typer.Option(help="Not what is best here, but this.")] = None,
+    through: Annotated[
+        query.Through | None, typer.Option(help="This, in place of what is best here.")
+    ] = None,
 ) -> None:
     """Ask the archive: a saved query through Athena where there is one, through DuckDB elsewhere."""
     if not name:
         for each in map(saved.load, saved.names()):
-            say(f"{each.name:30} {each.about}")
+            show(f"{each.name:30} {each.about}")
         return
     chosen = saved.load(name)
     deployment = current(Settings.from_environment())

@@ -1,11 +1,12 @@
 """Commands of dollars and quotas."""
 
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
 from rich.table import Table
 
-from testbed.cli.console import app, out, say
+from testbed.cli.console import AsJson, app, out, say, show, show_json
 from testbed.cost import bill, scale
 from testbed.cost.bill import Counted
 
@@ -16,20 +17,31 @@ def cost_command(
     interval: Annotated[float, typer.Option(help="Seconds between two messages of a station.")] = 5,
     window: Annotated[float, typer.Option(help="Seconds that a batch may wait to fill.")] = 5,
     basic_ingest: Annotated[bool, typer.Option(help="Stations publish straight to the rule.")] = True,
+    as_json: AsJson = False,
 ) -> None:
-    """What a network of stations costs on AWS, beside the baseline design counted the same way."""
+    """Show what a network of stations costs on AWS, beside the baseline design counted the same way."""
     workload = bill.Workload(stations, interval, window, basic_ingest=basic_ingest)
     at, counts = bill.counted()
     ours, baseline = counts.ours, counts.baseline
     is_counted = (at.stations, at.interval, at.window) == (stations, interval, window)
+    designs = {
+        "this design": bill.bill(workload, ours if is_counted else None),
+        "the baseline design": bill.baseline_bill(workload, baseline if is_counted else None),
+    }
+    if as_json:
+        show_json(
+            {
+                "workload": asdict(workload),
+                "messages_a_month": workload.messages_a_month,
+                "usd_a_million_messages": {name: [*map(asdict, lines)] for name, lines in designs.items()},
+            }
+        )
+        return
     table = Table(title=f"{stations} stations, a message every {interval:g} s, batches of {window:g} s")
     for heading in ("service", "what", "$ a million messages", "$ a month"):
         table.add_column(heading, justify="right" if heading.startswith("$") else "left")
     millions = workload.messages_a_month / 1e6
-    for title, lines in (
-        ("this design", bill.bill(workload, ours if is_counted else None)),
-        ("the baseline design", bill.baseline_bill(workload, baseline if is_counted else None)),
-    ):
+    for title, lines in designs.items():
         for line in lines:
             table.add_row(
                 line.service, line.what, f"{line.usd_a_million:.3f}", f"{line.usd_a_million * millions:,.2f}"
@@ -58,7 +70,7 @@ def cost_command(
 
 
 def show_calls(parts: dict[str, Counted]) -> None:
-    """The AWS calls that a proxy saw, for a million messages."""
+    """Show the AWS calls that a proxy saw, for a million messages."""
     table = Table(title="AWS calls for a million messages, as counted on the wire")
     for heading in ("of", "service", "operation", "calls", "MB sent", "MB received"):
         table.add_column(
@@ -72,11 +84,11 @@ def show_calls(parts: dict[str, Counted]) -> None:
 
 @app.command("scale")
 def scale_command(
-    markdown: Annotated[bool, typer.Option("--markdown", help="As docs/scale.md has it.")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print docs/scale.md's table.")] = False,
 ) -> None:
-    """What 10,000 to a million stations need of AWS's quotas, and what they cost: arithmetic, not measured."""
+    """Show what 10,000 to a million stations need of AWS's quotas, and cost: arithmetic, not measured."""
     if markdown:
-        say(scale.markdown())
+        show(scale.markdown())
         return
     head, *rows = scale.table()
     table = Table(*head, title="↑ has to be raised; ✗ cannot be: the design ends there")

@@ -2,17 +2,19 @@
 
 import hashlib
 import json
-from dataclasses import replace
-from typing import Annotated
+from typing import Annotated, Any
 
+import msgspec
 import typer
 from rich.table import Table
+from rich.text import Text
 
-from testbed.cli.console import Yes, app, asking_unless, out, say, short
+from testbed.cli.console import AsJson, Yes, app, asking_unless, out, say, short, show_json
 from testbed.deploy import aws, dev, lifecycle, policies
-from testbed.deploy.deployment import current
+from testbed.deploy.deployment import Deployment, current
 from testbed.deploy.settings import Settings
 from testbed.deploy.stations import enrolment_of
+from testbed.errors import TestbedError
 from testbed.host.processes import Process
 from testbed.pipeline import api, logs, quiet
 
@@ -42,14 +44,25 @@ def dev_command() -> None:
 
 @app.command("plan")
 def plan_command() -> None:
-    """What `up` would change on AWS, and what that costs; changes nothing."""
-    aws.plan(replace(Settings.from_environment(), target="aws"), say)
+    """Show what `up TARGET=aws` would change, and what that costs; change nothing."""
+    aws.plan(_settings_of_aws("plan"), say)
 
 
 @app.command("leftovers")
 def leftovers_command() -> None:
-    """What of the deployment is in the AWS account; fails if there is anything."""
-    aws.say_leftovers(Settings.from_environment(), say)
+    """Show what of the deployment is in the AWS account; fails if there is anything."""
+    aws.say_leftovers(_settings_of_aws("leftovers"), say)
+
+
+def _settings_of_aws(command: str) -> Settings:
+    settings = Settings.from_environment()
+    if settings.target != "aws":
+        # Whoever has no account must not be asked for its credentials.
+        raise TestbedError(
+            f"`{command}` is about an AWS account, and the target is local, where nothing costs anything.",
+            f"On AWS: TARGET=aws scripts/testbed {command}. Here: make up, make status",
+        )
+    return settings
 
 
 @app.command("package")
@@ -63,10 +76,19 @@ def package_command() -> None:
 
 
 @app.command("status")
-def status_command() -> None:
-    """What runs, where it answers, what waits in the queues."""
+def status_command(as_json: AsJson = False) -> None:
+    """Show what runs, where it answers, and what waits in the queues."""
     deployment = current(Settings.from_environment())
     outputs, sqs = deployment.outputs, deployment.client("sqs")
+    counts = {
+        "stations_known": sum(1 for _ in api.stations(deployment, limit=100)),
+        "stations_enrolled": len(enrolment_of(deployment).enrolled()),
+        "queue": quiet.queue_depth(sqs, outputs.telemetry_queue_url),
+        "dead_letters": quiet.queue_depth(sqs, outputs.dead_letter_queue_url),
+    }
+    if as_json:
+        show_json(_status(deployment) | counts)
+        return
     table = Table(show_header=False, box=None)
     where = "aws" if deployment.target == "aws" else f"local, engine {deployment.engine_name}"
     table.add_row("target", f"{where}, region {deployment.region}")
@@ -76,11 +98,25 @@ def status_command() -> None:
     table.add_row("REST API", f"{deployment.api_url}/stations")
     table.add_row("API key", f"in {short(str(deployment.api_key_file))}; send it as x-api-key")
     table.add_row("MQTT", f"{deployment.mqtt_host}:{deployment.mqtt_port} (mTLS)")
-    table.add_row("stations known", str(sum(1 for _ in api.stations(deployment, limit=100))))
-    table.add_row("stations enrolled", str(len(enrolment_of(deployment).enrolled())))
-    table.add_row("queue", str(quiet.queue_depth(sqs, outputs.telemetry_queue_url)))
-    table.add_row("dead letters", str(quiet.queue_depth(sqs, outputs.dead_letter_queue_url)))
+    for name, count in counts.items():
+        table.add_row(name.replace("_", " "), str(count))
     out.print(table)
+
+
+def _status(deployment: Deployment) -> dict[str, Any]:
+    """Return where a deployment is, for a program; the API's key stays in its file."""
+    return {
+        "target": deployment.target,
+        "engine": deployment.engine_name,
+        "deployment": deployment.name,
+        "region": deployment.region,
+        "aws_url": deployment.aws_url,
+        "api_url": deployment.api_url,
+        "api_key_file": str(deployment.api_key_file),
+        "mqtt": {"host": deployment.mqtt_host, "port": deployment.mqtt_port},
+        "processes": {name: process.alive() for name, process in deployment.processes.items()},
+        "outputs": msgspec.to_builtins(deployment.outputs),
+    }
 
 
 def _what_runs(process: Process) -> str:
@@ -90,11 +126,45 @@ def _what_runs(process: Process) -> str:
 
 @app.command("logs")
 def logs_command(
-    minutes: Annotated[int, typer.Option(help="How far back.")] = 15,
-    lines: Annotated[int, typer.Option(help="Most lines of each log.")] = 40,
+    only: Annotated[
+        list[str] | None,
+        typer.Argument(help="Only these: telemetry, api, or a process by its name in `status`."),
+    ] = None,
+    minutes: Annotated[float, typer.Option(help="How far back, in the functions' logs.", min=0)] = 15,
+    lines: Annotated[int, typer.Option(help="Most lines of each log.", min=1)] = 40,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on with each new line, until Ctrl-C.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print each line as a JSON document.")] = False,
 ) -> None:
-    """The logs of the functions and of the testbed's processes."""
-    logs.show(current(Settings.from_environment()), say, minutes=minutes, lines=lines)
+    """Show the logs of the functions and of the testbed's processes, in the order of time (UTC)."""
+    deployment = current(Settings.from_environment())
+    read = logs.follow if follow else logs.newest
+    for line in read(deployment, only=only or (), minutes=minutes, lines=lines):
+        if as_json:
+            print(json.dumps(line.as_dict(), default=str), flush=True)
+        else:
+            out.print(_log_line(line), soft_wrap=True)
+
+
+_LEVEL_STYLES = {"WARNING": "yellow", "ERROR": "bold red", "CRITICAL": "bold red", "DEBUG": "dim"}
+_SOURCE_STYLES = ("cyan", "green", "magenta", "blue", "bright_cyan", "bright_green")
+
+
+def _log_line(line: logs.Line) -> Text:
+    """Return the line for a terminal: time, source, level where it is not the usual one, message, fields."""
+    colour = _SOURCE_STYLES[sum(line.source.encode()) % len(_SOURCE_STYLES)]
+    level = _LEVEL_STYLES.get(line.level, "")
+    text = Text(f"{line.when:%H:%M:%S}" if line.when else " " * 8, style="dim")
+    text.append(f" {line.source:10}", colour)
+    if line.level not in ("", "INFO", "DEBUG"):
+        text.append(f" {line.level}", level)
+    text.append(f" {line.message}", level)
+    for name, value in line.fields.items():
+        shown = value if isinstance(value, str) else json.dumps(value, separators=(",", ":"), default=str)
+        text.append(f" {name}=", "dim")
+        text.append(shown)
+    return text
 
 
 @app.command("policies")

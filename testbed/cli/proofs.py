@@ -1,13 +1,14 @@
 """Commands of what became of messages: audit, trace, dead letters, the archive."""
 
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.table import Table
 
-from testbed.cli.console import app, out, say, short
+from testbed.cli.console import AsJson, app, out, say, short, show, show_json
 from testbed.deploy.deployment import current
 from testbed.deploy.settings import Settings
 from testbed.errors import TestbedError
@@ -22,6 +23,7 @@ def audit_command(
         list[Path] | None, typer.Argument(help="Ledgers; without any, all of this deployment.")
     ] = None,
     wait: Annotated[float, typer.Option(help="Seconds to wait for the queue to empty.")] = 120,
+    as_json: AsJson = False,
 ) -> None:
     """Hold what the broker acknowledged against archive, table and DLQ; fails if a message is missing."""
     deployment = current(Settings.from_environment())
@@ -30,12 +32,15 @@ def audit_command(
         raise TestbedError("There is no ledger yet.", "Run a fleet first: make simulate")
     start = time.monotonic()
     report = audit(deployment, ledgers, wait_seconds=wait)
+    if as_json:
+        show_json(asdict(report) | {"clean": report.clean})
+        raise typer.Exit(0 if report.clean else 1)
     show_audit(report, f"Audit of {len(ledgers)} ledger(s) in {time.monotonic() - start:.1f} s")
     raise typer.Exit(0 if report.clean else 1)
 
 
 def show_audit(report: AuditReport, title: str) -> None:
-    """An audit's counts as a table, and some of what is wrong."""
+    """Show an audit's counts as a table, and some of what is wrong."""
     table = Table(title=title, show_header=False)
     table.add_row("acknowledged by the broker", str(report.acknowledged))
     table.add_row("of these archived", str(report.acknowledged_archived))
@@ -56,7 +61,7 @@ def show_audit(report: AuditReport, title: str) -> None:
         *report.wrong_state,
         *report.wrong_points,
     ):
-        say(line)
+        show(line)
 
 
 def _judged(count: int) -> str:
@@ -68,6 +73,7 @@ def trace_command(
     message_id: Annotated[
         str, typer.Argument(help="As in the ledger and the archive.", show_default=False)
     ] = "",
+    as_json: AsJson = False,
 ) -> None:
     """Follow one message: measured, acknowledged, queued, archived or refused; where and when."""
     deployment = current(Settings.from_environment())
@@ -77,8 +83,11 @@ def trace_command(
     sightings = trace.trace(deployment, message_id)
     if not sightings:
         raise TestbedError(f"{message_id} was never seen.", where)
+    if as_json:
+        show_json([asdict(sighting) for sighting in sightings])
+        return
     for sighting in sightings:
-        say(f"{sighting.when or '-':26} {sighting.where:20} {sighting.detail}")
+        show(f"{sighting.when or '-':26} {sighting.where:20} {sighting.detail}")
 
 
 @app.command("redrive")
@@ -87,11 +96,16 @@ def redrive_command(
         list[str] | None, typer.Option(help="Send back these reasons, repairable or not.")
     ] = None,
     dry_run: Annotated[bool, typer.Option(help="Only list the reasons.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """List the dead letters' reasons, and send the repairable ones back through the pipeline."""
     deployment = current(Settings.from_environment())
     reasons = frozenset(reason) if reason else redrive.REPAIRABLE
-    report = redrive.redrive(deployment, reasons, dry_run=dry_run, say=say)
+    quiet = (lambda _: None) if as_json else say
+    report = redrive.redrive(deployment, reasons, dry_run=dry_run, say=quiet)
+    if as_json:
+        show_json({"found": report.found, "sent_back": report.sent_back})
+        return
     for name, count in sorted(report.found.items()):
         say(f"{count:6} {name}{'' if name in reasons else '  (stays: trying again would not help)'}")
     say(f"{report.sent_back} sent back" if report.found else "The dead-letter queue is empty.")

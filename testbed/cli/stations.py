@@ -1,22 +1,24 @@
 """Commands of the stations: run a fleet, watch it, speak as one of it, ask the API."""
 
-import json
-import signal
 import subprocess
 import sys
 import time
 import urllib.parse
 import webbrowser
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, nullcontext
-from typing import Annotated
+from dataclasses import replace
+from typing import Annotated, Any
 
 import typer
+from rich import box
 from rich.live import Live
+from rich.measure import Measurement
 from rich.table import Table
 
 from testbed import dashboard
 from testbed.archive import reader
-from testbed.cli.console import Yes, app, asking_unless, out, say, short
+from testbed.cli.console import Yes, app, asking_unless, out, say, short, show, show_json
 from testbed.deploy import lifecycle
 from testbed.deploy.deployment import Deployment, current
 from testbed.deploy.settings import Settings
@@ -43,7 +45,7 @@ def demo_command(
     num_stations: Annotated[int, typer.Option(help="How many stations.", min=1)] = 10,
     yes: Yes = False,
 ) -> None:
-    """Up, ten stations for a minute, then what the REST API says of them."""
+    """Deploy, run ten stations for a minute, and show what the REST API says of them."""
     deployment = lifecycle.up(Settings.from_environment(), say, asking_unless(yes))
     say(
         f"{num_stations} stations publish over MQTT for {seconds} s; the table is what the REST API says of them."
@@ -57,12 +59,9 @@ def demo_command(
             say(
                 f"The same in a browser, for as long: http://127.0.0.1:{page.server_port}/   (later: make dashboard)"
             )
-        fleet = simulation.start(deployment, num_stations, ["--duration", str(seconds + 10)], log)
-        try:
-            _watch(deployment, seconds, fleet)
-        finally:
-            fleet.send_signal(signal.SIGINT)
-            fleet.wait()
+        extra = ["--duration", str(seconds + 10)]
+        fleet = stack.enter_context(simulation.started(deployment, num_stations, extra, log))
+        _watch(deployment, seconds, fleet)
     if fleet.returncode:
         raise TestbedError(f"The simulator failed: {last_line(log)}", f"See {log}.")
     outputs = deployment.outputs
@@ -88,30 +87,45 @@ def _watch(deployment: Deployment, seconds: int, fleet: "subprocess.Popen[bytes]
         out.print(_stations_table(deployment))
 
 
+# Heading, and what a station has there. In the order in which a narrow terminal leaves them out, the last one first.
+_COLUMNS: dict[str, Callable[[dict[str, Any]], str]] = {
+    "station": lambda item: str(item["station_id"]),
+    "ready": lambda item: f"{item['battery_available']}/{item.get('slots', '?')}",
+    "status": lambda item: str(item.get("status", "")),
+    "seen": lambda item: str(item["timestamp"])[11:19],
+    "charging": lambda item: str(item.get("charging", "")),
+    "°C": lambda item: f"{item['temperature_c']:.1f}" if "temperature_c" in item else "",
+    "kW": lambda item: f"{item['power_kw']:.0f}" if "power_kw" in item else "",
+    "swaps": lambda item: str(item.get("swaps_total", "")),
+    "queue": lambda item: str(item.get("queue_length", "")),
+}
+_SHOWN = ("station", "ready", "charging", "swaps", "queue", "kW", "°C", "status", "seen")
+
+
 def _stations_table(deployment: Deployment) -> Table:
-    table = Table(title=f"GET {deployment.api_url}/stations")
-    for heading in ("station", "ready", "charging", "swaps", "queue", "power", "temp", "status", "seen"):
-        table.add_column(
-            heading, justify="left" if heading in ("station", "status") else "right", no_wrap=True
-        )
-    for station in sorted(api.stations(deployment), key=lambda item: str(item["station_id"])):
-        table.add_row(
-            str(station["station_id"]),
-            f"{station['battery_available']}/{station.get('slots', '?')}",
-            str(station.get("charging", "")),
-            str(station.get("swaps_total", "")),
-            str(station.get("queue_length", "")),
-            f"{station['power_kw']:.0f} kW" if "power_kw" in station else "",
-            f"{station['temperature_c']:.1f} °C" if "temperature_c" in station else "",
-            str(station.get("status", "")),
-            str(station["timestamp"])[11:19],
-        )
-    return table
+    found = sorted(api.stations(deployment), key=lambda item: str(item["station_id"]))
+    return stations_table(found, f"GET {deployment.api_url}/stations", out.width)
+
+
+def stations_table(stations: Sequence[dict[str, Any]], title: str, width: int) -> Table:
+    """Return the API's stations as a table of at most ``width`` columns of text; what finds no room is left out."""
+    chosen = list(_COLUMNS)
+    while True:
+        # No lines between columns: a terminal of 80 has room for all of them then.
+        table = Table(title=title, box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
+        for name in (name for name in _SHOWN if name in chosen):
+            table.add_column(name, justify="left" if name in ("station", "status") else "right", no_wrap=True)
+        for station in stations:
+            table.add_row(*(_COLUMNS[name](station) for name in _SHOWN if name in chosen))
+        untitled = replace(out.options, max_width=10_000)
+        if len(chosen) == 1 or Measurement.get(out, untitled, table).maximum <= width:
+            return table
+        chosen.pop()
 
 
 @app.command("dashboard")
 def dashboard_command(
-    port: Annotated[int | None, typer.Option(help="Of the page; any free one if left out.")] = None,
+    port: Annotated[int | None, typer.Option(help="The page's port; any free one if left out.")] = None,
     local: Annotated[bool, typer.Option(help="Serve it here, though CloudFront does, too.")] = False,
 ) -> None:
     """Serve the live dashboard on 127.0.0.1 until Ctrl-C; where CloudFront serves it, say where that is."""
@@ -123,8 +137,6 @@ def dashboard_command(
         if sys.stdout.isatty():
             webbrowser.open(url)
         return
-    # Stopped by a kill, too, it takes its front door along.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with dashboard.running(deployment, port) as page:
         say(f"Dashboard: http://127.0.0.1:{page.server_port}/   Ctrl-C ends it.")
         page.serve_forever()
@@ -132,8 +144,9 @@ def dashboard_command(
 
 @app.command("publish")
 def publish_command(
-    station: Annotated[str, typer.Argument(help="Station id; it is enrolled if it is not.")] = "",
+    station: Annotated[str, typer.Argument(help="Its id; it must exist.")] = "",
     message: Annotated[str, typer.Argument(help="The payload, good or bad.")] = "",
+    enrol: Annotated[bool, typer.Option("--enrol", help="Make the station if it does not exist.")] = False,
 ) -> None:
     """Publish one message as a station, by MQTT with its certificate."""
     if not station or not message:
@@ -141,7 +154,7 @@ def publish_command(
             "Who says what?",
             """scripts/testbed publish station-01 '{"station_id": "station-01", ...}'""",
         )
-    if device.publish(current(Settings.from_environment()), station, message.encode()):
+    if device.publish(current(Settings.from_environment()), station, message.encode(), enrol=enrol):
         say(f"Enrolled {station}, which was no station yet")
     say(f"Acknowledged by the broker: {len(message.encode())} bytes from {station}")
 
@@ -152,7 +165,7 @@ def listen_command(
     seconds: Annotated[float, typer.Option(help="End after so long.")] = 60,
 ) -> None:
     """Print what stations publish, as the broker hands it on."""
-    if not device.listen(current(Settings.from_environment()), messages, seconds, say):
+    if not device.listen(current(Settings.from_environment()), messages, seconds, show):
         raise TestbedError(f"No station said anything in {seconds:g} s.", "Let some: make simulate")
 
 
@@ -160,12 +173,12 @@ def listen_command(
 def api_command(
     route: Annotated[str, typer.Argument(help="Such as /stations/station-01.")] = "/stations",
 ) -> None:
-    """GET a route of the REST API, with its key."""
+    """Ask the REST API for a route, with its key; fails if the answer is not 200."""
     path, _, query_string = f"/{route.removeprefix('/')}".partition("?")
     status_code, document = api.get(
         current(Settings.from_environment()), path, **dict(urllib.parse.parse_qsl(query_string))
     )
-    say(json.dumps(document, indent=1))
+    show_json(document)
     raise typer.Exit(0 if status_code == 200 else 1)
 
 

@@ -1,6 +1,6 @@
 """A deployment: what `make up` made and everything else reads, kept in one JSON file."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -16,6 +16,7 @@ from testbed.engines import choice
 from testbed.engines.base import Engine, EngineName, Place, Ports
 from testbed.errors import TestbedError
 from testbed.host.processes import Process
+from testbed.paths import state_root
 
 _FILE = "deployment.json"
 
@@ -205,7 +206,19 @@ def current(settings: Settings) -> Deployment:
         if found:
             dead = [name for name, process in found[0].processes.items() if not process.alive()]
             raise TestbedError(f"{', '.join(dead)} died since `make up`.", "Start it again: make up")
+        if settings.target == "aws":
+            raise TestbedError("Nothing is up.", "Start it: make up TARGET=aws")
+        others = sorted({f"DEPLOYMENT={each.name}" for each in _all_local() if each.name != settings.name})
         raise TestbedError(
-            "Nothing is up.", "Start it: make up" + (" TARGET=aws" if settings.target == "aws" else "")
+            "Nothing is up" + (f" as DEPLOYMENT={settings.name}; {', '.join(others)} is." if others else "."),
+            "Start it: make up" + (f". Or ask for the other: {others[0]}" if others else ""),
         )
     return running[0]
+
+
+def _all_local() -> Iterator[Deployment]:
+    """Yield every local deployment of this machine's that runs."""
+    for file in state_root().glob(f"deployments/local-*/{_FILE}"):
+        deployment = Deployment.load(file.parent)
+        if deployment and deployment.fingerprint and deployment.alive():
+            yield deployment

@@ -2,12 +2,14 @@
 
 import shutil
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 
 from testbed.deploy import aws, local
 from testbed.deploy.deployment import Deployment
 from testbed.deploy.settings import Settings
 from testbed.deploy.stations import enrolment_of
 from testbed.engines.base import EngineName
+from testbed.host import guests, locks
 from testbed.say import Say
 
 # ---------------------------------------------------------------------------
@@ -26,9 +28,20 @@ def up(settings: Settings, say: Say, confirm: Callable[[str], bool]) -> Deployme
     Raises:
         TestbedError: something is in the way; nothing is left half-started that ``down`` would not stop.
     """
-    if settings.target == "aws":
-        return aws.up(settings, say, confirm)
-    return local.up(settings, say)
+    with _alone(settings, "make up", say):
+        if settings.target == "aws":
+            return aws.up(settings, say, confirm)
+        return local.up(settings, say)
+
+
+def _alone(settings: Settings, what: str, say: Say) -> AbstractContextManager[None]:
+    """Have one program at a time change a deployment, whatever its engine; the second one says whom it waits for."""
+    name = f"local-{settings.name}" if settings.target == "local" else settings.folder(None).name
+    return locks.exclusive(
+        f"deployment-{name}",
+        what=what,
+        waiting=lambda holder: say(f"Waiting for {holder}, which works on the same deployment."),
+    )
 
 
 # ---------------------------------------------------------------------------
@@ -47,6 +60,11 @@ def down(
         confirm: asks a question before anything is removed from AWS.
         delete_archive: whether an archive on AWS that holds data may be deleted.
     """
+    with _alone(settings, "make down", say):
+        _down(settings, say, confirm, delete_archive=delete_archive)
+
+
+def _down(settings: Settings, say: Say, confirm: Callable[[str], bool], *, delete_archive: bool) -> None:
     engines: Sequence[EngineName | None] = [None] if settings.target == "aws" else settings.engines()
     removed = False
     for engine in engines:
@@ -54,6 +72,8 @@ def down(
         if deployment is None:
             continue
         removed = True
+        for guest in guests.stop_all(deployment.path):
+            say(f"Stopped {guest}, which somebody left running")
         if deployment.target == "aws":
             aws.down(
                 settings, deployment, enrolment_of(deployment), say, confirm, delete_archive=delete_archive

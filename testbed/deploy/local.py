@@ -3,11 +3,12 @@
 import json
 import platform
 import secrets
+import shutil
 import time
 import urllib.request
 from collections.abc import Container, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,9 @@ _LOCAL_VARIABLES: dict[str, Any] = {
 }
 
 
+# A file whose time is that of the cloud's last start: what it saved is newer, or it has not saved what it held.
+_STARTED = "cloud-started"
+
 # What can be started again while the cloud runs.
 _TALK = frozenset({"broker", "bridge", "data-plane"})
 
@@ -73,12 +77,12 @@ def up(settings: Settings, say: Say) -> Deployment:
     say(f"Engine: {name} ({why})")
     for note in engine.lacks.notes:
         say(f"Off on this engine: {note}")
-
-    deployment = Deployment.load(settings.folder(name))
     if settings.enforce_iam:
         engine.lacks.refuse("enforced IAM")
-    if settings.enforce_iam and deployment and not deployment.enforce_iam:
-        raise TestbedError("This deployment is up without IAM enforced.", "First: make down")
+    deployment = Deployment.load(settings.folder(name))
+    if deployment:
+        check_unchanged(settings, deployment)
+        settings = replace(settings, region=deployment.region, environment=deployment.environment)
     watch = Stopwatch()
     with watch.part("install"):
         engine.install()
@@ -86,27 +90,45 @@ def up(settings: Settings, say: Say) -> Deployment:
         packages = build_packages(engine.runtime())
     variables = _variables(settings, engine, packages)
     wanted = fingerprint(variables, packages)
-
     if deployment and deployment.alive() and deployment.fingerprint == wanted:
         say(f"Already up. API: {deployment.api_url}/stations")
         return deployment
 
     fresh = deployment is None or not _alive(deployment, but=_TALK)
     if fresh and deployment:
-        _check_not_forgotten(deployment, engine)
-    if deployment is None:
-        deployment = _new_deployment(settings, engine, settings.folder(name))
+        _begin_anew_if_forgotten(deployment, engine, say)
+    deployment = deployment or _new_deployment(settings, engine, settings.folder(name))
+    # Ctrl-C or an error: nothing that this call has started stays behind.
+    with processes.stopped_on_failure():
+        _bring_up(deployment, engine, settings, variables, fresh=fresh, watch=watch, say=say)
+    deployment.fingerprint = wanted
+    deployment.save()
+    say(f"Up in {watch}")
+    say(f"API: {deployment.api_url}/stations   MQTT: {deployment.mqtt_host}:{deployment.mqtt_port}")
+    return deployment
+
+
+def _bring_up(
+    deployment: Deployment,
+    engine: Engine,
+    settings: Settings,
+    variables: dict[str, Any],
+    *,
+    fresh: bool,
+    watch: Stopwatch,
+    say: Say,
+) -> None:
+    """Start the cloud where it does not run, apply Terraform, and start broker and bridge where they do not run."""
     place = deployment.place
     endpoints = engine.endpoints(place)
     deployment.aws_url, deployment.iot_url = endpoints.aws, endpoints.iot
     deployment.save()
-
     if fresh:
         _check_ports(deployment)
-        with watch.part("cloud"), processes.stopped_on_failure():
+        with watch.part("cloud"):
             stop(deployment)
             _note(deployment, engine.start_cloud(place))
-
+            (deployment.path / _STARTED).touch()
     deployment.air_gapped = (
         settings.air_gapped if settings.air_gapped is not None else not terraform.registry_answers()
     )
@@ -116,16 +138,70 @@ def up(settings: Settings, say: Say) -> Deployment:
         api_id=deployment.outputs.api_gateway_id, stage=deployment.outputs.api_gateway_stage
     )
     deployment.mqtt_host, deployment.mqtt_port = "localhost", place.ports.mqtt
-
     # The cloud may run without them: they died, or an earlier `up` failed in Terraform.
     if fresh or not (deployment.processes.keys() >= _TALK and deployment.alive()):
-        with watch.part("broker and bridge"), processes.stopped_on_failure():
+        with watch.part("broker and bridge"):
             _start_talk(deployment, engine)
-    deployment.fingerprint = wanted
+
+
+def check_unchanged(settings: Settings, deployment: Deployment) -> None:
+    """Refuse a setting that was given and is not what the deployment was made with: nothing may be ignored.
+
+    Raises:
+        TestbedError: names the setting, and what to do.
+    """
+    made = deployment.ports
+    assert made is not None  # noqa: S101  # local
+    for name, wanted, has in (
+        ("ENVIRONMENT", settings.environment, deployment.environment),
+        ("AWS_REGION", settings.region, deployment.region),
+        ("AWS_DEFAULT_REGION", settings.region, deployment.region),
+        ("AWS_PORT", settings.aws_port, made.aws),
+        ("MQTT_PORT", settings.mqtt_port, made.mqtt),
+        ("METRICS_PORT", settings.metrics_port, made.metrics),
+        ("ENFORCE_IAM", int(settings.enforce_iam), int(deployment.enforce_iam)),
+    ):
+        if name in settings.given and wanted != has:
+            raise TestbedError(
+                f"This deployment was made with {name}={has}; it cannot become {wanted} in place.",
+                "Make it anew: make down, and then make up. Or make another beside it: "
+                f"make up DEPLOYMENT={deployment.name}-2",
+            )
+
+
+def _begin_anew_if_forgotten(deployment: Deployment, engine: Engine, say: Say) -> None:
+    """Clear away what belonged to a cloud that ended and forgot; keep the ledgers, the API's key and the authority.
+
+    Terraform's state and the stations' certificates speak of things that are no more: an apply to them fails.
+    """
+    started, state = deployment.path / _STARTED, deployment.path / "terraform"
+    since = started.stat().st_mtime if started.exists() else 0.0
+    if not state.exists() or engine.saved_state(deployment.place, since):
+        return
+    stop(deployment)
+    engine.remove(deployment.place)
+    enrolled = len(list(deployment.certificates.glob("*.crt")))
+    ledgers = [*(deployment.path / "ledgers").glob("*.ndjson")]
+    # What the broker still holds for the bridge stays: it was acknowledged.
+    data = [each for each in (deployment.path / "data").glob("*") if each.name not in ("broker", "mosquitto")]
+    for gone in (
+        *data,
+        state,
+        deployment.certificates,
+        deployment.certificates.parent / "observers",
+    ):
+        shutil.rmtree(gone, ignore_errors=True)
+    aside = deployment.path / "ledgers" / f"lost-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}"
+    for ledger in ledgers:
+        aside.mkdir(exist_ok=True)
+        ledger.rename(aside / ledger.name)
+    deployment.applied, deployment.fingerprint, deployment.processes = None, "", {}
     deployment.save()
-    say(f"Up in {watch}")
-    say(f"API: {deployment.api_url}/stations   MQTT: {deployment.mqtt_host}:{deployment.mqtt_port}")
-    return deployment
+    say(
+        "The cloud ended without saving what it held, so this deploys anew. Lost: archive, tables, queues and the "
+        f"certificates of {enrolled} stations, which are enrolled again when they are needed."
+        + (f" {len(ledgers)} ledgers of what was acknowledged are kept in {aside}." if ledgers else "")
+    )
 
 
 def _variables(settings: Settings, engine: Engine, packages: Path) -> dict[str, Any]:
@@ -140,14 +216,6 @@ def _variables(settings: Settings, engine: Engine, packages: Path) -> dict[str, 
         "lambda_architecture": runtime.architecture,
         **engine.lacks.variables,
     }
-
-
-def _check_not_forgotten(deployment: Deployment, engine: Engine) -> None:
-    # LocalStack comes back empty, and Terraform's old provider stumbles over what it knew.
-    if deployment.applied and not engine.keeps_state:
-        raise TestbedError(
-            "The cloud ended, and all that it held with it.", "Begin anew: make down, and then make up"
-        )
 
 
 def _start_talk(deployment: Deployment, engine: Engine) -> None:
@@ -196,15 +264,25 @@ def _engine_version(deployment: Deployment) -> str:
 
 
 def _new_deployment(settings: Settings, engine: Engine, folder: Path) -> Deployment:
+    taken: list[int] = [
+        port for port in (settings.aws_port, settings.mqtt_port, settings.metrics_port) if port
+    ]
+
+    def free(what: str) -> int:
+        # Nobody listens at those that were chosen a moment ago, yet.
+        taken.append(ports.choose(None, what=what, but=taken))
+        return taken[-1]
+
+    def port(wanted: int | None, setting: str, what: str) -> int:
+        return ports.choose(wanted, setting=f"make up {setting}={{}}", what=what) if wanted else free(what)
+
     wanted = Ports(
-        aws=ports.choose(settings.aws_port, setting="make up AWS_PORT={}", what="the AWS APIs"),
-        mqtt=ports.choose(settings.mqtt_port, setting="make up MQTT_PORT={}", what="MQTT"),
-        metrics=ports.choose(
-            settings.metrics_port, setting="make up METRICS_PORT={}", what="the bridge's metrics"
-        ),
-        iot=ports.choose(None, what="the IoT control plane"),
-        broker=ports.choose(None, what="the broker's health page"),
-        data=ports.choose(None, what="the data plane"),
+        aws=port(settings.aws_port, "AWS_PORT", "the AWS APIs"),
+        mqtt=port(settings.mqtt_port, "MQTT_PORT", "MQTT"),
+        metrics=port(settings.metrics_port, "METRICS_PORT", "the bridge's metrics"),
+        iot=free("the IoT control plane"),
+        broker=free("the broker's health page"),
+        data=free("the data plane"),
     )
     return Deployment(
         target="local",
@@ -225,9 +303,10 @@ def _check_ports(deployment: Deployment) -> None:
     if deployment.processes:
         for process in deployment.processes.values():
             process.stop()
-    ports.choose(deployment.ports.aws, setting="make up AWS_PORT={}", what="the AWS APIs")
-    ports.choose(deployment.ports.mqtt, setting="make up MQTT_PORT={}", what="MQTT")
-    ports.choose(deployment.ports.metrics, setting="make up METRICS_PORT={}", what="the bridge's metrics")
+    anew = "make down, and then make up {}={{}}"
+    ports.choose(deployment.ports.aws, setting=anew.format("AWS_PORT"), what="the AWS APIs")
+    ports.choose(deployment.ports.mqtt, setting=anew.format("MQTT_PORT"), what="MQTT")
+    ports.choose(deployment.ports.metrics, setting=anew.format("METRICS_PORT"), what="the bridge's metrics")
 
 
 def _note(deployment: Deployment, started: list[Process]) -> None:

@@ -12,6 +12,17 @@ from testbed.paths import state_root
 
 Target = Literal["local", "aws"]
 
+# What a local deployment keeps for as long as it lives.
+_UNCHANGEABLE = (
+    "ENVIRONMENT",
+    "AWS_REGION",
+    "AWS_DEFAULT_REGION",
+    "AWS_PORT",
+    "MQTT_PORT",
+    "METRICS_PORT",
+    "ENFORCE_IAM",
+)
+
 AWS_PORT = 4566
 MQTT_PORT = 8883
 METRICS_PORT = 9464
@@ -44,6 +55,29 @@ class Settings:
     # What the cost before an apply is told for.
     stations: int = 1000
     interval: float = 5
+    # The variables that were set; the others have their defaults.
+    given: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be had together.
+
+        Raises:
+            TestbedError: two servers would share a port.
+        """
+        wanted: dict[int, str] = {}
+        for variable, port in (
+            ("AWS_PORT", self.aws_port),
+            ("MQTT_PORT", self.mqtt_port),
+            ("METRICS_PORT", self.metrics_port),
+        ):
+            if port is None:
+                continue
+            if port in wanted:
+                raise TestbedError(
+                    f"{wanted[port]} and {variable} are both {port}.",
+                    f"Give each a port of its own: make up {variable}={port + 1}, say.",
+                )
+            wanted[port] = variable
 
     @classmethod
     def from_environment(cls) -> Self:
@@ -79,6 +113,7 @@ class Settings:
             lambda_architecture=os.environ.get("LAMBDA_ARCHITECTURE") or "arm64",
             stations=int(_number("STATIONS", 1000)),
             interval=_number("INTERVAL", 5),
+            given=frozenset(name for name in _UNCHANGEABLE if os.environ.get(name)),
         )
 
     def engines(self) -> tuple[EngineName, ...]:

@@ -5,20 +5,24 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import urllib.error
 import urllib.request
 from collections.abc import Container, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import boto3
 
+from testbed.deploy.progress import Progress
 from testbed.deploy.providers import Json, Providers
 from testbed.errors import TestbedError
+from testbed.host import emulated
+from testbed.host.processes import NO_ACCOUNT
 from testbed.paths import TERRAFORM
 from testbed.say import Say
 
@@ -34,6 +38,9 @@ _REGISTRIES = {"terraform": "registry.terraform.io", "tofu": "registry.opentofu.
 
 # Terraform reads it after terraform.tfvars.
 _OVERRIDES = "environment.auto.tfvars"
+
+# How long Terraform may take to finish what is in flight.
+_INTERRUPT_SECONDS = 30
 
 
 class Backend(Protocol):
@@ -59,7 +66,7 @@ class Cloud:
         """Return a boto3 session for it."""
         if self.endpoint is None:
             return boto3.Session(region_name=self.region)
-        return boto3.Session("test", "test", region_name=self.region)
+        return emulated.session(self.region)
 
 
 def find() -> str:
@@ -151,6 +158,17 @@ def registry_answers() -> bool:
             return bool(answer.status == 200)
     except (urllib.error.URLError, OSError):
         return False
+
+
+def _interrupt(child: "subprocess.Popen[str]") -> None:
+    """End Terraform as Ctrl-C does: it finishes what is in flight and writes its state."""
+    with suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGINT)
+        try:
+            child.communicate(timeout=_INTERRUPT_SECONDS)
+        except BaseException:
+            os.killpg(child.pid, signal.SIGKILL)
+            raise
 
 
 class LostConnectionError(TestbedError):
@@ -317,7 +335,11 @@ class Workspace:
         return status
 
     def _execute(self, arguments: list[str], *, show: bool = False) -> tuple[int, str]:
-        """Run Terraform; give its status and what it said, which ``show`` prints line by line, too."""
+        """Run Terraform; give its status and what it said, which ``show`` prints line by line, too.
+
+        Without ``show`` an apply says how far it is.
+        """
+        progress = Progress(self._say)
         with self._iot_endpoint() as iot_endpoint:
             command = self.terraform
             # `init` asks no AWS API, and tflocal takes two seconds to say so.
@@ -331,13 +353,23 @@ class Workspace:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 text=True,
+                # A group of its own: Ctrl-C reaches it through us alone, and tflocal's Terraform with it.
+                start_new_session=True,
             ) as child:
                 assert child.stdout  # noqa: S101  # a pipe
                 lines = []
-                for line in child.stdout:
-                    lines.append(line)
-                    if show:
-                        print(line, end="", flush=True)
+                try:
+                    for line in child.stdout:
+                        lines.append(line)
+                        if show:
+                            print(line, end="", flush=True)
+                        else:
+                            progress.read(line)
+                except BaseException:
+                    _interrupt(child)
+                    raise
+                finally:
+                    progress.end()
             return child.returncode, "".join(lines)
 
     @contextmanager
@@ -355,13 +387,17 @@ class Workspace:
             return environment
         # A local engine must never see, nor be mistaken for, the user's real account.
         environment = {name: value for name, value in environment.items() if not name.startswith("AWS_")}
-        return environment | {
-            "AWS_ENDPOINT_URL": self.cloud.endpoint,
-            "AWS_DEFAULT_REGION": self.cloud.region,
-            "AWS_ACCESS_KEY_ID": "test",
-            "DISABLE_DEPRECATION_NOTICE": "1",
-            # Buckets by path: names in front of a loopback address lead nowhere.
-            "S3_HOSTNAME": "127.0.0.1",
-            "IOT_ENDPOINT": iot_endpoint or self.cloud.endpoint,
-            **self.providers.tflocal_environment(self.terraform),
-        }
+        return (
+            environment
+            | NO_ACCOUNT
+            | {
+                "AWS_ENDPOINT_URL": self.cloud.endpoint,
+                "AWS_DEFAULT_REGION": self.cloud.region,
+                "AWS_ACCESS_KEY_ID": "test",
+                "DISABLE_DEPRECATION_NOTICE": "1",
+                # Buckets by path: names in front of a loopback address lead nowhere.
+                "S3_HOSTNAME": "127.0.0.1",
+                "IOT_ENDPOINT": iot_endpoint or self.cloud.endpoint,
+                **self.providers.tflocal_environment(self.terraform),
+            }
+        )

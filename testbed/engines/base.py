@@ -198,6 +198,9 @@ class Engine(Protocol):
     def start_data_plane(self, place: Place) -> Process:
         """Start AWS IoT's data plane beside broker and bridge, and wait until it is connected."""
 
+    def saved_state(self, place: Place, since: float) -> bool:
+        """Return whether what plays AWS, which has ended, saved its state after ``since`` (seconds, Unix time)."""
+
     def remove(self, place: Place) -> None:
         """Remove what is left of it outside its folder, when its processes are stopped."""
 

@@ -136,6 +136,10 @@ class ComposeEngine:
         """Wait until Mosquitto's access list has them."""
         wait_admitted(place, stations)
 
+    def saved_state(self, place: Place, since: float) -> bool:  # noqa: ARG002  # the contract's
+        """Return False: free LocalStack keeps its state in memory."""
+        return False
+
     def remove(self, place: Place) -> None:
         """Remove containers, those of functions as well, network and volumes."""
         _remove_functions(place)

@@ -4,8 +4,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import boto3
-
 from testbed.engines.base import Endpoints, EngineName, Lacks, Place, Runtime, ShardRunner
 from testbed.engines.bridge import (
     REQUIRED,
@@ -15,7 +13,7 @@ from testbed.engines.bridge import (
     start_bridge,
     start_data_plane,
 )
-from testbed.host import ports, processes
+from testbed.host import emulated, ports, processes
 from testbed.host.environments import environment, locked_version
 from testbed.host.processes import ChildProcess, Process
 from testbed.paths import REPOSITORY
@@ -69,6 +67,11 @@ class EmbeddedEngine:
 
     def wait_admitted(self, place: Place, stations: Sequence[str]) -> None:
         """Do nothing: the broker asks the registry at every connection."""
+
+    def saved_state(self, place: Place, since: float) -> bool:
+        """Look at its files: ministack 1.5.33 writes them when SIGTERM ends it, and no sooner."""
+        files = place.data("ministack-state").glob("*.json")
+        return any(file.stat().st_mtime >= since for file in files)
 
     def remove(self, place: Place) -> None:
         """Do nothing: nothing is left."""
@@ -153,7 +156,7 @@ def start_own_broker(place: Place, endpoints: Endpoints) -> Process:
 
 def wait_for_aws(url: str, region: str, process: ChildProcess) -> None:
     """Wait until real calls are answered: a health page alone proves nothing."""
-    session = boto3.Session("test", "test", region_name=region)
+    session = emulated.session(region)
 
     def answers() -> bool:
         session.client("sqs", endpoint_url=url).list_queues()

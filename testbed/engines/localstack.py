@@ -76,5 +76,9 @@ class LocalStackEngine:
         """Wait until Mosquitto's access list has them."""
         wait_admitted(place, stations)
 
+    def saved_state(self, place: Place, since: float) -> bool:  # noqa: ARG002  # the contract's
+        """Return False: free LocalStack keeps its state in memory."""
+        return False
+
     def remove(self, place: Place) -> None:
         """Do nothing: nothing is left."""

@@ -4,6 +4,7 @@
 """
 
 import hashlib
+import os
 import re
 import subprocess
 import sys
@@ -71,6 +72,18 @@ def locked_version(requirements: Path, package: str) -> str:
     return found[1] if found else ""
 
 
+def _cache() -> dict[str, str]:
+    """Return where uv shall keep its downloads, if it cannot where it wants to: a home may be read-only."""
+    if os.environ.get("UV_CACHE_DIR"):
+        return {}
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "uv"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return {"UV_CACHE_DIR": str(state_root() / "cache" / "uv")}
+    return {} if os.access(folder, os.W_OK) else {"UV_CACHE_DIR": str(state_root() / "cache" / "uv")}
+
+
 def uv(*arguments: str) -> None:
     """Run the project's uv.
 
@@ -78,7 +91,11 @@ def uv(*arguments: str) -> None:
         TestbedError: it failed; with its last line.
     """
     done = subprocess.run(
-        [sys.executable, "-m", "uv", *arguments], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "uv", *arguments],
+        env=os.environ | _cache(),
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if done.returncode != 0:
         said = done.stderr.strip().splitlines() or ["no message"]

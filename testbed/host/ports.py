@@ -2,6 +2,7 @@
 
 import random
 import socket
+from collections.abc import Container
 
 from testbed.errors import TestbedError
 
@@ -21,12 +22,13 @@ def is_free(port: int) -> bool:
     return True
 
 
-def choose(wanted: int | None, *, what: str, setting: str = "") -> int:
+def choose(wanted: int | None, *, what: str, setting: str = "", but: Container[int] = ()) -> int:
     """Return the wanted port if it is free, or any free one if none is wanted.
 
     Args:
         wanted: a port or None.
         what: it is for.
+        but: ports that are promised to somebody, though nobody listens there yet.
         setting: the command that sets another one, with ``{}`` for the port.
 
     Raises:
@@ -34,7 +36,11 @@ def choose(wanted: int | None, *, what: str, setting: str = "") -> int:
     """
     if wanted is None:
         # At random, so that two programs that choose at once choose differently.
-        return next(port for port in random.SystemRandom().sample(_OURS, len(_OURS)) if is_free(port))
+        return next(
+            port
+            for port in random.SystemRandom().sample(_OURS, len(_OURS))
+            if port not in but and is_free(port)
+        )
     if not is_free(wanted):
         raise TestbedError(
             f"Port {wanted}, wanted for {what}, is taken by another program.",

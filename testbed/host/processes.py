@@ -14,6 +14,13 @@ import psutil
 from testbed.errors import TestbedError
 from testbed.host import containers
 
+# For programs that work with an emulator: no profile, file or role of the user's real account is read.
+NO_ACCOUNT = {
+    "AWS_CONFIG_FILE": os.devnull,
+    "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
+
 # SIGTERM first: the emulator saves its state and the bridge finishes what is in flight.
 STOP_SECONDS = 15.0
 
@@ -266,6 +273,6 @@ def last_line(log: str | Path) -> str:
 
 
 def clean_environment(**extra: str) -> dict[str, str]:
-    """Our environment without AWS settings, which belong to the user's real account, plus ``extra``."""
+    """Return our environment without what belongs to the user's real account, plus ``extra``."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "TF_"))}
-    return kept | extra
+    return kept | NO_ACCOUNT | extra

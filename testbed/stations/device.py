@@ -1,5 +1,6 @@
 """One device by hand: publish a message as a station, or listen to what all stations say."""
 
+import difflib
 import queue
 import re
 import time
@@ -17,20 +18,35 @@ from testbed.stations.mqtt import connected
 _NAME = re.compile(r"[A-Za-z0-9:_-]{1,64}", re.ASCII)
 
 
-def publish(deployment: Deployment, station: str, *payloads: bytes) -> bool:
-    """Publish ``payloads`` as ``station`` says it, with its certificate and at QoS 1, whatever they are.
+def publish(deployment: Deployment, station: str, *payloads: bytes, enrol: bool = False) -> bool:
+    """Publish ``payloads`` as ``station``, with its certificate and at QoS 1, whatever they are.
+
+    Args:
+        deployment: where.
+        station: its name.
+        payloads: messages.
+        enrol: whether a station that does not exist is made; it is a mistyped one otherwise.
 
     Returns:
         Whether it was enrolled for that.
 
     Raises:
-        TestbedError: no thing can be named so, or the broker did not acknowledge one.
+        TestbedError: no thing can be named so, there is no such station, or the broker did not acknowledge one.
     """
     if not _NAME.fullmatch(station):
         raise TestbedError(
             f"{station!r} is no station's name.", "1 to 64 letters, digits, colons, underscores and hyphens."
         )
-    new = bool(enrolment_of(deployment).enrol([station]))
+    enrolment = enrolment_of(deployment)
+    known = enrolment.enrolled()
+    if station not in known and not enrol:
+        similar = difflib.get_close_matches(station, known, n=3)
+        raise TestbedError(
+            f"There is no station {station} here.",
+            (f"Did you mean {' or '.join(similar)}? " if similar else "")
+            + "A new one is enrolled with --enrol.",
+        )
+    new = bool(enrolment.enrol([station]))
     with connected(deployment, deployment.certificates / f"{station}.crt") as device:
         if not all(device.deliver(deployment.telemetry_topic(station), *payloads)):
             raise TestbedError("The broker did not acknowledge the message.", "See make logs.")

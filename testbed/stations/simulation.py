@@ -1,9 +1,12 @@
 """Runs the simulator against a deployment: enrols the stations, then hands over."""
 
+import os
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -12,7 +15,9 @@ from simulator.messages import station_ids
 from testbed.deploy.deployment import Deployment
 from testbed.deploy.stations import enrolment_of
 from testbed.errors import TestbedError
-from testbed.host.processes import unless_gone
+from testbed.host import guests
+from testbed.host.endings import TerminatedError
+from testbed.host.processes import ChildProcess, unless_gone
 from testbed.paths import REPOSITORY
 
 # Beside the stations' connections.
@@ -45,26 +50,40 @@ def run(
     if new:
         say(f"Enrolled {new} stations in {time.monotonic() - begun:.1f} s")
     process = subprocess.Popen(command(deployment, num_stations, interval, extra), cwd=REPOSITORY)
-    while True:
-        try:
-            return process.wait()
-        except KeyboardInterrupt:
-            # The terminal has told the simulator, too: it ends by itself, and cleanly.
-            continue
+    with guests.listed(deployment.path, _guest(process, Path(os.devnull))):
+        while True:
+            try:
+                return process.wait()
+            except TerminatedError:
+                process.terminate()
+            except KeyboardInterrupt:
+                # The terminal has told the simulator, too: it ends by itself, and cleanly.
+                continue
 
 
-def start(
+@contextmanager
+def started(
     deployment: Deployment, num_stations: int, extra: Sequence[str], log: Path
-) -> "subprocess.Popen[bytes]":
-    """Enrol, and start the simulator in the background with its output in ``log``; for the demo."""
+) -> "Iterator[subprocess.Popen[bytes]]":
+    """Enrol, and run the simulator in the background while the context lasts, with its output in ``log``."""
     enrolment_of(deployment).enrol(station_ids(num_stations))
     with log.open("wb") as output:
-        return subprocess.Popen(
+        process = subprocess.Popen(
             command(deployment, num_stations, 5, extra),
             cwd=REPOSITORY,
             stdout=output,
             stderr=subprocess.STDOUT,
         )
+    with guests.listed(deployment.path, _guest(process, log)):
+        try:
+            yield process
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.wait()
+
+
+def _guest(process: "subprocess.Popen[bytes]", log: Path) -> ChildProcess:
+    return ChildProcess.of("simulator", process.pid, log)
 
 
 def _check_room(deployment: Deployment, stations: int) -> None:

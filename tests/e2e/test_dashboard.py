@@ -6,7 +6,6 @@
 import asyncio
 import json
 import os
-import signal
 import socket
 import ssl
 import threading
@@ -162,15 +161,10 @@ def test_the_simulator_is_on_the_page_within_two_seconds(
     page: Page, deployment: Deployment, tmp_path: Path
 ) -> None:
     page.get_by_label("Find").fill("station-01")
-    fleet = simulation.start(
-        deployment, 2, ["--interval", "1", "--duration", "60"], tmp_path / "simulator.log"
-    )
-    try:
+    extra = ["--interval", "1", "--duration", "60"]
+    with simulation.started(deployment, 2, extra, tmp_path / "simulator.log"):
         # What the API knew from before is the first.
         lags = page.evaluate(_LAGS, ["station-01", 5])
-    finally:
-        fleet.send_signal(signal.SIGINT)
-        fleet.wait()
     print(f"from a message's timestamp to the page, in ms: {lags}")
     assert max(lags) < 2000
 
@@ -393,10 +387,8 @@ def _crowd(deployment: Deployment, port: int, stations: int) -> Iterator[None]:
 @pytest.mark.skipif("DASHBOARD_SCREENSHOTS" not in os.environ, reason="pictures: make docs")
 def test_pictures(browser: Browser, deployment: Deployment, live: Live) -> None:
     folder = Path(os.environ["DASHBOARD_SCREENSHOTS"])
-    fleet = simulation.start(
-        deployment, 24, ["--interval", "1", "--duration", "90"], folder / "simulator.log"
-    )
-    try:
+    extra = ["--interval", "1", "--duration", "90"]
+    with simulation.started(deployment, 24, extra, folder / "simulator.log"):
         for scheme in ("light", "dark"):
             with _served(live.dashboard) as url, opened(browser, url, color_scheme=scheme) as page:
                 page.get_by_label("Find").fill("station-")  # not other tests'
@@ -406,7 +398,4 @@ def test_pictures(browser: Browser, deployment: Deployment, live: Live) -> None:
                 page.get_by_role("button", name="station-01").click()
                 page.wait_for_timeout(2_000)
                 page.locator("#detail").screenshot(path=folder / f"station-{scheme}.png")
-    finally:
-        fleet.send_signal(signal.SIGINT)
-        fleet.wait()
-        (folder / "simulator.log").unlink()
+    (folder / "simulator.log").unlink()

@@ -7,11 +7,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from testbed.deploy.deployment import Deployment
+from testbed.errors import TestbedError
+from testbed.pipeline import logs
 from testbed.pipeline.quiet import wait_until_quiet
 from testbed.proofs import redrive, trace
 from testbed.proofs.audit import audit
-from testbed.stations import simulation
+from testbed.stations import device, simulation
 from tests.e2e.conftest import Connect, archived, now, station_in_api, wait_for
 
 
@@ -132,3 +136,30 @@ def test_a_redrive_stores_what_an_outage_kept_out_and_only_that(deployment: Depl
     assert wait_for(lambda: len(archived(deployment, name)) == 1)
     assert redrive.redrive(deployment, dry_run=True).found.get("max_receives_exceeded") is None
     assert redrive.redrive(deployment).found["not_json"] >= 1
+
+
+def test_logs_tell_why_a_message_was_refused_and_no_metrics(
+    deployment: Deployment, connect: Connect, name: str
+) -> None:
+    connect(name)
+    device.publish(deployment, name, b'{"no": "telemetry"}')
+
+    def refused() -> list[logs.Line]:
+        found = logs.newest(deployment, only=["telemetry"], minutes=5, lines=100)
+        return [line for line in found if line.fields.get("client_id") == name]
+
+    (line,) = wait_for(refused)
+    assert (line.level, line.message) == ("WARNING", "refused")
+    assert line.fields["reason"]["code"] == "missing_field"
+    assert not [line for line in logs.newest(deployment, minutes=5, lines=100) if "_aws" in line.message]
+
+
+def test_a_mistyped_station_is_not_enrolled(deployment: Deployment, connect: Connect, name: str) -> None:
+    connect(name)
+    typo = f"{name}x"
+    with pytest.raises(TestbedError, match="no station") as error:
+        device.publish(deployment, typo, b"{}")
+    assert f"Did you mean {name}" in error.value.remedy
+    assert "--enrol" in error.value.remedy
+    things = deployment.client("iot").list_things(maxResults=250)["things"]
+    assert typo not in {thing["thingName"] for thing in things}

@@ -24,7 +24,7 @@ from testbed.drills.rehearsal.front import Front, aws_front
 from testbed.engines import embedded
 from testbed.engines.base import Place, Ports, Runtime
 from testbed.errors import TestbedError
-from testbed.host import ports, processes
+from testbed.host import emulated, ports, processes
 from testbed.host.processes import Process
 from testbed.identity.authority import Authority
 from testbed.identity.enrolment import Enrolment
@@ -174,7 +174,7 @@ def stand_in(home: Path) -> Iterator[StandIn]:
         aws = embedded.start_ministack(place, place.ports.aws, name="aws", functions_call=front.url)
         try:
             url = f"http://127.0.0.1:{place.ports.aws}"
-            stand_in = StandIn(place, boto3.Session("test", "test", region_name=REGION), url, front)
+            stand_in = StandIn(place, emulated.session(REGION), url, front)
             stand_in.root.client("iam", endpoint_url=url).create_policy(
                 PolicyName=f"{PROJECT}-boundary",
                 PolicyDocument=json.dumps(policies.render("boundary", project=PROJECT, account=ACCOUNT)),

@@ -3,11 +3,10 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-import boto3
 from botocore.config import Config
 
 from testbed.engines.localstack_process.install import LocalStackInstall
-from testbed.host import processes
+from testbed.host import emulated, processes
 from testbed.host.processes import ChildProcess
 
 # What the testbed uses; the rest of LocalStack is off, so a call to it fails at once and by name.
@@ -112,7 +111,7 @@ def wait_ready(process: ChildProcess, *, port: int, region: str, seconds: float 
     Raises:
         TestbedError: it died, or did not answer in time.
     """
-    session = boto3.Session("test", "test", region_name=region)
+    session = emulated.session(region)
     url = f"http://127.0.0.1:{port}"
     settings = Config(retries={"total_max_attempts": 1}, connect_timeout=2, read_timeout=30)
 

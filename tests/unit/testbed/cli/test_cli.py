@@ -1,5 +1,6 @@
 """The command line: an error is one line with its remedy."""
 
+import json
 import os
 import subprocess
 import sys
@@ -20,6 +21,16 @@ CASES = [
     ({}, ["audit"], "Nothing is up", "make up"),
     ({}, ["simulate"], "Nothing is up", "make up"),
     ({"TARGET": "aws"}, ["up"], "No usable AWS credentials", "aws configure"),
+    (
+        {"AWS_PORT": "5566", "MQTT_PORT": "5566"},
+        ["up"],
+        "AWS_PORT and MQTT_PORT are both 5566",
+        "MQTT_PORT=5567",
+    ),
+    ({"AWS_PORT": "9464"}, ["up"], "AWS_PORT and METRICS_PORT are both 9464", "METRICS_PORT=9465"),
+    ({"DEPLOYMENT": "a3"}, ["status"], "Nothing is up", "make up DEPLOYMENT=a3"),
+    ({}, ["plan"], "the target is local", "TARGET=aws scripts/testbed plan"),
+    ({}, ["leftovers"], "the target is local", "TARGET=aws scripts/testbed leftovers"),
 ]
 
 
@@ -60,6 +71,27 @@ def test_debug_shows_where_it_came_from(tmp_path: Path) -> None:
     assert "Traceback" in done.stderr
 
 
+@pytest.mark.parametrize("arguments", [["--help"], ["up", "--help"], ["simulate", "--help"]])
+def test_debug_is_in_every_help(arguments: list[str], tmp_path: Path) -> None:
+    assert "--debug" in command(arguments, tmp_path).stdout
+
+
+def test_the_shell_completes_commands_and_options(tmp_path: Path) -> None:
+    def completed(*words: str) -> list[str]:
+        line = " ".join(["scripts/testbed", *words])
+        asked = {"_TESTBED_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(len(words))}
+        return command([], tmp_path, **asked).stdout.split()
+
+    assert completed("red") == ["redrive"]
+    assert "--follow" in completed("logs", "--f")
+
+
+def test_what_a_program_reads_is_json_alone(tmp_path: Path) -> None:
+    found = json.loads(command(["cost", "--json", "--stations", "10"], tmp_path).stdout)
+    assert found["workload"]["stations"] == 10
+    assert found["usd_a_million_messages"]["this design"][0]["usd_a_million"] > 0
+
+
 def test_down_is_harmless_where_nothing_is_up(tmp_path: Path) -> None:
     done = command(["down"], tmp_path)
     assert done.returncode == 0
@@ -68,8 +100,6 @@ def test_down_is_harmless_where_nothing_is_up(tmp_path: Path) -> None:
 
 def test_an_engine_that_died_is_named(tmp_path: Path) -> None:
     """`make status` after a crash says what is gone and how to get it back."""
-    import json
-
     folder = tmp_path / "deployments" / "local-embedded-default"
     folder.mkdir(parents=True)
     dead = {"kind": "process", "name": "ministack", "pid": 2**22 - 1, "started_at": 1.0, "log": "x"}
