@@ -40,7 +40,7 @@ def test_ctrl_c_while_terraform_applies_stops_all_that_was_started() -> None:
 
 
 def _ours(name: str) -> list[psutil.Process]:
-    """Find the processes that work in the deployment's folder: ministack and what it started outlive whoever started them."""
+    """Find the processes that work in the deployment's folder: they outlive whoever started them."""
     found = []
     for process in psutil.process_iter():
         try:
