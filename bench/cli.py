@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from bench import audit_memory, bridge, calls, enrolment, rule_sql, rule_sql_peers
+from bench import audit_memory, bridge, calls, enrolment, rule_sql, rule_sql_conformance, rule_sql_peers
 from bench.fleet import command
 from bench.fleet.command import OPEN_MQTT
 from bench.fleet.runner import Scale
@@ -187,6 +187,12 @@ def rule_sql_peers_command(
 ) -> None:
     """Count which cases of AWS's rule SQL reference the bridge and ministack get right."""
     rule_sql_peers.run(say, verbose=verbose)
+
+
+@app.command("rule-sql-cases")
+def rule_sql_cases_command() -> None:
+    """Write the cases of AWS's rule SQL reference as a file that other engines can run."""
+    rule_sql_conformance.run(say)
 
 
 @app.command("audit")

@@ -1,25 +1,18 @@
-"""Write the rule SQL cases as a file that any engine can be held against: docs/rule-sql-conformance.json.
-
-    .venv/bin/python bench/rule_sql_conformance.py
+"""The rule SQL cases as a file that any engine can be held against: docs/rule-sql-conformance.json.
 
 docs/rule-sql.md describes the form. Cases that our own engine refuses for want of a service are left out.
 """
 
-from __future__ import annotations
-
 import base64
 import json
-import sys
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+from bridge.sql.functions import CALLS, NOWHERE
+from testbed.paths import REPOSITORY
+from tests.unit.bridge.sql.cases import CASES, NOT_FIRED, Case, Refused
 
-from bridge.sql.functions import CALLS, NOWHERE  # noqa: E402
-from tests.unit.bridge.sql.cases import CASES, NOT_FIRED, Case, Refused  # noqa: E402
-
-PATH = ROOT / "docs" / "rule-sql-conformance.json"
+PATH = REPOSITORY / "docs" / "rule-sql-conformance.json"
 _SERVICES = tuple(f"{name}(" for name in (*CALLS, *NOWHERE))
 _NAMES = {
     "account_id": "accountId",
@@ -71,6 +64,7 @@ def _expectation(case: Case) -> dict[str, Any]:
     return {"json": case.expected}
 
 
-if __name__ == "__main__":
+def run(say: Callable[[str], None]) -> None:
+    """Write the file."""
     PATH.write_text(document())
-    print(f"{len(cases())} cases in {PATH.relative_to(ROOT)}")
+    say(f"{len(cases())} cases in {PATH.relative_to(REPOSITORY)}")

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from bridge.policies.connection import Values, canonical
-from bridge.policies.patterns import Lookup, Text, Unfilled, matches, plain
+from bridge.policies.patterns import Lookup, Text, Unfilled, arn_matches, matches, plain
 
 # Says whether a value of the request fits a text of the policy; ValueError: the text is none for this operator.
 _Fits = Callable[[str, str], bool]
@@ -44,9 +44,7 @@ def _in_network(given: str, wanted: str) -> bool:
 
 
 def _arn(given: str, wanted: str) -> bool:
-    """Each of the six parts by itself: a wildcard does not run over a colon before the resource."""
-    parts, patterns = given.split(":", 5), wanted.split(":", 5)
-    return len(parts) == len(patterns) and all(map(matches, patterns, parts))
+    return wanted.count(":") >= 5 and given.count(":") >= 5 and arn_matches(wanted, given)
 
 
 def _compared(convert: Callable[[str], Any], compare: Callable[[Any, Any], bool]) -> _Fits:

@@ -13,7 +13,9 @@ STAR: Final = "\ufdd0"
 QUESTION: Final = "\ufdd1"
 
 _VARIABLE: Final = re.compile(r"\$\{([^}]*)\}|\$\((\*|\?|\$)\)")
+_WILD: Final = re.compile(f"[*?{STAR}{QUESTION}]")
 _LITERAL: Final = str.maketrans({"*": STAR, "?": QUESTION})
+_ARN_PARTS: Final = 6
 _WORDS: Final = {"*": ".*", "?": ".", STAR: r"\*", QUESTION: r"\?"}
 
 Lookup = Callable[[str], Values | None]
@@ -94,9 +96,23 @@ class Text:
 def matches(pattern: str, text: str) -> bool:
     """Whether a filled-in text with wildcards covers a text."""
     # Most are plain once filled in, and differ from client to client: no expression is worth making of them.
-    if "*" not in pattern and "?" not in pattern and STAR not in pattern and QUESTION not in pattern:
+    wild = _WILD.search(pattern)
+    if wild is None:
         return pattern == text
+    if wild.end() == len(pattern) and wild[0] == "*":
+        return text.startswith(pattern[:-1])
     return _expression(pattern).fullmatch(text) is not None
+
+
+def arn_matches(pattern: str, arn: str) -> bool:
+    """Whether a filled-in resource of a policy covers an ARN: part by part, no wildcard runs over a colon.
+
+    A pattern of fewer parts, such as ``arn:aws:iot:*``, is compared with the whole.
+    """
+    patterns = pattern.split(":", 5)
+    if len(patterns) < _ARN_PARTS:
+        return matches(pattern, arn)
+    return all(map(matches, patterns, arn.split(":", 5)))
 
 
 def plain(text: str) -> str:

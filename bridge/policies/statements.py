@@ -10,7 +10,7 @@ import structlog
 
 from bridge.policies.conditions import Condition, parse_condition
 from bridge.policies.connection import asks_for_thing, asks_for_time
-from bridge.policies.patterns import Lookup, Text, Unfilled, matches
+from bridge.policies.patterns import Lookup, Text, Unfilled, arn_matches, matches
 
 log = structlog.get_logger()
 
@@ -58,7 +58,7 @@ class Statement:
                 if not pattern.known or (self.not_resources and not self.denies):
                     return False
                 continue
-            named = named or pattern == "*" or matches(pattern, arn)
+            named = named or pattern == "*" or arn_matches(pattern, arn)
         return named is not self.not_resources
 
     def conditions_hold(self, lookup: Lookup) -> bool:

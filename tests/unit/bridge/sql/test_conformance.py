@@ -22,7 +22,7 @@ FACTS = {
 
 
 def test_the_file_is_as_the_command_writes_it() -> None:
-    assert PATH.read_text() == document(), "run .venv/bin/python bench/rule_sql_conformance.py"
+    assert PATH.read_text() == document(), "run .venv/bin/python -m bench rule-sql-cases"
 
 
 def test_our_engine_answers_every_case_of_the_file() -> None:
