@@ -16,7 +16,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from bench.pipeline.publishers import Publishers
+from bench.pipeline.publishers import LoadClients
 from testbed.deploy.deployment import Deployment
 from testbed.deploy.stations import wait_admitted
 from testbed.errors import TestbedError
@@ -110,7 +110,7 @@ def run(
 
 
 def _round(
-    deployment: Deployment, publishers: Publishers, queue: str, messages: int, say: Callable[[str], None]
+    deployment: Deployment, publishers: LoadClients, queue: str, messages: int, say: Callable[[str], None]
 ) -> Round:
     measured = Round(
         _ceiling(deployment, queue, messages), _through_bridge(deployment, publishers, queue, messages)
@@ -137,7 +137,7 @@ def _ceiling(deployment: Deployment, queue: str, messages: int) -> float:
     return messages / spent
 
 
-def _through_bridge(deployment: Deployment, publishers: Publishers, queue: str, messages: int) -> float:
+def _through_bridge(deployment: Deployment, publishers: LoadClients, queue: str, messages: int) -> float:
     """Return messages a second, from the first publish until the queue has all of them."""
     sqs = deployment.client("sqs")
     begun = time.monotonic()
@@ -153,7 +153,7 @@ def _through_bridge(deployment: Deployment, publishers: Publishers, queue: str, 
 
 def _watch(
     deployment: Deployment,
-    publishers: Publishers,
+    publishers: LoadClients,
     queue: str,
     minutes: float,
     rate: int,
@@ -252,7 +252,7 @@ def _queue_and_rule(deployment: Deployment) -> Iterator[str]:
 
 
 @contextmanager
-def _publishers(deployment: Deployment) -> Iterator[Publishers]:
+def _publishers(deployment: Deployment) -> Iterator[LoadClients]:
     names = [f"{_NAME}-{number}" for number in range(_CLIENTS)]
     folder = deployment.path / "bench" / "certs"
     enrolment = Enrolment(
@@ -264,7 +264,7 @@ def _publishers(deployment: Deployment) -> Iterator[Publishers]:
         admitted=lambda stations: wait_admitted(deployment, stations),
     )
     enrolment.enrol(names)
-    publishers = Publishers(
+    publishers = LoadClients(
         deployment.mqtt_host, deployment.mqtt_port, ca=deployment.server_ca, certificates=folder, names=names
     )
     try:

@@ -11,7 +11,7 @@ from bench.fleet import command
 from bench.fleet.command import OPEN_MQTT
 from bench.fleet.runner import Scale
 from bench.pipeline import growth, run
-from bench.results import pages
+from bench.results import documentation
 from bench.results.document import MEASURED, Run, write
 from testbed.cli.console import Application, confirm, say, short
 from testbed.cli.costs import show_calls
@@ -211,6 +211,6 @@ def plots_command(
     ] = False,
 ) -> None:
     """Draw the documentation's plots and write its tables, from the results in docs/results."""
-    for path in pages.keep() if keep else ():
+    for path in documentation.keep() if keep else ():
         say(f"Kept: {short(str(path))}")
-    pages.run(lambda line: say(short(line) if line.startswith("/") else line))
+    documentation.run(lambda line: say(short(line) if line.startswith("/") else line))

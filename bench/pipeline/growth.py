@@ -63,7 +63,7 @@ class GrowthScale:
 
 
 @dataclass(frozen=True)
-class Parts:
+class PerPart:
     """One figure for each part. ``functions`` are the emulator's child processes; on LocalStack, too."""
 
     broker: float
@@ -99,8 +99,8 @@ class Step:
     latency_p99: float
     ack_p50_ms: float
     ack_p99_ms: float
-    cpu: Parts
-    memory: Parts
+    cpu: PerPart
+    memory: PerPart
     waiting_first: float
     waiting_last: float
 
@@ -117,8 +117,8 @@ class Growth:
     ``failed`` says why a size has no step.
     """
 
-    idle_cpu: Parts
-    idle_memory: Parts
+    idle_cpu: PerPart
+    idle_memory: PerPart
     steps: list[Step]
     failed: dict[str, str]
     audit: AuditReport
@@ -379,10 +379,10 @@ class _Usage:
         self.cpu[part] = self.cpu.get(part, 0.0) + cpu
         self.memory[part] = self.memory.get(part, 0.0) + rss / 2**20
 
-    def since(self, before: "_Usage") -> tuple[Parts, Parts]:
+    def since(self, before: "_Usage") -> tuple[PerPart, PerPart]:
         """Return the cores used since ``before``, and the memory now."""
         seconds = self.at - before.at
         cpu = {
             part: max(0.0, (spent - before.cpu.get(part, 0.0)) / seconds) for part, spent in self.cpu.items()
         }
-        return Parts(**cpu), Parts(**self.memory)
+        return PerPart(**cpu), PerPart(**self.memory)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.pipeline.paths import PATIENCE_SECONDS
-from bench.pipeline.publishers import Publishers, telemetry
+from bench.pipeline.publishers import LoadClients, telemetry
 from testbed.engines.embedded import ministack_environment, wait_for_aws
 from testbed.host import emulated, ports, processes
 from testbed.host.processes import ChildProcess
@@ -36,7 +36,7 @@ _GIVES_UP_SECONDS = 10
 class Native:
     """See `bench.pipeline.paths.MessagePath`."""
 
-    publishers: Publishers
+    publishers: LoadClients
     sqs: Any
     s3: Any
     queue: str
@@ -103,7 +103,7 @@ def running(folder: Path, names: list[str]) -> Iterator[Native]:
             ca.write_bytes(answer.read())
         _wait_for_listener(listener, ministack)
         # It lets clients in without a certificate (see docs/limitations.md), so none is made for them.
-        publishers = Publishers("localhost", listener, ca=ca, certificates=None, names=names)
+        publishers = LoadClients("localhost", listener, ca=ca, certificates=None, names=names)
         try:
             yield Native(publishers, sqs, s3, queue)
         finally:

@@ -4,7 +4,7 @@ import time
 from dataclasses import dataclass
 from typing import Protocol
 
-from bench.pipeline.publishers import Publishers, telemetry
+from bench.pipeline.publishers import LoadClients, telemetry
 from testbed.archive import reader
 from testbed.deploy.deployment import Deployment
 from testbed.errors import TestbedError
@@ -21,7 +21,7 @@ class MessagePath(Protocol):
     window: float
 
     def publish(self, run_id: str, count: int, rate: float = 0) -> float:
-        """Publish; see `Publishers.send`."""
+        """Publish; see `LoadClients.send`."""
 
     def waiting(self) -> int:
         """Return how many messages the queue has, those in work included."""
@@ -42,7 +42,7 @@ class Pipeline:
     """The deployed pipeline."""
 
     deployment: Deployment
-    publishers: Publishers
+    publishers: LoadClients
     window: float
     name: str = "the testbed"
     _sequence: int = 1

@@ -36,7 +36,7 @@ def telemetry(run_id: str, first_sequence: int = 1) -> Payload:
     return payload
 
 
-class Publishers:
+class LoadClients:
     """The connected clients, one for each name."""
 
     def __init__(

@@ -10,7 +10,7 @@ from typing import Any
 
 from bench.pipeline import handler, native
 from bench.pipeline.paths import PATIENCE_SECONDS, Burst, MessagePath, Pipeline, Steady, burst, steady
-from bench.pipeline.publishers import Payload, Publishers, telemetry
+from bench.pipeline.publishers import LoadClients, Payload, telemetry
 from bench.results import document
 from testbed.deploy.deployment import Deployment
 from testbed.deploy.packaging import build_packages
@@ -114,7 +114,7 @@ def _testbed(deployment: Deployment, names: list[str], ledger: Path) -> Iterator
     mappings = deployment.client("lambda").list_event_source_mappings(EventSourceArn=queue)[
         "EventSourceMappings"
     ]
-    publishers = Publishers(
+    publishers = LoadClients(
         deployment.mqtt_host,
         deployment.mqtt_port,
         ca=deployment.server_ca,
@@ -129,7 +129,7 @@ def _testbed(deployment: Deployment, names: list[str], ledger: Path) -> Iterator
         enrolment.remove(names)
 
 
-def measure_latency(deployment: Deployment, publishers: Publishers, names: list[str]) -> Latency:
+def measure_latency(deployment: Deployment, publishers: LoadClients, names: list[str]) -> Latency:
     """Publish one message of each station within a second, and look at the API until all are there."""
     seconds: list[float] = []
     topic = deployment.telemetry_topic("{name}")

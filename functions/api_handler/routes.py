@@ -14,7 +14,7 @@ import msgspec
 from api_handler.access import require_authorizer
 from api_handler.headers import common
 from api_handler.history import History
-from api_handler.pages import from_token, to_token
+from api_handler.paging import from_token, to_token
 from api_handler.problems import Problem, bad_parameter, internal_error, method_not_allowed, not_found
 from api_handler.realtime import Realtime
 from api_handler.requests import Request

@@ -2,12 +2,14 @@
 
 from pathlib import Path
 
-from bench.results import pages
+from bench.results import documentation
 
 
 def test_drawn_again_the_plots_are_the_same(tmp_path: Path) -> None:
-    pages.draw(tmp_path, print)
+    documentation.draw(tmp_path, print)
     drawn = sorted(tmp_path.glob("*.svg"))
     assert drawn
     for path in drawn:
-        assert path.read_bytes() == (pages.IMAGES / path.name).read_bytes(), f"{path.name} differs: make docs"
+        assert path.read_bytes() == (documentation.IMAGES / path.name).read_bytes(), (
+            f"{path.name} differs: make docs"
+        )

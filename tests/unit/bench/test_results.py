@@ -10,7 +10,7 @@ import pytest
 
 from bench.pipeline import run
 from bench.pipeline.paths import Steady
-from bench.results import document, pages
+from bench.results import document, documentation
 from bench.results.tables import BLOCKS
 from simulator import day
 from testbed.errors import TestbedError
@@ -18,12 +18,12 @@ from testbed.errors import TestbedError
 KEPT = sorted(document.KEPT.glob("*.json"))
 
 
-@pytest.mark.parametrize("page", pages.PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", documentation.PAGES, ids=lambda page: page.name)
 def test_a_page_says_what_its_results_say(page: Path) -> None:
     """Nobody mends a table by hand: `make docs` writes it."""
     text = page.read_text()
-    assert pages.blocks(text)
-    assert pages.rendered(text) == text, "Run: make docs"
+    assert documentation.blocks(text)
+    assert documentation.rendered(text) == text, "Run: make docs"
     for image in re.findall(r"\]\((images/[^)]+\.svg)\)", text):
         assert (document.KEPT.parent / image).is_file(), f"{image} is not drawn: make docs"
 
@@ -31,7 +31,7 @@ def test_a_page_says_what_its_results_say(page: Path) -> None:
 @pytest.mark.parametrize("path", KEPT, ids=lambda path: path.stem)
 def test_a_result_that_is_kept_has_the_form_and_is_shown(path: Path) -> None:
     document.read(path)
-    shown = {name for page in pages.PAGES for name in pages.blocks(page.read_text())}
+    shown = {name for page in documentation.PAGES for name in documentation.blocks(page.read_text())}
     assert path.stem in {BLOCKS[name].result for name in shown}
 
 
@@ -40,31 +40,31 @@ def test_another_figure_makes_another_page(tmp_path: Path) -> None:
     changed = json.loads((document.KEPT / "pipeline-embedded.json").read_text())
     changed["figures"]["latency"]["p50"] += 0.1
     document.write(changed, tmp_path / "pipeline-embedded.json")
-    readme = pages.PAGES[0].read_text()
-    assert pages.rendered(readme, tmp_path) != readme
+    readme = documentation.PAGES[0].read_text()
+    assert documentation.rendered(readme, tmp_path) != readme
 
 
 def test_what_was_not_measured_is_said(tmp_path: Path) -> None:
     page = "<!-- results: growth -->\n| an old | table |\n<!-- end of results -->\n"
     assert (
-        pages.rendered(page, tmp_path)
-        == f"<!-- results: growth -->\n{pages.NOT_YET}\n<!-- end of results -->\n"
+        documentation.rendered(page, tmp_path)
+        == f"<!-- results: growth -->\n{documentation.NOT_YET}\n<!-- end of results -->\n"
     )
     with pytest.raises(TestbedError, match="no block of results unknown"):
-        pages.rendered(page.replace("growth", "unknown"), tmp_path)
+        documentation.rendered(page.replace("growth", "unknown"), tmp_path)
 
 
 def test_only_results_are_kept(tmp_path: Path) -> None:
     measured = tmp_path / "measured"
     with pytest.raises(TestbedError, match="There is nothing in"):
-        pages.keep(measured, tmp_path / "kept")
+        documentation.keep(measured, tmp_path / "kept")
     result = document.Run("growth", "growth").document({"p50": 0.123456789}, {}, {})
     document.write(result, measured / "growth.json")
-    [kept] = pages.keep(measured, tmp_path / "kept")
+    [kept] = documentation.keep(measured, tmp_path / "kept")
     assert document.read(kept)["figures"] == {"p50": 0.123457}
     (measured / "other.json").write_text("{}")
     with pytest.raises(TestbedError, match="no result of schema"):
-        pages.keep(measured, tmp_path / "kept")
+        documentation.keep(measured, tmp_path / "kept")
 
 
 # --- a simulated day --------------------------------------------------------

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api_handler.pages import from_token, to_token
+from api_handler.paging import from_token, to_token
 
 station_ids = st.from_regex(r"[A-Za-z0-9:_-]{1,128}", fullmatch=True)
 
