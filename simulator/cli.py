@@ -15,13 +15,13 @@ from typing import Annotated
 import typer
 import uvloop
 
-from simulator import processes as spread
-from simulator import scenario as scenarios
 from simulator.connection import Endpoint
 from simulator.fleet import CHATTY_STATIONS, Fleet
 from simulator.ledger import Ledger, LedgerError
 from simulator.options import TOPIC_ROOT, FleetError, FleetOptions, FleetSummary
+from simulator.processes import run_spread
 from simulator.progress import reporter
+from simulator.scenario import DEFAULT_FILE, NORMAL_DAY, ScenarioError, load
 
 log = logging.getLogger("simulator")
 
@@ -51,10 +51,10 @@ def simulate(
     ] = TOPIC_ROOT,
     shard: Annotated[str, typer.Option(help="3/16: the third of sixteen parts of the fleet.")] = "1/1",
     speed: Annotated[float, typer.Option(help="How much faster than real time the stations live.")] = 1,
-    scenario: Annotated[str, typer.Option(help="What the network goes through.")] = scenarios.NORMAL_DAY,
+    scenario: Annotated[str, typer.Option(help="What the network goes through.")] = NORMAL_DAY,
     scenario_file: Annotated[
         Path, typer.Option(help="File of scenarios (TOML).", show_default=False)
-    ] = scenarios.DEFAULT_FILE,
+    ] = DEFAULT_FILE,
     storm_every: Annotated[
         float | None, typer.Option(min=0.1, help="Cut connections at once, every so many seconds.")
     ] = None,
@@ -103,7 +103,7 @@ def simulate(
             topic_root=topic_root,
             shard=_shard(shard),
             speed=speed,
-            scenario=scenarios.load(scenario, scenario_file),
+            scenario=load(scenario, scenario_file),
             qos=qos,
             ramp_per_second=ramp,
             replay_window=replay_window,
@@ -114,8 +114,8 @@ def simulate(
             payload_bytes=payload_bytes,
             chatty=verbose or (num_stations <= CHATTY_STATIONS and interval > 0 and not quiet),
         )
-        result = run_fleet(options) if processes == 1 else spread.run(options, processes, run_fleet)
-    except (LedgerError, FleetError, scenarios.ScenarioError, OSError) as error:
+        result = run_fleet(options) if processes == 1 else run_spread(options, processes, run_fleet)
+    except (LedgerError, FleetError, ScenarioError, OSError) as error:
         sys.exit(f"error: {error}")
     log.info("Summary: %s", json.dumps(result.as_dict()))
     if summary:

@@ -14,9 +14,8 @@ from typing import Annotated, Any
 import typer
 
 from simulator import model
-from simulator import scenario as scenarios
 from simulator.model import Pack, Station
-from simulator.scenario import NORMAL, Scenario
+from simulator.scenario import NORMAL, NORMAL_DAY, Scenario, load, names
 
 _START = datetime(2026, 3, 2, tzinfo=UTC)
 _BAR = 30
@@ -104,8 +103,8 @@ def figures(num_stations: int, seed: int) -> dict[str, Any]:
     busiest = statistics.median(max(model.site_demand(chance) for _ in range(_NETWORK)) for _ in range(51))
     days: dict[str, Any] = {}
     normal: list[Station] = []
-    for name in scenarios.names():
-        stations = fleet(num_stations, seed, scenarios.load(name))
+    for name in names():
+        stations = fleet(num_stations, seed, load(name))
         hours = simulate(stations)
         arrived = sum(station.arrivals_total for station in stations)
         swaps = sum(station.swaps_total for station in stations)
@@ -117,7 +116,7 @@ def figures(num_stations: int, seed: int) -> dict[str, Any]:
             ),
             "hours": [asdict(hour) | {"megawatts": round(hour.megawatts, 2)} for hour in hours],
         }
-        if name == scenarios.NORMAL_DAY:
+        if name == NORMAL_DAY:
             normal = stations
     expected = model.MEAN_SWAPS_A_DAY * num_stations
     return {
@@ -148,7 +147,7 @@ def document(num_stations: int, seed: int) -> dict[str, Any]:
 def markdown(result: dict[str, Any]) -> str:
     """Write the tables of a `document`."""
     found, published = result["figures"], result["figures"]["published"]
-    day = found["scenarios"][scenarios.NORMAL_DAY]
+    day = found["scenarios"][NORMAL_DAY]
     swaps, hours = found["swaps_a_station"], day["hours"]
     lines = [
         f"`{result['command']}`\n",

@@ -33,7 +33,7 @@ def shards(options: FleetOptions, processes: int) -> list[FleetOptions]:
     ]
 
 
-def run(options: FleetOptions, processes: int, run_one: Run) -> FleetSummary:
+def run_spread(options: FleetOptions, processes: int, run_one: Run) -> FleetSummary:
     """Run the fleet over ``processes``, to its end; SIGINT and SIGTERM are handed on.
 
     Raises:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from simulator import day as simulated
+from simulator.day import markdown
 
 Result = Mapping[str, Any]
 
@@ -215,7 +215,7 @@ def summary(result: Result) -> str:
 
 def day(result: Result) -> str:
     """Return a simulated day."""
-    return simulated.markdown(dict(result)).strip()
+    return markdown(dict(result)).strip()
 
 
 @dataclass(frozen=True)
