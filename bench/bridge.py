@@ -16,6 +16,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from bench.pipeline.limits import lifted
 from bench.pipeline.publishers import LoadClients
 from testbed.deploy.deployment import Deployment
 from testbed.deploy.stations import wait_admitted
@@ -264,11 +265,16 @@ def _publishers(deployment: Deployment) -> Iterator[LoadClients]:
         admitted=lambda stations: wait_admitted(deployment, stations),
     )
     enrolment.enrol(names)
-    publishers = LoadClients(
-        deployment.mqtt_host, deployment.mqtt_port, ca=deployment.server_ca, certificates=folder, names=names
-    )
-    try:
-        yield publishers
-    finally:
-        publishers.close()
-        enrolment.remove(names)
+    with lifted(deployment):
+        publishers = LoadClients(
+            deployment.mqtt_host,
+            deployment.mqtt_port,
+            ca=deployment.server_ca,
+            certificates=folder,
+            names=names,
+        )
+        try:
+            yield publishers
+        finally:
+            publishers.close()
+            enrolment.remove(names)

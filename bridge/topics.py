@@ -21,6 +21,10 @@ DATA_PLANE_READY_TOPIC = "$bridge/ready/data-plane"
 # with {"cleanSession": bool, "preventWillMessage": bool}, as the API's DeleteConnection has them.
 DISCONNECT_PREFIX = "$bridge/disconnect/"
 
+# A trusted client lifts the limit of publishes for connections from now on, or sets it: {"publishesPerSecond": 100},
+# 0 for none. Benches do, whose clients stand for many devices each.
+LIMITS_TOPIC = "$bridge/limits"
+
 
 def filter_fault(topic_filter: str) -> str | None:
     """Return why a topic filter is not one, or None."""

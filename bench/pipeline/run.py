@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.pipeline import handler, native
+from bench.pipeline.limits import lifted
 from bench.pipeline.paths import PATIENCE_SECONDS, Burst, MessagePath, Pipeline, Steady, burst, steady
 from bench.pipeline.publishers import LoadClients, Payload, telemetry
 from bench.results import document
@@ -114,19 +115,20 @@ def _testbed(deployment: Deployment, names: list[str], ledger: Path) -> Iterator
     mappings = deployment.client("lambda").list_event_source_mappings(EventSourceArn=queue)[
         "EventSourceMappings"
     ]
-    publishers = LoadClients(
-        deployment.mqtt_host,
-        deployment.mqtt_port,
-        ca=deployment.server_ca,
-        certificates=deployment.certificates,
-        names=names,
-        ledger=ledger,
-    )
-    try:
-        yield Pipeline(deployment, publishers, float(mappings[0].get("MaximumBatchingWindowInSeconds", 0)))
-    finally:
-        publishers.close()
-        enrolment.remove(names)
+    with lifted(deployment):
+        publishers = LoadClients(
+            deployment.mqtt_host,
+            deployment.mqtt_port,
+            ca=deployment.server_ca,
+            certificates=deployment.certificates,
+            names=names,
+            ledger=ledger,
+        )
+        try:
+            yield Pipeline(deployment, publishers, float(mappings[0].get("MaximumBatchingWindowInSeconds", 0)))
+        finally:
+            publishers.close()
+            enrolment.remove(names)
 
 
 def measure_latency(deployment: Deployment, publishers: LoadClients, names: list[str]) -> Latency:

@@ -3,13 +3,14 @@
 import asyncio
 import logging
 import signal
-import ssl
 import sys
 from pathlib import Path
 from typing import Annotated
 
+import botocore.session
 import typer
 import uvloop
+from botocore.credentials import Credentials
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
@@ -17,9 +18,13 @@ from bridge.broker.guard import RegistryGuard
 from bridge.broker.limits import Limits
 from bridge.broker.listener import listen
 from bridge.broker.server import Broker
-from bridge.broker.tls import server_context
+from bridge.broker.signers import Signers
+from bridge.broker.tls import Listener, listen_tls, server_context, websocket_context
+from bridge.broker.websocket import WebSocket
 from bridge.programs import most_connections
 from bridge.registry import Registry
+
+log = logging.getLogger(__name__)
 
 
 def main(
@@ -38,6 +43,9 @@ def main(
     region: Annotated[str, typer.Option(help="Its region.")],
     state_dir: Annotated[Path, typer.Option(help="Folder of the persistent sessions.")],
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    websocket_port: Annotated[
+        int, typer.Option(help="Port for MQTT over WebSocket with AWS credentials; 0 for none.")
+    ] = 0,
     publishes_per_second: Annotated[
         int, typer.Option(help="Most publishes a second of a connection, as on AWS; 0 for as many as come.")
     ] = Limits.publishes,
@@ -48,50 +56,48 @@ def main(
 ) -> None:
     """Run an MQTT 3.1.1 and 5 broker over mutual TLS, with AWS IoT's certificates, policies and limits."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    context = server_context(certificate, key)
     state_dir.mkdir(parents=True, exist_ok=True)
     trusted = frozenset(
         x509.load_pem_x509_certificate(path.read_bytes()).fingerprint(hashes.SHA256()).hex()
         for path in trusted_certificate
     )
     guard = RegistryGuard(Registry(iot_endpoint_url, region), trusted)
-    try:
-        uvloop.run(
-            _serve(
-                guard,
-                state_dir,
-                required_client,
-                Limits(publishes=publishes_per_second, session=session_seconds),
-                host,
-                port,
-                context,
+    limits = Limits(publishes=publishes_per_second, session=session_seconds)
+
+    async def serve() -> None:
+        broker = Broker(guard, state_dir, required_clients=required_client, limits=limits)
+        listeners = [await listen(broker, host, port, server_context(certificate, key))]
+        if websocket_port:
+            root = botocore.session.Session().get_credentials() or Credentials("test", "test")
+            admit = Signers(iot_endpoint_url, region, root).admit
+            context = websocket_context(certificate, key)
+            listeners.append(
+                await listen_tls(host, websocket_port, context, lambda: WebSocket(broker, admit))
             )
+        log.info(
+            "listening on %s:%d, for %d connections (ulimit -Hn)%s",
+            host,
+            port,
+            most_connections(),
+            f", and for MQTT over WebSocket on {websocket_port}" if websocket_port else "",
         )
+        await _until_stopped(broker, guard, listeners)
+
+    try:
+        uvloop.run(serve())
     except OSError as error:
         sys.exit(f"error: the broker cannot listen on {host}:{port}: {error}")
 
 
-async def _serve(
-    guard: RegistryGuard,
-    state_dir: Path,
-    required_clients: list[str],
-    limits: Limits,
-    host: str,
-    port: int,
-    context: ssl.SSLContext,
-) -> None:
-    broker = Broker(guard, state_dir, required_clients=required_clients, limits=limits)
-    server = await listen(broker, host, port, context)
+async def _until_stopped(broker: Broker, guard: RegistryGuard, listeners: list[Listener]) -> None:
     watcher = asyncio.create_task(guard.watch(broker.disconnect_certificates))
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    logging.getLogger(__name__).info(
-        "listening on %s:%d, for %d connections (ulimit -Hn)", host, port, most_connections()
-    )
     await stopped.wait()
     watcher.cancel()
-    server.close()
+    for listener in listeners:
+        listener.close()
     broker.close()
     await asyncio.sleep(0)  # what was written is sent
 

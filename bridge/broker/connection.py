@@ -24,6 +24,7 @@ from bridge.presence import Connected
 from bridge.topics import (
     DISCONNECT_PREFIX,
     FROM_PREFIX,
+    LIMITS_TOPIC,
     READY_TOPIC,
     SHARED_PREFIX,
     open_to_clients,
@@ -417,8 +418,8 @@ class ClientConnection(asyncio.Protocol):
                 log.info("closing %s: another required client is not there yet", self.name)
                 self.end(Reason.SERVER_UNAVAILABLE, "SERVER_ERROR")
                 return
-            if topic.startswith(DISCONNECT_PREFIX):
-                self._disconnect_other(topic, packet)
+            if topic == LIMITS_TOPIC or topic.startswith(DISCONNECT_PREFIX):
+                self._command(topic, packet)
                 return
             if topic.startswith(FROM_PREFIX):
                 quoted, _, topic = topic.removeprefix(FROM_PREFIX).partition("/")
@@ -500,13 +501,22 @@ class ClientConnection(asyncio.Protocol):
         elif reason == Reason.NOT_AUTHORIZED:
             self.end(reason, "FORBIDDEN_ACCESS")
 
-    def _disconnect_other(self, topic: str, packet: packets.Publish) -> None:
-        options = json.loads(packet.payload or b"{}")
-        self._broker.disconnect(
-            unquote(topic.removeprefix(DISCONNECT_PREFIX)),
-            clean_session=bool(options.get("cleanSession")),
-            prevent_will=bool(options.get("preventWillMessage")),
-        )
+    def _command(self, topic: str, packet: packets.Publish) -> None:
+        """Do what a trusted client tells the broker."""
+        try:
+            options = json.loads(packet.payload or b"{}")
+        except ValueError as error:
+            raise MalformedPacketError(
+                f"what is not JSON to {topic}", Reason.PAYLOAD_FORMAT_INVALID
+            ) from error
+        if topic == LIMITS_TOPIC:
+            self._broker.limit_publishes(int(options["publishesPerSecond"]))
+        else:
+            self._broker.disconnect(
+                unquote(topic.removeprefix(DISCONNECT_PREFIX)),
+                clean_session=bool(options.get("cleanSession")),
+                prevent_will=bool(options.get("preventWillMessage")),
+            )
         if packet.qos:
             self._write(packets.puback(packet.packet_id))
 

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 from urllib.parse import quote
@@ -146,6 +146,10 @@ class Broker:
     def limits_of(self, identity: Identity) -> Limits:
         """Return the limits of somebody's connections."""
         return TRUSTED if identity.trusted else self._limits
+
+    def limit_publishes(self, per_second: int) -> None:
+        """Let clients that connect from now on publish so many messages a second; 0 for as many as they like."""
+        self._limits = replace(self._limits, publishes=per_second)
 
     @property
     def ready(self) -> bool:

@@ -53,6 +53,13 @@ def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
     return context
 
 
+def websocket_context(certificate: Path, key: Path) -> ssl.SSLContext:
+    """Return a context for clients that sign instead of showing a certificate."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate, key)
+    return context
+
+
 def _take_any_issuer(context: ssl.SSLContext) -> None:
     # The module's own symbols, and those of the libraries that it was linked with.
     library = ctypes.CDLL(_ssl.__file__)

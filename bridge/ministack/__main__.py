@@ -6,6 +6,7 @@ bridge, and the modules find each other by their bare names.
 
 import asynchronous
 import batches
+import credentials
 import data_plane
 import queues
 import rules
@@ -16,4 +17,5 @@ batches.patch()
 asynchronous.patch()
 data_plane.patch()
 rules.patch()
+credentials.patch()
 main()

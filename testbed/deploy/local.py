@@ -283,6 +283,7 @@ def _new_deployment(settings: Settings, engine: Engine, folder: Path) -> Deploym
         iot=free("the IoT control plane"),
         broker=free("the broker's health page"),
         data=free("the data plane"),
+        websocket=free("MQTT over WebSocket"),
     )
     return Deployment(
         target="local",

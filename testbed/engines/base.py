@@ -30,6 +30,8 @@ class Ports:
     broker: int = 0
     # Of the data plane (iot-data, iot-jobs-data).
     data: int = 0
+    # Of MQTT over WebSocket with AWS credentials; 0 where the broker has none.
+    websocket: int = 0
 
 
 @dataclass(frozen=True)

@@ -131,6 +131,8 @@ def start_own_broker(place: Place, endpoints: Endpoints) -> Process:
             "bridge.broker",
             "--port",
             str(place.ports.mqtt),
+            "--websocket-port",
+            str(place.ports.websocket),
             "--certificate",
             str(place.certificates / "server.crt"),
             "--key",

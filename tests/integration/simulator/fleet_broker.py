@@ -5,7 +5,6 @@ publish under its own name only, as the thing policy says; "collector" may do ev
 before it has subscribed.
 """
 
-import asyncio
 import ssl
 import sys
 from pathlib import Path
@@ -20,6 +19,7 @@ from bridge.policies import Policies
 COLLECTOR = "collector"
 _NAME = "${iot:Connection.Thing.ThingName}"
 _POLICY = {
+    "Version": "2012-10-17",
     "Statement": [
         {"Effect": "Allow", "Action": "iot:Connect", "Resource": f"arn:aws:iot:r:1:client/{_NAME}"},
         {
@@ -27,7 +27,7 @@ _POLICY = {
             "Action": "iot:Publish",
             "Resource": f"arn:aws:iot:r:1:topic/ev-swap/stations/{_NAME}/telemetry",
         },
-    ]
+    ],
 }
 
 
@@ -46,8 +46,8 @@ async def serve(port: int, folder: Path, state: Path) -> None:
     context.load_cert_chain(folder / "server.crt", folder / "server.key")
     context.verify_mode = ssl.CERT_REQUIRED
     broker = Broker(NameGuard(), state, required_clients=[COLLECTOR], limits=Limits(publishes=0))
-    await listen(broker, "127.0.0.1", port, context)
-    await asyncio.Event().wait()
+    listener = await listen(broker, "127.0.0.1", port, context)
+    await listener.wait_closed()
 
 
 if __name__ == "__main__":
