@@ -125,7 +125,9 @@ def _testbed(deployment: Deployment, names: list[str], ledger: Path) -> Iterator
             ledger=ledger,
         )
         try:
-            yield Pipeline(deployment, publishers, float(mappings[0].get("MaximumBatchingWindowInSeconds", 0)))
+            yield Pipeline(
+                deployment, publishers, float(mappings[0].get("MaximumBatchingWindowInSeconds", 0))
+            )
         finally:
             publishers.close()
             enrolment.remove(names)
