@@ -110,6 +110,11 @@ def test_alarms_and_dashboard_are_there(deployment: Deployment) -> None:
         f"{prefix}-queue-age",
         f"{prefix}-telemetry-handler-errors",
         f"{prefix}-api-handler-errors",
+        *(
+            f"{prefix}-rule-{rule}-{metric}"
+            for rule in ("telemetry", "presence")
+            for metric in ("Failure", "ErrorActionFailure", "throttled")
+        ),
     }
     assert all(alarm["AlarmActions"] for alarm in alarms.values())
     body = cloudwatch.get_dashboard(DashboardName=prefix)["DashboardBody"]
