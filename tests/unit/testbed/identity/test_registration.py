@@ -8,7 +8,7 @@ from botocore.exceptions import ClientError
 
 from testbed.identity import registration
 from testbed.identity.authority import Authority
-from testbed.identity.registration import Journal, Station
+from testbed.identity.registration import Journal, Registrar
 
 
 def test_who_came_and_did_not_go_is_enrolled(tmp_path: Path) -> None:
@@ -39,7 +39,7 @@ def test_a_station_is_shut_out_first_and_deletes_wait_for_the_detachment(
     """AWS IoT API reference, "DetachThingPrincipal": this call is asynchronous."""
     monkeypatch.setattr(registration, "_DETACH_PAUSES", (0.0, 0.0))
     aws = SlowlyDetaching()
-    station = Station(aws, cast("Authority", None), "policy", tmp_path)
+    station = Registrar(aws, cast("Authority", None), "policy", tmp_path)
     station.unregister("station-1", "arn:aws:iot:eu-central-1:123456789012:cert/abc")
     assert aws.calls[0] == "UpdateCertificate"
     assert aws.calls.count("DeleteThing") == aws.calls.count("DeleteCertificate") == 2
@@ -47,6 +47,6 @@ def test_a_station_is_shut_out_first_and_deletes_wait_for_the_detachment(
 
 def test_a_refusal_that_lasts_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registration, "_DETACH_PAUSES", ())
-    station = Station(SlowlyDetaching(), cast("Authority", None), "policy", tmp_path)
+    station = Registrar(SlowlyDetaching(), cast("Authority", None), "policy", tmp_path)
     with pytest.raises(ClientError, match="attached"):
         station.unregister("station-1", "arn:aws:iot:eu-central-1:123456789012:cert/abc")
