@@ -18,7 +18,7 @@ from testbed.pipeline.quiet import queue_depth
 _PAGE = 10
 _EMPTY_ANSWERS = 3
 # How long a letter stays hidden: two minutes, or as long as so many are read a second; at most what SQS allows.
-_HIDDEN_SECONDS, _LETTERS_A_SECOND, _LONGEST_HIDDEN_SECONDS = 120, 100, 43_200
+_HIDDEN_SECONDS, _LETTERS_A_SECOND, _LONGEST_HIDDEN_SECONDS = 120, 20, 43_200
 
 
 @dataclass(frozen=True)
@@ -61,13 +61,18 @@ class Pass:
     Several threads may take pages.
     """
 
-    def __init__(self, sqs: Any, queue_url: str) -> None:
-        """Look at how many letters there are, as they must stay hidden until the last one was read."""
+    def __init__(self, sqs: Any, queue_url: str, *, moves: bool = False) -> None:
+        """Look at how many letters there are, as those that are kept must stay hidden until the last one was read.
+
+        With ``moves`` most letters leave the queue at once, and only those that `keep` is told of are hidden for long:
+        what a killed process had in its hands is back after two minutes.
+        """
         self._sqs, self._queue_url = sqs, queue_url
         self.depth = queue_depth(sqs, queue_url)
         self.hidden_seconds = min(
             _LONGEST_HIDDEN_SECONDS, max(_HIDDEN_SECONDS, self.depth // _LETTERS_A_SECOND)
         )
+        self._received_for = _HIDDEN_SECONDS if moves else self.hidden_seconds
         self._until = time.monotonic() + 0.9 * self.hidden_seconds
         self._empty = 0
         # Receipt handles of half a million letters do not belong into memory.
@@ -90,7 +95,7 @@ class Pass:
             messages = self._sqs.receive_message(
                 QueueUrl=self._queue_url,
                 MaxNumberOfMessages=_PAGE,
-                VisibilityTimeout=self.hidden_seconds,
+                VisibilityTimeout=self._received_for,
                 WaitTimeSeconds=0,
             ).get("Messages", [])
             if messages:
@@ -101,6 +106,12 @@ class Pass:
 
     def keep(self, letter: DeadLetter) -> None:
         """Note that ``letter`` stays in the queue."""
+        if self._received_for < self.hidden_seconds:
+            self._sqs.change_message_visibility(
+                QueueUrl=self._queue_url,
+                ReceiptHandle=letter.receipt_handle,
+                VisibilityTimeout=self.hidden_seconds,
+            )
         with self._lock:
             self._kept.write(f"{letter.receipt_handle}\n")
 

@@ -74,7 +74,7 @@ def move(sqs: Any, source: str, target: str, reasons: Collection[str], say: Say)
                 report.found.update(letter.reason for letter in page)
                 report.sent_back += len(sent)
 
-    with closing(Pass(sqs, source)) as through, ThreadPoolExecutor(_WORKERS) as pool:
+    with closing(Pass(sqs, source, moves=True)) as through, ThreadPoolExecutor(_WORKERS) as pool:
         working = [pool.submit(work) for _ in range(_WORKERS)]
         try:
             shown = time.monotonic()
