@@ -70,7 +70,7 @@ def aws_emulator() -> Iterator[AwsEmulator]:
                 _program(), stdout=output, stderr=subprocess.STDOUT, env=environment, cwd=folder
             ) as child,
         ):
-            process = processes.Process.of("ministack", child.pid, log)
+            process = processes.ChildProcess.of("ministack", child.pid, log)
             emulator = AwsEmulator(f"http://127.0.0.1:{port}", child.pid, data_port)
             try:
                 processes.wait_until(emulator.answers, what="the emulator", seconds=60, process=process)
