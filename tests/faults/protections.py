@@ -48,7 +48,9 @@ def _deployed(name: str, file: str, text: str, without: str, only: str) -> Prote
 
 PROTECTIONS = [
     Protection(
-        "archive before table", _HANDLER + "batch.py", "    if outcome.stored:\n", "    if batch.stations:\n",
+        "archive before table", _HANDLER + "batch.py",
+        "        for each in batch.stations.values()\n        if outcome.failed.isdisjoint(each.record_ids)\n",
+        "        for each in batch.stations.values()\n",
         _HANDLER_TESTS + "faults.py::test_without_the_archive_no_good_record_is_safe",
     ),
     Protection(

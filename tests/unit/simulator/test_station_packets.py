@@ -20,7 +20,7 @@ def test_connect_is_read_as_it_was_meant() -> None:
     """A clean session, our client id and keep-alive."""
     packet = parsed(packets.connect("station-äöü", 61))
     assert packet.kind == broker.CONNECT
-    assert broker.parse_connect(packet.body) == broker.Connect("station-äöü", True, 61, None, True)
+    assert broker.parse_connect(packet.body) == broker.Connect("station-äöü", True, 61, None)
 
 
 @given(payload=st.binary(max_size=20_000), packet_id=st.integers(0, 65_535))
