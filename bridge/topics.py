@@ -83,6 +83,9 @@ def split_shared(topic_filter: str) -> tuple[str, str] | None:
 # to "$from//<topic>" for a publisher without a client id (HTTPS): the broker routes it as <topic> from that client.
 FROM_PREFIX = "$from/"
 
+# A trusted client gives one client alone a message: "$to/<client id>/<topic>", the client id quoted as in a URL.
+TO_PREFIX = "$to/"
+
 # "Reserved topics" of the AWS IoT Core developer guide: those whose "Client operations allowed" say Publish, of the
 # services that exist here. A policy decides about them as about any topic; all others that begin with $ are AWS's.
 _PUBLISHABLE = re.compile(

@@ -27,6 +27,7 @@ from bridge.topics import (
     LIMITS_TOPIC,
     READY_TOPIC,
     SHARED_PREFIX,
+    TO_PREFIX,
     open_to_clients,
     split_shared,
 )
@@ -421,6 +422,9 @@ class ClientConnection(asyncio.Protocol):
             if topic == LIMITS_TOPIC or topic.startswith(DISCONNECT_PREFIX):
                 self._command(topic, packet)
                 return
+            if topic.startswith(TO_PREFIX):
+                self._tell_other(topic, packet)
+                return
             if topic.startswith(FROM_PREFIX):
                 quoted, _, topic = topic.removeprefix(FROM_PREFIX).partition("/")
                 publisher = unquote(quoted)
@@ -500,6 +504,13 @@ class ClientConnection(asyncio.Protocol):
             self._write(packets.puback(packet.packet_id, reason))
         elif reason == Reason.NOT_AUTHORIZED:
             self.end(reason, "FORBIDDEN_ACCESS")
+
+    def _tell_other(self, topic: str, packet: packets.Publish) -> None:
+        quoted, _, topic = topic.removeprefix(TO_PREFIX).partition("/")
+        message = Message(topic, packet.payload, packet.qos, self.name, properties=packet.properties)
+        self._broker.tell(unquote(quoted), message)
+        if packet.qos:
+            self._write(packets.puback(packet.packet_id))
 
     def _command(self, topic: str, packet: packets.Publish) -> None:
         """Do what a trusted client tells the broker."""

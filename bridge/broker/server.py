@@ -337,6 +337,25 @@ class Broker:
 
     # --- inside --------------------------------------------------------------
 
+    def tell(self, client_id: str, message: Message) -> None:
+        """Give one client a message, if it subscribes to its topic.
+
+        Raises:
+            OSError: it could not be written down.
+        """
+        session = self.sessions.get(client_id)
+        if session is None:
+            return
+        granted = [
+            session.subscriptions[topic_filter].qos
+            for topic_filter, matches in session.matchers.items()
+            if matches(message.topic)
+        ]
+        may = session.connection is None or session.connection.may("iot:Receive", f"topic/{message.topic}")
+        if granted and may:
+            stored = Stored(message.topic.encode(), message.payload, message.more(retain=False))
+            self._give(session, stored, min(message.qos, max(granted)))
+
     def _deliver(self, topic: str, message: Message) -> None:
         plan = self._plans.get(topic)
         if plan is None:

@@ -17,6 +17,7 @@ from bridge.data_plane.http import Operation, application
 from bridge.data_plane.jobs import Jobs
 from bridge.data_plane.jobs_control import ControlJobs
 from bridge.data_plane.jobs_device import DeviceJobs
+from bridge.data_plane.provisioning import Provisioning
 from bridge.data_plane.publishing import publish
 from bridge.data_plane.requests import Answers, Requests
 from bridge.data_plane.retained import Retained
@@ -49,6 +50,10 @@ def main(
     ],
     region: Annotated[str, typer.Option(help="Its region.")],
     host: Annotated[str, typer.Option(help="Address of the HTTP service.")] = "127.0.0.1",
+    aws_endpoint_url: Annotated[
+        str,
+        typer.Option(help="Where hooks, which are functions, are called; as the control plane if left out."),
+    ] = "",
     account_id: Annotated[str, typer.Option(help="The account in ARNs.")] = "000000000000",
     names_publishers: Annotated[
         bool, typer.Option(help="The broker is bridge.broker, which names publishers.")
@@ -62,8 +67,12 @@ def main(
     answers = Answers(store)
     jobs = Jobs(store, f"arn:aws:iot:{region}:{account_id}:")
     devices = DeviceJobs(store, jobs)
-    control = ControlJobs(store, jobs, control_plane(iot_endpoint_url, region), answers.more)
-    requests = Requests(store, [shadows.handle, devices.handle], answers)
+    registry = control_plane(iot_endpoint_url, region)
+    control = ControlJobs(store, jobs, registry, answers.more)
+    provisioning = Provisioning(store, registry, aws_endpoint_url or iot_endpoint_url, region, answers.more)
+    requests = Requests(store, [shadows.handle, devices.handle, provisioning.handle], answers)
+    # Not of a broker that cannot answer one client alone.
+    provisioned = provisioning.topic_filters if names_publishers else ()
     session = DataPlaneSession(
         broker_host,
         broker_port,
@@ -71,7 +80,7 @@ def main(
         certificate=certificate,
         key=key,
         names_publishers=names_publishers,
-        topic_filters=(*shadows.topic_filters, *devices.topic_filters),
+        topic_filters=(*shadows.topic_filters, *devices.topic_filters, *provisioned),
         receive=requests.receive,
         connected=requests.connected,
     )
@@ -100,6 +109,7 @@ def main(
             requests.run,
             answers.run,
             control.run,
+            provisioning.run,
             *([] if names_publishers else [_say_ready]),
         ]
         uvloop.run(_serve(session, service, work, host, port))

@@ -10,8 +10,8 @@ from bridge.data_plane.store import Redeliveries, Store, digest
 
 log = structlog.get_logger()
 
-# Deals with a topic and a payload in the store's transaction; returns whether they were for it.
-Handler = Callable[[str, bytes], bool]
+# Deals with a topic, a payload and who published it, in the store's transaction; returns whether they were for it.
+Handler = Callable[[str, bytes, str | None], bool]
 
 # Requests of one transaction, and answers on their way at once.
 _BATCH, _ON_THE_WAY = 200, 500
@@ -70,7 +70,9 @@ class Requests:
             return
         try:
             with self._store.transaction():
-                if not any(handle(received.topic, received.payload) for handle in self._handlers):
+                if not any(
+                    handle(received.topic, received.payload, received.publisher) for handle in self._handlers
+                ):
                     log.warning("request_for_nobody", topic=received.topic)
         except Exception:
             # Not again and again: its neighbours wait behind it.

@@ -15,7 +15,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from bridge.sockets import DrainingSocket
-from bridge.topics import FROM_PREFIX
+from bridge.topics import FROM_PREFIX, TO_PREFIX
 
 log = structlog.get_logger()
 
@@ -134,9 +134,8 @@ class DataPlaneSession:
             What is done when the broker has acknowledged it.
         """
         # No client id: rules see none, as of a message that came by HTTPS.
-        prefix = (
-            f"{FROM_PREFIX}/" if self._names_publishers and not message.topic.startswith("$bridge/") else ""
-        )
+        to_the_broker = message.topic.startswith(("$bridge/", TO_PREFIX))
+        prefix = f"{FROM_PREFIX}/" if self._names_publishers and not to_the_broker else ""
         sent = self._client.publish(
             prefix + message.topic,
             message.payload,

@@ -41,7 +41,7 @@ class Shadows:
 
     # --- by MQTT: "Device Shadow MQTT topics" ------------------------------------
 
-    def handle(self, topic: str, payload: bytes) -> bool:
+    def handle(self, topic: str, payload: bytes, _client: str | None = None) -> bool:
         """Carry out a request that was published; its answers go to "accepted" and "rejected".
 
         Returns:
