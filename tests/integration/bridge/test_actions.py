@@ -383,3 +383,38 @@ def test_mqtt5_properties_reach_rules_and_republished_messages(
             "colors": ["red"],
         }
     ]
+
+
+def test_a_shadow_is_asked_for(stack: Stack, device: MakeDevice, rules: Rules, queue: str, name: str) -> None:
+    """get_thing_shadow, classic and named (iot-sql-functions); a thing without that shadow gives Undefined."""
+    sender = device(name)
+    data = stack.emulator.client("iot-data")
+    for shadow, level in ((None, 1), ("config", 2)):
+        named = {"shadowName": shadow} if shadow else {}
+        document = json.dumps({"state": {"reported": {"level": level}}})
+        data.update_thing_shadow(thingName=name, payload=document, **named)
+    rules.add(
+        "shadows",
+        f"SELECT get_thing_shadow(topic(2), '{ROLE}').state.reported.level AS classic,"
+        f" get_thing_shadow(topic(2), 'config', '{ROLE}').state.reported.level AS named,"
+        f" get_thing_shadow(topic(2), 'none', '{ROLE}').state AS missing FROM 't/{name}/in'",
+        sqs(queue),
+    )
+    sender.publish(f"t/{name}/in", {})
+    assert arrived(stack, queue, 1) == [{"classic": 1, "named": 2}]
+
+
+def test_a_rule_reads_what_the_shadow_service_says(
+    stack: Stack, device: MakeDevice, rules: Rules, queue: str, name: str
+) -> None:
+    """A public project's rule on the documents topic, its filter in double quotes."""
+    device(name)
+    rules.add(
+        "documents",
+        "SELECT current.state.reported AS reported, topic(3) AS thing"
+        f" FROM \"$aws/things/+/shadow/update/documents\" WHERE topic(3) = '{name}'",
+        sqs(queue),
+    )
+    document = json.dumps({"state": {"reported": {"level": 7}}})
+    stack.emulator.client("iot-data").update_thing_shadow(thingName=name, payload=document)
+    assert arrived(stack, queue, 1) == [{"reported": {"level": 7}, "thing": name}]
