@@ -106,8 +106,11 @@ def faults_command(
 
 
 @app.command("rehearse", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
-def rehearse_command(context: typer.Context) -> None:
+def rehearse_command(
+    context: typer.Context,
+    settings: Annotated[str, typer.Option(help="Whose .tfvars: dev or prod.")] = "prod",
+) -> None:
     """Go through all of TARGET=aws on a stand-in for AWS; arguments go to pytest in place of tests/e2e."""
     from testbed.drills.rehearsal.run import rehearse  # noqa: PLC0415  # of use to this command alone
 
-    rehearse(say, context.args or ["tests/e2e"])
+    rehearse(say, context.args or ["tests/e2e"], settings)

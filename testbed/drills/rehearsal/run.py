@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import secrets
 import shutil
 import subprocess
@@ -28,7 +29,7 @@ from testbed.host import emulated, ports, processes
 from testbed.host.processes import Process
 from testbed.identity.authority import Authority
 from testbed.identity.enrolment import Enrolment
-from testbed.paths import REPOSITORY, state_root
+from testbed.paths import REPOSITORY, TERRAFORM, state_root
 from testbed.stations import observers
 
 Say = Callable[[str], None]
@@ -62,19 +63,18 @@ _VARIABLES = {
     "TF_VAR_dashboard_enabled": "true",
     # ministack 1.5.33's own name for it is below localhost, where no browser asks a proxy.
     "TF_VAR_realtime_endpoint": f"stand-in-ats.iot.{REGION}.amazonaws.com",
-    "TF_VAR_monthly_budget_usd": "50",
     "TF_VAR_alarm_email": "ops@example.com",
     "TF_VAR_silence_alarm_minutes": "15",
-    "TF_VAR_enable_xray": "true",
 }
 
 
-def rehearse(say: Say, tests: list[str]) -> None:
+def rehearse(say: Say, tests: list[str], stage: str = "prod") -> None:
     """Run all steps.
 
     Args:
         say: prints a line.
         tests: pytest's arguments.
+        stage: whose settings: ``dev`` or ``prod``.
 
     Raises:
         TestbedError: a step did not end as it must.
@@ -88,6 +88,21 @@ def rehearse(say: Say, tests: list[str]) -> None:
         _steps(aws, say, tests)
     shutil.rmtree(home)
     say(f"Rehearsed in {time.monotonic() - begun:.0f} s: nothing was left.")
+
+
+def settings_of(stage: str) -> dict[str, str]:
+    """Return the variables of ``terraform/environments/<stage>.tfvars`` as a shell would set them.
+
+    The rehearsal's deployment has an environment of its own, so that it is nobody's.
+
+    Raises:
+        TestbedError: there is no such file.
+    """
+    path = TERRAFORM / "environments" / f"{stage}.tfvars"
+    if not path.is_file():
+        raise TestbedError(f"There is no {path.name} in terraform/environments.", "Use dev or prod.")
+    found = re.findall(r'^(\w+)\s*=\s*"?([^"\n]*)"?$', path.read_text(), re.MULTILINE)
+    return {f"TF_VAR_{name}": value for name, value in found}
 
 
 def deploy_policy() -> dict[str, Any]:
