@@ -84,7 +84,10 @@ def rehearse(say: Say, tests: list[str], stage: str = "prod") -> None:
     # What an earlier rehearsal that failed has left to look at.
     for stale in (home, *(state_root() / "deployments").glob(f"aws-*-{ENVIRONMENT}")):
         shutil.rmtree(stale, ignore_errors=True)
+    chosen = settings_of(stage)
+    say(f"With the settings of {stage}: {', '.join(name.removeprefix('TF_VAR_') for name in chosen)}")
     with stand_in(home) as aws:
+        aws.environment |= chosen
         _steps(aws, say, tests)
     shutil.rmtree(home)
     say(f"Rehearsed in {time.monotonic() - begun:.0f} s: nothing was left.")
