@@ -14,7 +14,7 @@ def test_a_stages_settings_are_those_of_its_file() -> None:
         "TF_VAR_enable_xray": "true",
     }
     assert run.settings_of("dev")["TF_VAR_monthly_budget_usd"] == "50"
-    with pytest.raises(TestbedError, match="There is no staging.tfvars"):
+    with pytest.raises(TestbedError, match=r"There is no staging\.tfvars"):
         run.settings_of("staging")
 
 
