@@ -21,8 +21,11 @@ SEND = "sqs.SendMessageBatch"
 
 
 @pytest.fixture
-def event() -> dict[str, Any]:
-    """Make a batch: two stations with two messages each, a connection, and two bad records."""
+def event(cloud: Cloud) -> dict[str, Any]:
+    """Make a batch: two stations with two messages each, the connection of a third, and two bad records."""
+    # It has sent telemetry before: what has not is no station, and its connection leaves nothing.
+    known = {"station_id": {"S": "three"}, "timestamp": {"S": "2025-11-23T12:00:00.000000Z"}}
+    cloud.dynamodb.put_item(TableName=cloud.name, Item=known)
     return {
         "Records": [
             sqs_record(envelope(payload("one", sequence=1, message_id="one-1"), "one"), "one-1"),
@@ -48,7 +51,7 @@ def all_safe(cloud: Cloud) -> None:
     assert (shown(cloud, "one"), shown(cloud, "two")) == ("one-2", "two-2")
     connection = cloud.item("three")
     assert connection is not None
-    assert connection["connection"] == "ONLINE"
+    assert (connection["connection"], connection["connection_version"]) == ("ONLINE", 0)
 
 
 def retry(cloud: Cloud, event: dict[str, Any], failed: set[str]) -> None:
