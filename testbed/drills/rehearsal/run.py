@@ -41,7 +41,7 @@ ENVIRONMENT = "rehearse"
 PROJECT, ACCOUNT = "ev-swap", "000000000000"
 
 # Services whose calls ministack 1.5.33 takes for calls without a resource, where AWS knows the resource's name.
-_NAMELESS = ("athena:*", "budgets:*", "cloudwatch:*", "lambda:*")
+_NAMELESS = ("athena:*", "budgets:*", "cloudwatch:*", "lambda:*", "wafv2:*")
 
 # Condition keys that ministack 1.5.33 does not fill in: a statement with one of them would allow nothing.
 _UNKNOWN_KEYS = {"iam:PermissionsBoundary", "iam:PassedToService", "iam:AWSServiceName"}
