@@ -19,6 +19,7 @@ BENCHMARKS = {
     "plots": "tests/integration/bench/test_plots_drawn.py::test_drawn_again_the_plots_are_the_same",
     "audit": "tests/unit/bench/test_audit_memory.py::test_what_was_left_out_of_the_archive_is_found",
     "rule-sql": "tests/unit/bench/test_rule_sql_bench.py::test_every_rule_has_a_rate",
+    "rule-sql-cases": "tests/unit/bridge/sql/test_conformance.py::test_the_file_is_as_the_command_writes_it",
     "rule-sql-peers": "tests/unit/bench/test_rule_sql_bench.py::test_both_engines_are_asked_every_case",
 }
 
