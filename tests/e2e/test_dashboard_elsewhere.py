@@ -205,9 +205,9 @@ def test_alarms_are_shown(browser: Browser, elsewhere: Elsewhere, deployment: De
             _type(page, KEY)
             first = page.locator("#alarm-list li").first
             first.get_by_text("ALARM").wait_for(timeout=PATIENCE_MS)
-            assert re.match(r"[12] of 4 raised\.", page.locator("#alarms-word").text_content() or "")
+            assert re.match(r"[12] of 10 raised\.", page.locator("#alarms-word").text_content() or "")
             assert raised in str(page.locator("#alarm-list").text_content())
-            assert page.locator("#alarm-list li").count() == 4
+            assert page.locator("#alarm-list li").count() == 10
             assert page.locator("#alarm-list li", has_text=raised).locator("time").get_attribute("datetime")
             # No alarm is needed for what everybody can see waiting.
             state("OK")
