@@ -156,7 +156,7 @@ class _Operation:
     in_body: Mapping[str, str]
 
     def request(self, parameters: Mapping[str, Any]) -> tuple[str, str, dict[str, str], bytes]:
-        """Method, target, headers and body."""
+        """Return method, target, headers and body."""
         path, query, headers, body = self.path, {}, {}, {}
         for name, value in parameters.items():
             if name in self.in_path:
@@ -194,7 +194,7 @@ def _operation(name: str) -> _Operation:
 
 
 def _refusal(status: int, headers: http.client.HTTPMessage, answer: bytes) -> Any:
-    """What boto3 makes of the refusal of a service that speaks REST and JSON."""
+    """Return what boto3 makes of the refusal of a service that speaks REST and JSON."""
     try:
         said = json.loads(answer)
     except ValueError:

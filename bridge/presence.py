@@ -48,5 +48,5 @@ class Connected:
 
 
 def next_version(last: int) -> int:
-    """The version of a client's next connection."""
+    """Return the version of a client's next connection."""
     return max(last + 1, int(time.time() * 1000))

@@ -38,7 +38,7 @@ class Publishers:
         return cls(*compiled)
 
     def publisher(self, topic: str) -> str | None:
-        """The one client that may publish to the topic; None if it is not one."""
+        """Return the one client that may publish to the topic; None if it is not one."""
         if any(pattern.fullmatch(topic) for pattern in self.open):
             return None
         names = {found["name"] for pattern in self.naming if (found := pattern.fullmatch(topic))}
@@ -58,7 +58,7 @@ def _publish_resources(documents: Iterable[Mapping[str, Any]]) -> Iterable[str]:
 
 
 def _pattern(resource: str) -> str:
-    """A regular expression of the topics of a resource; with a group where the client's own name stands."""
+    """Return a regular expression of the topics of a resource; with a group where the client's own name stands."""
     text = resource.removeprefix("topic/")
     levels = text.split("/")
     own = next((place for place, level in enumerate(levels) if level in _NAMES), None)

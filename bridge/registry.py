@@ -58,7 +58,7 @@ class Registry:
         self._has_groups: bool | None = None
 
     def principal(self, certificate_id: str) -> Principal | None:
-        """The certificate of that id (the SHA-256 of its DER form), or None if it is not registered.
+        """Return the certificate of that id (the SHA-256 of its DER form), or None if it is not registered.
 
         Raises:
             botocore.exceptions.BotoCoreError, ClientError: the control plane does not answer.
@@ -134,7 +134,7 @@ class Registry:
         return found
 
     def certificate(self, certificate_id: str) -> Certificate:
-        """The certificate of that id, which is registered.
+        """Return the certificate of that id, which is registered.
 
         Raises:
             botocore.exceptions.BotoCoreError, ClientError: it is not, or the control plane does not answer.
@@ -150,18 +150,18 @@ class Registry:
         return {found["certificateId"]: found["status"] == "ACTIVE" for found in listed}
 
     def things(self, principal: str) -> tuple[str, ...]:
-        """The things that the certificate of this ARN is attached to."""
+        """Return the things that the certificate of this ARN is attached to."""
         return tuple(
             self._pages("ListPrincipalThings", "things", "nextToken", "nextToken", principal=principal)
         )
 
     def policies(self) -> list[str]:
-        """The names of all policies."""
+        """Return the names of all policies."""
         listed = self._pages("ListPolicies", "policies", "nextMarker", "marker", pageSize=250)
         return [policy["policyName"] for policy in listed]
 
     def targets(self, policy: str) -> list[str]:
-        """The ARNs that the policy is attached to."""
+        """Return the ARNs that the policy is attached to."""
         return list(
             self._pages(
                 "ListTargetsForPolicy",

@@ -62,7 +62,7 @@ class Services(Protocol):
     """What actions call."""
 
     def client(self, service: str) -> Any:
-        """A boto3 client, made once."""
+        """Return a boto3 client, made once."""
 
     def publish(self, topic: str, payload: bytes, qos: int, properties: MqttProperties | None = None) -> None:
         """Publish back to the broker, and wait for its acknowledgement."""

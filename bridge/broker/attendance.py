@@ -36,13 +36,13 @@ class Attendance:
         self._write_anew()
 
     def came(self, client: Connected) -> None:
-        """A client is connected."""
+        """Note that a client is connected."""
         self._append(
             _Line(client.client_id, client.certificate_id, client.address, client.version, client.session)
         )
 
     def went(self, client_id: str) -> None:
-        """A client is connected no more."""
+        """Note that a client is connected no more."""
         self._append(_Line(client_id))
 
     def close(self) -> None:

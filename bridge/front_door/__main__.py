@@ -37,7 +37,10 @@ def main(
     broker_host: Annotated[str, typer.Option(help="The broker.")] = "localhost",
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
 ) -> None:
-    """A subscribe-only WebSocket for pages; FRONT_DOOR_ACCESS_KEY_ID and FRONT_DOOR_SECRET_ACCESS_KEY sign its URLs."""
+    """Serve a subscribe-only WebSocket for pages.
+
+    FRONT_DOOR_ACCESS_KEY_ID and FRONT_DOOR_SECRET_ACCESS_KEY sign its URLs.
+    """
     configure_logs()
     # A probe of the port is no error.
     logging.getLogger("websockets.server").setLevel(logging.CRITICAL)

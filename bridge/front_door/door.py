@@ -54,7 +54,7 @@ class FrontDoor:
             page.hear(topic, packet)
 
     def broker(self, *, is_there: bool) -> None:
-        """The connection to the broker is up, or has gone: then pages must not look live."""
+        """Note that the connection to the broker is up, or has gone: then pages must not look live."""
         self._broker_is_there = is_there
         if not is_there:
             for connection in self._pages:
@@ -109,7 +109,7 @@ async def _send(outbox: Outbox, connection: ServerConnection) -> None:
 
 
 def broker_client(door: FrontDoor, client_id: str, tls: ssl.SSLContext, filters: list[str]) -> mqtt.Client:
-    """A client in a thread of its own; paho comes back by itself."""
+    """Make a client in a thread of its own; paho comes back by itself."""
     loop = asyncio.get_running_loop()
     client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=client_id)
     client.tls_set_context(tls)

@@ -33,7 +33,7 @@ class RefusedUrlError(Exception):
 
 
 def sign(endpoint: str, credentials: Credentials, region: str, *, seconds: int) -> str:
-    """A ``ws://`` URL of ``endpoint`` (host:port) that may be connected to within ``seconds`` from now."""
+    """Return a ``ws://`` URL of ``endpoint`` (host:port) that may be connected to within ``seconds`` from now."""
     request = AWSRequest("GET", f"ws://{endpoint}{PATH}")
     SigV4QueryAuth(credentials, SERVICE, region, expires=seconds).add_auth(request)
     return str(request.url)

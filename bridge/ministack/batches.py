@@ -43,7 +43,7 @@ def receive(queue_url: str, batch_size: int) -> list[dict[str, Any]]:
 
 
 def _window(queue_arn: str) -> float:
-    """The shortest batching window of the queue's mappings, in seconds."""
+    """Return the shortest batching window of the queue's mappings, in seconds."""
     windows = [
         mapping.get("MaximumBatchingWindowInSeconds") or 0
         for _, _, mapping in lambda_svc._iter_all_esms()

@@ -47,7 +47,7 @@ class Access:
     left_out: set[str] = field(default_factory=set)
 
     def section(self, name: str) -> Iterator[str]:
-        """The lines of the list for the client of this common name."""
+        """Return the lines of the list for the client of this common name."""
         yield f"user {name}"
         # Mosquitto looks at what is denied first, wherever it stands.
         for kind, topics in (("deny", self.denied), ("write", self.publish), ("read", self.receive)):
@@ -56,7 +56,7 @@ class Access:
 
 
 def access(policies: Policies, connection: Connection) -> Access | None:
-    """What the policies let this client do; None if it may not even connect."""
+    """Return what the policies let this client do; None if it may not even connect."""
     if _RESERVED.search(connection.client_id) or connection.client_id != connection.client_id.strip():
         return None
     if not policies.allow("iot:Connect", f"client/{connection.client_id}", connection):
@@ -84,7 +84,7 @@ def access(policies: Policies, connection: Connection) -> Access | None:
 
 
 def access_list(sections: Iterable[tuple[str, Access]], trusted: Iterable[str]) -> str:
-    """The whole file. ``trusted`` names may do everything, and so may clients of the internal listener."""
+    """Return the whole file. ``trusted`` names may do everything, and so may clients of the internal listener."""
     everything = ["topic readwrite #", "topic readwrite $aws/#", "topic readwrite $bridge/#"]
     lines = list(everything)
     for name in trusted:
@@ -103,7 +103,7 @@ def _within(topic_filter: str, wider: tuple[str, ...]) -> bool:
 
 
 def intersection(one: str, other: str) -> str | None:
-    """The topic filter of all topics that both filters match; None if there are none."""
+    """Return the topic filter of all topics that both filters match; None if there are none."""
     levels: list[str] = []
     left, right = one.split("/"), other.split("/")
     if (one[0] in "+#") != (other[0] in "+#") and "$" in (one[0], other[0]):
@@ -125,7 +125,7 @@ def intersection(one: str, other: str) -> str | None:
 
 
 def _filters(policies: Policies, action: str, kind: str, connection: Connection, found: Access) -> set[str]:
-    """The topic filters that ``action`` is allowed on; what is denied and what cannot be said go to ``found``."""
+    """Return the filters that ``action`` is allowed on; what is denied and what cannot be said go to ``found``."""
     allowed: set[str] = set()
     try:
         grants = list(policies.grants(action, connection))
@@ -157,7 +157,7 @@ def _filters(policies: Policies, action: str, kind: str, connection: Connection,
 
 
 def _filter(pattern: str, *, may_have_wildcards: bool) -> tuple[str | None, bool]:
-    """A topic filter within the pattern (None: there is no such), and whether it is all of it."""
+    """Return a topic filter within the pattern (None: there is no such), and whether it is all of it."""
     if pattern == "*":
         return "#", True
     levels = pattern.split("/")
@@ -176,7 +176,7 @@ def _filter(pattern: str, *, may_have_wildcards: bool) -> tuple[str | None, bool
 
 
 def _wider(pattern: str) -> str:
-    """A topic filter that has the whole pattern in it: a denial may be wider, never narrower."""
+    """Return a topic filter that has the whole pattern in it: a denial may be wider, never narrower."""
     levels: list[str] = []
     for level in pattern.split("/"):
         if "*" in level:

@@ -53,7 +53,7 @@ class Directory:
         self._things_asked_for = False
 
     def look(self) -> Snapshot:
-        """The registry as it is now.
+        """Return the registry as it is now.
 
         Costs a call for every 250 certificates and for every policy, and two for a certificate that is new.
 
@@ -118,7 +118,7 @@ class Directory:
                     self._known[identity] = known
 
     def _read(self, identity: str) -> _Known | None:
-        """The certificate, or None if it was deleted meanwhile."""
+        """Return the certificate, or None if it was deleted meanwhile."""
         try:
             if before := self._known.get(identity):
                 things = self._registry.things(before.arn)

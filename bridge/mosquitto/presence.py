@@ -81,7 +81,7 @@ class PresenceLog:
                 yield from self._went(line)
 
     def remember(self) -> None:
-        """What `events` gave is published: do not give it again."""
+        """Note that what `events` gave is published: do not give it again."""
         if self._state.offset > _LOG_BYTES and self._state.offset == self._log.stat().st_size:
             # Mosquitto appends, so it goes on at the start.
             with self._log.open("r+b") as log:

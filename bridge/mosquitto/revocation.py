@@ -40,7 +40,7 @@ class Revocations:
         return changed
 
     def sign(self, more: Collection[int] = ()) -> bytes:
-        """The list as of now, PEM; with ``more`` serials on it that are not remembered."""
+        """Return the list as of now, PEM; with ``more`` serials on it that are not remembered."""
         self._issued += datetime.timedelta(seconds=1)
         builder = (
             x509.CertificateRevocationListBuilder()

@@ -157,7 +157,7 @@ class Policies:
         return lookup
 
     def _own_part(self, pattern: str, *, denies: bool) -> str | None:
-        """The pattern of what follows the account in an ARN; None if it is of another service, region or account."""
+        """Return the pattern of what follows an ARN's account; None for another service, region or account."""
         if pattern == "*":
             return pattern
         parts = pattern.split(":", _ARN_PARTS - 1)

@@ -36,7 +36,7 @@ class Clients(Protocol):
     """Makes boto3 clients that give up soon and do not retry."""
 
     def quick_client(self, service: str) -> Any:
-        """A client, made once."""
+        """Return a client, made once."""
 
 
 class ServiceCalls:
@@ -155,7 +155,7 @@ def _attribute(value: Value) -> dict[str, str]:
 
 
 def _plain(value: Any) -> Value:
-    """A value of DynamoDB as JSON has it: sets are arrays, bytes base64."""
+    """Return a value of DynamoDB as JSON has it: sets are arrays, bytes base64."""
     match value:
         case Decimal():
             return int(value) if value == value.to_integral_value() else float(value)

@@ -46,7 +46,7 @@ NO_ROW: Final = _NoRow()
 
 
 def unquote(literal: str) -> str:
-    """The text of a string literal: a doubled quote stands for one, a backslash for itself."""
+    """Return the text of a string literal: a doubled quote stands for one, a backslash for itself."""
     quote = literal[0]
     return literal[1:-1].replace(quote * 2, quote)
 
@@ -125,7 +125,7 @@ class Compiler:
     # clauses
 
     def statement(self, tree: Tree[Token]) -> tuple[str | None, Evaluator]:
-        """The topic filter (None without FROM) and what makes the outgoing payload, NO_ROW where WHERE is not
+        """Return the topic filter (None without FROM) and what makes the outgoing payload, NO_ROW where WHERE is not
         true.
         """
         clause, select = tree.children
@@ -244,7 +244,7 @@ class Compiler:
         return path, self.expression(item)
 
     def _default_name(self, item: Node) -> str:
-        """A path is called by its last member, a function by its name, anything else by its own text."""
+        """Name a path by its last member, a function by its name, anything else by its own text."""
         if item.data == "member":
             return str(item.children[1])
         if item.data in {"field", "call", "cast"}:
@@ -258,7 +258,7 @@ class Compiler:
     # expressions
 
     def expression(self, tree: Node) -> Evaluator:
-        """The evaluator of any expression node."""
+        """Return the evaluator of any expression node."""
         made: Evaluator = getattr(self, f"_{tree.data}")(tree)
         return made
 

@@ -16,7 +16,7 @@ def _result(value: Decimal) -> Value:
 
 
 def _bounded(value: int) -> Value:
-    """An Int has 34 digits at most; beyond, the value is a Decimal rounded to 34."""
+    """Round an Int of more than 34 digits to a Decimal of 34."""
     if -INT_LIMIT < value < INT_LIMIT:
         return value
     rounded = finite(CONTEXT.create_decimal(value))

@@ -134,7 +134,7 @@ def parse(sql: str, start: str = "statement") -> Tree[Token]:
 
 
 def _refuse_comments(sql: str) -> None:
-    """`a -- b` would be read as `a - (-b)`: AWS IoT SQL has no comments, so say so."""
+    """Refuse `a -- b`, which would be read as `a - (-b)`: AWS IoT SQL has no comments."""
     outside = re.sub(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"", lambda quoted: " " * len(quoted.group()), sql)
     found = _COMMENT.search(outside)
     if found:

@@ -79,7 +79,7 @@ class CompiledRule:
         return self._matches is not None and self._matches(topic)
 
     def evaluate(self, message: Message) -> Outgoing:
-        """The outgoing payload, or NOT_FIRED where WHERE is not true. It does not look at FROM: see
+        """Return the outgoing payload, or NOT_FIRED where WHERE is not true. It does not look at FROM: see
         `matches`.
 
         JSON values for JSON, bytes where the payload goes through as it is. RuleSqlError where a payload is
@@ -121,7 +121,7 @@ class CompiledTemplate:
         return all(isinstance(part, str) for part in self._parts)
 
     def render(self, message: Message) -> str:
-        """The text for a message. What is Undefined or Null becomes an empty string."""
+        """Return the text for a message. What is Undefined or Null becomes an empty string."""
         scope = Scope(message, self._rule._account_id, self._rule._whole_as_int)
         try:
             return "".join(part if isinstance(part, str) else text(part(scope)) or "" for part in self._parts)
@@ -163,7 +163,7 @@ def evaluate(
     properties: MqttProperties | None = None,
     version: str = "2016-03-23",
 ) -> Outgoing:
-    """What a rule makes of one message: the outgoing payload, or NOT_FIRED.
+    """Return what a rule makes of one message: the outgoing payload, or NOT_FIRED.
 
     `payload` is what was published: bytes, or the same as text, or an already decoded JSON value (a str is
     text, not a JSON string). The rule fires when its topic filter matches, or the topic is a Basic Ingest
@@ -179,7 +179,7 @@ def evaluate(
 
 
 def to_bytes(outgoing: Json | bytes) -> bytes:
-    """The outgoing payload as an action sends it: bytes as they are, JSON compact in UTF-8."""
+    """Return the outgoing payload as an action sends it: bytes as they are, JSON compact in UTF-8."""
     return outgoing if isinstance(outgoing, bytes) else utf8(dumps(outgoing))
 
 

@@ -90,7 +90,7 @@ class Scope:
         self._trace = message.trace_id
 
     def nested(self, row: Value) -> Scope:
-        """The same message with another object in front: an element that a nested SELECT reads."""
+        """Return the same message with another object in front: an element that a nested SELECT reads."""
         inner = Scope.__new__(Scope)
         inner.message = self.message
         inner.account_id = self.account_id
@@ -100,7 +100,7 @@ class Scope:
         return inner
 
     def read(self) -> Value:
-        """The decoded payload; bytes where it is not JSON."""
+        """Return the decoded payload; bytes where it is not JSON."""
         payload = self.message.payload
         try:
             row = loads(payload, whole_as_int=self.whole_as_int)
@@ -117,7 +117,7 @@ class Scope:
         return root._now
 
     def trace(self) -> Value:
-        """The trace id: given, or made up once for a message that came over MQTT."""
+        """Return the trace id: given, or made up once for a message that came over MQTT."""
         root = self.root or self
         if root._trace is None:
             if root.message.client_id is None:

@@ -59,7 +59,7 @@ def number(value: Value) -> int | Decimal | None:
 
 
 def finite(value: Decimal) -> Decimal | None:
-    """The value, or None when a calculation left AWS's range."""
+    """Return the value, or None when a calculation left AWS's range."""
     return value if value.is_finite() else None
 
 
@@ -118,14 +118,14 @@ def text(value: Value) -> str | None:  # noqa: PLR0911 - a line of AWS's table e
 
 
 def integral(value: Decimal) -> int | None:
-    """The int that the Decimal equals, or None."""
+    """Return the int that the Decimal equals, or None."""
     if value == value.to_integral_value(context=_WIDE):
         return int(value)
     return None
 
 
 def plain(value: Value) -> Value:
-    """A JSON value for output in SQL version 2016-03-23, where a whole Decimal is an Int."""
+    """Return a JSON value for output in SQL version 2016-03-23, where a whole Decimal is an Int."""
     kind = type(value)
     if kind is Decimal:
         whole = integral(value)
@@ -136,7 +136,7 @@ def plain(value: Value) -> Value:
 
 
 def plain_2015(value: Value) -> Value:
-    """A JSON value for output in SQL version 2015-10-08, where 10.0 stays 10.0."""
+    """Return a JSON value for output in SQL version 2015-10-08, where 10.0 stays 10.0."""
     if type(value) is Decimal:
         double = float(value)
         return double if math.isfinite(double) else int(value)
@@ -144,7 +144,7 @@ def plain_2015(value: Value) -> Value:
 
 
 def equal(left: Value, right: Value) -> bool:
-    """The `=` operator on two defined values: only Int and Decimal mix."""
+    """Return the `=` operator on two defined values: only Int and Decimal mix."""
     kind, other = type(left), type(right)
     if kind is other and kind is not list and kind is not dict:
         return bool(left == right)

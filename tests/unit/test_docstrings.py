@@ -10,7 +10,7 @@ from pathlib import Path
 from testbed.paths import REPOSITORY
 
 # bridge and bench are being rewritten.
-FOLDERS = ("functions", "simulator", "testbed", "tests")
+FOLDERS = ("bench", "bridge", "functions", "simulator", "testbed", "tests")
 # "Of all that ...", "As the table has it": a fragment that only its author can read.
 _FRAGMENTS = {"Of", "As", "In"}
 

@@ -28,7 +28,7 @@ def _concat(*values: Value) -> Value:
 
 
 def get(collection: Value, key: Value) -> Value:
-    """An item of an Array, a character of a String, a member of an Object; Undefined outside of it."""
+    """Return an item of an Array, a character of a String, a member of an Object; Undefined outside of it."""
     if type(collection) is dict:
         return collection.get(key, UNDEFINED) if type(key) is str else UNDEFINED
     if type(collection) is list or type(collection) is str:

@@ -34,7 +34,7 @@ _MAX_PATTERN: Final = 256
 
 @lru_cache(maxsize=256)
 def zone(name: str) -> tzinfo | None:
-    """A time zone by id (`America/Belize`), offset (`+01:00`, `UTC+01:00`) or abbreviation; None where there
+    """Return a time zone by id (`America/Belize`), offset (`+01:00`, `UTC+01:00`) or abbreviation; None where there
     is none.
     """
     if name in {"UTC", "GMT", "UT", "Z"}:
@@ -138,7 +138,7 @@ _JODA: Final[dict[str, _Field]] = {
 
 @lru_cache(maxsize=256)
 def _joda(pattern: str) -> tuple[tuple[_Field | None, int, str], ...] | None:
-    """The compiled pattern: (field, count, "") or (None, 0, literal); None where Joda would refuse it."""
+    """Return the compiled pattern: (field, count, "") or (None, 0, literal); None where Joda would refuse it."""
     parts: list[tuple[_Field | None, int, str]] = []
     if not pattern or len(pattern) > _MAX_PATTERN:
         return None
@@ -190,7 +190,7 @@ def _offset_expression(letter: str, count: int) -> str:
 
 
 def _expression(letter: str, count: int) -> str:
-    """The regular expression that reads one field; KeyError for a letter that is not supported."""
+    """Return the regular expression that reads one field; KeyError for a letter that is not supported."""
     if letter in {"u", "y"}:
         return r"\d{2}" if count == 2 else rf"\d{{{min(count, 9)},9}}"
     if letter in {"M", "L"} and count > 2:
@@ -213,7 +213,7 @@ def _expression(letter: str, count: int) -> str:
 
 @lru_cache(maxsize=256)
 def _jdk(pattern: str) -> tuple[re.Pattern[str], tuple[tuple[str, int], ...]] | None:
-    """The compiled pattern and the (letter, count) of each group; None where it cannot be read."""
+    """Return the compiled pattern and the (letter, count) of each group; None where it cannot be read."""
     expression, fields = "", []
     if not pattern or len(pattern) > _MAX_PATTERN:
         return None
@@ -242,7 +242,7 @@ def _field(letter: str, count: int, found: str) -> int:
 
 
 def _hour(fields: dict[str, int]) -> int:
-    """The hour of day; KeyError for a 12-hour clock without AM or PM."""
+    """Return the hour of day; KeyError for a 12-hour clock without AM or PM."""
     if "H" in fields:
         return fields["H"]
     if "k" in fields:

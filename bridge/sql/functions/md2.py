@@ -8,7 +8,7 @@ _PI_DIGITS = 800
 
 
 def _pi_digits() -> list[int]:
-    """The first digits of pi, by Machin's formula."""
+    """Return the first digits of pi, by Machin's formula."""
     unit: int = 10 ** (_PI_DIGITS + 10)
 
     def arctan_inverse(divisor: int) -> int:
@@ -46,7 +46,7 @@ def _substitution() -> bytes:
 
 
 def md2(data: bytes) -> str:
-    """The MD2 digest in hexadecimal."""
+    """Return the MD2 digest in hexadecimal."""
     table = _substitution()
     padding = 16 - len(data) % 16
     data += bytes([padding]) * padding

@@ -13,7 +13,7 @@ from bridge.sql.values import UNDEFINED, Value, floor_int, number, round_int, tr
 
 
 def _double(compute: Callable[..., float]) -> Callable[..., Value]:
-    """A function on doubles: arguments are rounded to double first, results that are no real number are
+    """Make a function on doubles: arguments are rounded to double first, results that are no real number are
     Undefined.
     """
 
@@ -60,7 +60,7 @@ def _bits(compute: Callable[[int, int], int]) -> Callable[[Value, Value], Value]
 
 
 def _bit_not(value: Value) -> Value:
-    """The reference's example is bitnot(13) = 2: the complement within the argument's own bits, not two's
+    """Follow the reference's example, bitnot(13) = 2: the complement within the argument's own bits, not two's
     complement.
     """
     known = floor_int(value)

@@ -54,7 +54,7 @@ def _python(pattern: str) -> str:
 
 @lru_cache(maxsize=512)
 def compiled(pattern: str) -> re.Pattern[str] | None:
-    """The pattern, or None where it is not a regular expression (or holds a construct of Java's that `re`
+    """Return the pattern, or None where it is not a regular expression (or holds a construct of Java's that `re`
     lacks).
     """
     try:
@@ -102,7 +102,7 @@ def replacement(text: str, groups: int, names: frozenset[str]) -> tuple[str | in
 
 
 def expand(parts: tuple[str | int, ...], found: re.Match[str]) -> str:
-    """What the replacement string makes of a match; a group that took no part is empty."""
+    """Return what the replacement string makes of a match; a group that took no part is empty."""
     out = []
     for part in parts:
         if isinstance(part, int):

@@ -93,7 +93,7 @@ def _encode(value: Value, _scheme: Value) -> Value:
 
 
 def _decode(value: Value, _scheme: Value) -> Value:
-    """The JSON that the text holds, or the text; Null where it is not base64 of UTF-8."""
+    """Return the JSON that the text holds, or the text; Null where it is not base64 of UTF-8."""
     if type(value) is not str:
         return UNDEFINED
     try:

@@ -19,7 +19,7 @@ ARN = "arn:aws:iot:eu-central-1:000000000000:thing/"
 
 @pytest.fixture
 def sdk(stack: Stack, enrolment: Enrolment, name: str) -> Iterator[iotjobs.IotJobsClientV2]:
-    """The jobs client of `awsiotsdk`, as its sample "jobs" makes it."""
+    """Make the jobs client of `awsiotsdk`, as its sample "jobs" makes it."""
     enrolment.enrol([name])
     folder = stack.place.certificates / "devices"
     connection = mqtt_connection_builder.mtls_from_path(
@@ -41,7 +41,7 @@ def sdk(stack: Stack, enrolment: Enrolment, name: str) -> Iterator[iotjobs.IotJo
 
 @pytest.fixture
 def thing(stack: Stack, name: str) -> str:
-    """A thing of the registry."""
+    """Make a thing of the registry."""
     stack.emulator.client("iot").create_thing(thingName=name)
     return name
 

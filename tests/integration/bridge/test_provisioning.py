@@ -64,7 +64,7 @@ TEMPLATE = {
 
 @pytest.fixture
 def template(stack: Stack, name: str) -> Iterator[str]:
-    """An enabled template."""
+    """Make an enabled template."""
     if stack.is_mosquitto:
         pytest.skip("Mosquitto cannot answer one client alone, and an answer has a private key in it")
     iot = stack.emulator.client("iot")
@@ -80,7 +80,7 @@ def template(stack: Stack, name: str) -> Iterator[str]:
 
 @pytest.fixture
 def sdk(stack: Stack, enrolment: Enrolment, template: str) -> Iterator[iotidentity.IotIdentityClientV2]:
-    """The identity client of `awsiotsdk`, as its sample "fleet provisioning" makes it, with a claim certificate."""
+    """Make the identity client of `awsiotsdk`, as its sample "fleet provisioning" makes it, with a claim certificate."""
     iot = stack.emulator.client("iot")
     claim = f"claim-{template}"
     enrolment.enrol([claim])

@@ -24,7 +24,7 @@ from tests.integration.bridge.conftest import (
 
 @pytest.fixture
 def sdk(stack: Stack, enrolment: Enrolment, name: str) -> Iterator[iotshadow.IotShadowClientV2]:
-    """The shadow client of `awsiotsdk`, as its sample "shadow" makes it."""
+    """Make the shadow client of `awsiotsdk`, as its sample "shadow" makes it."""
     enrolment.enrol([name])
     folder = stack.place.certificates / "devices"
     connection = mqtt_connection_builder.mtls_from_path(

@@ -27,7 +27,7 @@ def _uv(*arguments: str) -> None:
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The installed command."""
+    """Make the installed command."""
     folder = tmp_path_factory.mktemp("wheel")
     _uv("build", "--wheel", str(REPOSITORY / "bridge"), "--out-dir", str(folder))
     [wheel] = folder.glob("*.whl")
@@ -38,7 +38,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def core(program: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Any, int, Path]]:
-    """A function that makes boto3 clients, the MQTT port, and the authority's certificate."""
+    """Make a function that makes boto3 clients, the MQTT port, and the authority's certificate."""
     folder = tmp_path_factory.mktemp("core")
     aws, mqtt_port, data, metrics = (ports.choose(None, what="a test") for _ in range(4))
     options = {"aws-port": aws, "mqtt-port": mqtt_port, "data-port": data, "metrics-port": metrics}

@@ -23,7 +23,7 @@ class Service:
         self._seen = 0
 
     def published(self) -> list[tuple[str, Any]]:
-        """What was published since the last time."""
+        """Return what was published since the last time."""
         answers = self.store.answers(self._seen, 1000)
         self._seen = max([self._seen, *(answer.number for answer in answers)])
         return [(answer.topic, json.loads(answer.payload)) for answer in answers]

@@ -122,7 +122,7 @@ def test_metadata_keep_the_time_of_what_was_not_touched(
 
 
 def nested(levels: int) -> Any:
-    """An object of so many levels."""
+    """Make an object of so many levels."""
     return {"x": nested(levels - 1)} if levels > 1 else {"x": 1}
 
 
