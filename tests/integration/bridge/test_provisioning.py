@@ -80,7 +80,7 @@ def template(stack: Stack, name: str) -> Iterator[str]:
 
 @pytest.fixture
 def sdk(stack: Stack, enrolment: Enrolment, template: str) -> Iterator[iotidentity.IotIdentityClientV2]:
-    """Make the identity client of `awsiotsdk`, as its sample "fleet provisioning" makes it, with a claim certificate."""
+    """Make the identity client of `awsiotsdk`, as its sample "fleet provisioning" makes it, with a claim."""
     iot = stack.emulator.client("iot")
     claim = f"claim-{template}"
     enrolment.enrol([claim])
