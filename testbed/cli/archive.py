@@ -29,6 +29,7 @@ def query_command(
         return
     chosen = saved.load(name)
     deployment = current(Settings.from_environment())
+    deployment.outputs.need("telemetry_bucket_name")
     through = through or query.default(deployment)
     start = time.monotonic()
     result = query.run(deployment, chosen, query.last_days(days), through)
@@ -55,6 +56,7 @@ def compact_command(
         s3 = boto3.client("s3")
     else:
         deployment = current(Settings.from_environment())
+        deployment.outputs.need("telemetry_bucket_name")
         s3, bucket = deployment.client("s3"), deployment.outputs.telemetry_bucket_name
     ended = datetime.now(UTC) + (timedelta(hours=1) if everything else -timedelta(minutes=minutes))
     hours = compaction.compact(

@@ -12,6 +12,7 @@ from rich.text import Text
 from testbed.cli.console import AsJson, Yes, app, asking_unless, out, say, short, show_json
 from testbed.deploy import aws, dev, lifecycle, policies
 from testbed.deploy.deployment import Deployment, current
+from testbed.deploy.project import project
 from testbed.deploy.settings import Settings
 from testbed.deploy.stations import enrolment_of
 from testbed.errors import TestbedError
@@ -80,12 +81,17 @@ def status_command(as_json: AsJson = False) -> None:
     """Show what runs, where it answers, and what waits in the queues."""
     deployment = current(Settings.from_environment())
     outputs, sqs = deployment.outputs, deployment.client("sqs")
-    counts = {
-        "stations_known": sum(1 for _ in api.stations(deployment, limit=100)),
-        "stations_enrolled": len(enrolment_of(deployment).enrolled()),
-        "queue": quiet.queue_depth(sqs, outputs.telemetry_queue_url),
-        "dead_letters": quiet.queue_depth(sqs, outputs.dead_letter_queue_url),
-    }
+    counts = {}
+    if outputs.stations_table_name and deployment.api_url:
+        counts["stations_known"] = sum(1 for _ in api.stations(deployment, limit=100))
+    if outputs.iot_policy_name:
+        counts["stations_enrolled"] = len(enrolment_of(deployment).enrolled())
+    for name, queue in (
+        ("queue", outputs.telemetry_queue_url),
+        ("dead_letters", outputs.dead_letter_queue_url),
+    ):
+        if queue:
+            counts[name] = quiet.queue_depth(sqs, queue)
     if as_json:
         show_json(_status(deployment) | counts)
         return
@@ -95,8 +101,10 @@ def status_command(as_json: AsJson = False) -> None:
     for process in deployment.processes.values():
         table.add_row(process.name, _what_runs(process))
     table.add_row("AWS APIs", deployment.aws_url or "AWS")
-    table.add_row("REST API", f"{deployment.api_url}/stations")
-    table.add_row("API key", f"in {short(str(deployment.api_key_file))}; send it as x-api-key")
+    if deployment.api_url:
+        table.add_row("REST API", f"{deployment.api_url}{project().described.api_route}")
+    if deployment.api_key_file.is_file():
+        table.add_row("API key", f"in {short(str(deployment.api_key_file))}; send it as x-api-key")
     table.add_row("MQTT", f"{deployment.mqtt_host}:{deployment.mqtt_port} (mTLS)")
     for name, count in counts.items():
         table.add_row(name.replace("_", " "), str(count))

@@ -27,6 +27,13 @@ def audit_command(
 ) -> None:
     """Hold what the broker acknowledged against archive, table and DLQ; fails if a message is missing."""
     deployment = current(Settings.from_environment())
+    deployment.outputs.need(
+        "telemetry_bucket_name",
+        "dead_letter_queue_url",
+        "telemetry_queue_url",
+        "stations_table_name",
+        "history_table_name",
+    )
     ledgers = ledger or ledgers_of(deployment)
     if not ledgers:
         raise TestbedError("There is no ledger yet.", "Run a fleet first: make simulate")
@@ -77,6 +84,9 @@ def trace_command(
 ) -> None:
     """Follow one message: measured, acknowledged, queued, archived or refused; where and when."""
     deployment = current(Settings.from_environment())
+    deployment.outputs.need(
+        "telemetry_bucket_name", "dead_letter_queue_url", "telemetry_queue_url", "stations_table_name"
+    )
     where = f"Ids are in the ledgers, {short(str(deployment.path / 'ledgers'))}/, and in the API's answers."
     if not message_id:
         raise TestbedError("Which message? scripts/testbed trace <message id>", where)
@@ -100,6 +110,7 @@ def redrive_command(
 ) -> None:
     """List the dead letters' reasons, and send the repairable ones back through the pipeline."""
     deployment = current(Settings.from_environment())
+    deployment.outputs.need("dead_letter_queue_url", "telemetry_queue_url")
     reasons = frozenset(reason) if reason else redrive.REPAIRABLE
     quiet = (lambda _: None) if as_json else say
     report = redrive.redrive(deployment, reasons, dry_run=dry_run, say=quiet)

@@ -130,6 +130,7 @@ def dashboard_command(
 ) -> None:
     """Serve the live dashboard on 127.0.0.1 until Ctrl-C; where CloudFront serves it, say where that is."""
     deployment = current(Settings.from_environment())
+    deployment.outputs.need("api_gateway_invoke_url", "stations_table_name")
     if (url := deployment.outputs.dashboard_url) and not local:
         say(
             f"Dashboard: {url}/   It asks for the API's key, which is in {short(str(deployment.api_key_file))}"
@@ -147,6 +148,7 @@ def publish_command(
     station: Annotated[str, typer.Argument(help="Its id; it must exist.")] = "",
     message: Annotated[str, typer.Argument(help="The payload, good or bad.")] = "",
     enrol: Annotated[bool, typer.Option("--enrol", help="Make the station if it does not exist.")] = False,
+    topic: Annotated[str, typer.Option(help="Where to, if not to the station's own topic.")] = "",
 ) -> None:
     """Publish one message as a station, by MQTT with its certificate."""
     if not station or not message:
@@ -154,7 +156,9 @@ def publish_command(
             "Who says what?",
             """scripts/testbed publish station-01 '{"station_id": "station-01", ...}'""",
         )
-    if device.publish(current(Settings.from_environment()), station, message.encode(), enrol=enrol):
+    deployment = current(Settings.from_environment())
+    deployment.outputs.need("iot_policy_name")
+    if device.publish(deployment, station, message.encode(), topic=topic, enrol=enrol):
         say(f"Enrolled {station}, which was no station yet")
     say(f"Acknowledged by the broker: {len(message.encode())} bytes from {station}")
 
@@ -163,9 +167,12 @@ def publish_command(
 def listen_command(
     messages: Annotated[int, typer.Option(help="End after so many.", min=1)] = 10,
     seconds: Annotated[float, typer.Option(help="End after so long.")] = 60,
+    topic: Annotated[str, typer.Option(help="A topic filter, if not that of all stations.")] = "",
 ) -> None:
     """Print what stations publish, as the broker hands it on."""
-    if not device.listen(current(Settings.from_environment()), messages, seconds, show):
+    deployment = current(Settings.from_environment())
+    deployment.outputs.need("iot_policy_name")
+    if not device.listen(deployment, messages, seconds, show, topic):
         raise TestbedError(f"No station said anything in {seconds:g} s.", "Let some: make simulate")
 
 
@@ -175,9 +182,9 @@ def api_command(
 ) -> None:
     """Ask the REST API for a route, with its key; fails if the answer is not 200."""
     path, _, query_string = f"/{route.removeprefix('/')}".partition("?")
-    status_code, document = api.get(
-        current(Settings.from_environment()), path, **dict(urllib.parse.parse_qsl(query_string))
-    )
+    deployment = current(Settings.from_environment())
+    deployment.outputs.need("api_gateway_invoke_url")
+    status_code, document = api.get(deployment, path, **dict(urllib.parse.parse_qsl(query_string)))
     show_json(document)
     raise typer.Exit(0 if status_code == 200 else 1)
 
@@ -189,4 +196,5 @@ def load_test_command(
 ) -> None:
     """Run a fleet in shards: Fargate tasks on AWS, containers in Compose."""
     settings = Settings.from_environment()
+    current(settings).outputs.need("telemetry_bucket_name", "topic_root")
     load_test.run(current(settings), settings, shards, duration, say)

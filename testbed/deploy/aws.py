@@ -79,9 +79,9 @@ def up(settings: Settings, say: Say, confirm: Confirm) -> Deployment:
         # From here on there may be something to remove.
         deployment.save()
         stage.settings_of_region.ensure(say)
-        deployment.take_outputs(workspace.apply(planned=True))
+        deployment.take_outputs(workspace.apply(planned=True), workspace.secret_outputs)
     else:
-        deployment.take_outputs(workspace.outputs())
+        deployment.take_outputs(workspace.outputs(), workspace.secret_outputs)
     deployment.api_url = deployment.outputs.api_gateway_invoke_url
     deployment.mqtt_host, deployment.mqtt_port = settings.iot_endpoint or (
         deployment.outputs.iot_endpoint,
@@ -247,6 +247,7 @@ def _prepare(settings: Settings, say: Say, *, make: bool = True) -> Stage:
         # Before the first `up` there is no state: a plan of nothing needs none.
         state=state if make or state.exists() else None,
         defaults=defaults,
+        packages=packages,
         say=say,
     )
     require(workspace.terraform, (1, 10), "the lock of a state in S3")

@@ -1,6 +1,6 @@
 """A deployment: what `make up` made and everything else reads, kept in one JSON file."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -9,7 +9,8 @@ import boto3
 import msgspec
 from botocore.config import Config
 
-from testbed.deploy.outputs import Outputs
+from testbed.deploy.outputs import API_KEY, Outputs
+from testbed.deploy.project import project
 from testbed.deploy.settings import Settings, Target
 from testbed.deploy.terraform import Cloud
 from testbed.engines import choice
@@ -24,7 +25,8 @@ _FILE = "deployment.json"
 class Deployment(msgspec.Struct, kw_only=True, dict=True):
     """What is up, and where.
 
-    ``engine`` and ``ports`` are None on AWS; ``fingerprint`` is the hash of what was applied.
+    ``engine`` and ``ports`` are None on AWS; ``fingerprint`` is the hash of what was applied;
+    ``terraform_outputs`` has every output but the secret ones, under Terraform's names.
     """
 
     target: Target
@@ -38,6 +40,7 @@ class Deployment(msgspec.Struct, kw_only=True, dict=True):
     enforce_iam: bool = False
     processes: dict[str, Process] = {}
     applied: Outputs | None = msgspec.field(name="outputs", default=None)
+    terraform_outputs: dict[str, Any] = {}
     fingerprint: str = ""
     aws_url: str | None = None
     iot_url: str | None = None
@@ -121,10 +124,18 @@ class Deployment(msgspec.Struct, kw_only=True, dict=True):
         except FileNotFoundError as error:
             raise TestbedError(f"{self.api_key_file} is not there.", "Deploy again: make up") from error
 
-    def take_outputs(self, outputs: dict[str, Any]) -> None:
-        """Keep Terraform's outputs; the one that is secret in a file of its own."""
-        self.keep_api_key(outputs["api_key"])
-        self.applied = msgspec.convert(outputs, Outputs)
+    def take_outputs(self, outputs: Mapping[str, Any], secret: Container[str] = ()) -> None:
+        """Keep Terraform's outputs, of those in ``secret`` the API's key alone, in a file of its own."""
+        described = project().described
+        if (key := described.outputs.get(API_KEY)) and key in outputs:
+            self.keep_api_key(outputs[key])
+        names = described.outputs | (
+            {"iot_policy_name": described.devices.policy} if described.devices.policy else {}
+        )
+        self.applied = Outputs.named(outputs, names)
+        self.terraform_outputs = {
+            name: value for name, value in outputs.items() if name not in secret and name != key
+        }
 
     def keep_api_key(self, value: str) -> None:
         """Write the key where only its owner can read it."""
@@ -140,7 +151,7 @@ class Deployment(msgspec.Struct, kw_only=True, dict=True):
 
     def telemetry_topic(self, station: str) -> str:
         """Return the topic that a station's telemetry goes to."""
-        return f"{self.topic_root}/{station}/telemetry"
+        return project().device_topic(station, self.topic_root)
 
     @property
     def topic_filter(self) -> str:

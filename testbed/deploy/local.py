@@ -14,7 +14,8 @@ from typing import Any
 
 from testbed.deploy import enforced_iam, providers, terraform
 from testbed.deploy.deployment import Deployment
-from testbed.deploy.packaging import build_packages
+from testbed.deploy.packaging import build_packages, package_folder
+from testbed.deploy.project import project
 from testbed.deploy.settings import Settings
 from testbed.deploy.terraform import Workspace, fingerprint
 from testbed.engines import choice
@@ -23,25 +24,7 @@ from testbed.errors import TestbedError
 from testbed.host import ports, processes
 from testbed.host.processes import Process
 from testbed.identity.authority import Authority
-from testbed.paths import DASHBOARD
 from testbed.say import Say
-
-# Local functions are child processes of one machine: few, so that a burst queues instead of starting a
-# herd (ministack without a limit: 203 processes and 11 GB for 200 messages), and quick to try again.
-_LOCAL_VARIABLES: dict[str, Any] = {
-    "lambda_reserved_concurrency": 2,
-    "telemetry_max_concurrency": 2,
-    "telemetry_timeout_seconds": 20,
-    # Fresh, where a batch costs nothing.
-    "telemetry_batch_window_seconds": 1,
-    "queue_visibility_timeout_seconds": 30,
-    "force_destroy_archive": True,
-    # There are no stations but while somebody simulates some.
-    "silence_alarm_minutes": None,
-    # No local engine has AWS IoT's WebSocket; the local page's server signs for a front door of its own.
-    "realtime_endpoint": "",
-}
-
 
 # A file whose time is that of the cloud's last start: what it saved is newer, or it has not saved what it held.
 _STARTED = "cloud-started"
@@ -91,7 +74,7 @@ def up(settings: Settings, say: Say) -> Deployment:
     variables = _variables(settings, engine, packages)
     wanted = fingerprint(variables, packages)
     if deployment and deployment.alive() and deployment.fingerprint == wanted:
-        say(f"Already up. API: {deployment.api_url}/stations")
+        say(f"Already up. {_where(deployment)}")
         return deployment
 
     fresh = deployment is None or not _alive(deployment, but=_TALK)
@@ -104,8 +87,13 @@ def up(settings: Settings, say: Say) -> Deployment:
     deployment.fingerprint = wanted
     deployment.save()
     say(f"Up in {watch}")
-    say(f"API: {deployment.api_url}/stations   MQTT: {deployment.mqtt_host}:{deployment.mqtt_port}")
+    say(_where(deployment))
     return deployment
+
+
+def _where(deployment: Deployment) -> str:
+    api = f"API: {deployment.api_url}{project().described.api_route}   " if deployment.api_url else ""
+    return f"{api}MQTT: {deployment.mqtt_host}:{deployment.mqtt_port}"
 
 
 def _bring_up(
@@ -134,9 +122,10 @@ def _bring_up(
     )
     with watch.part("terraform"):
         _apply(deployment, variables, say)
-    deployment.api_url = endpoints.api.format(
-        api_id=deployment.outputs.api_gateway_id, stage=deployment.outputs.api_gateway_stage
-    )
+    if deployment.outputs.api_gateway_id:
+        deployment.api_url = endpoints.api.format(
+            api_id=deployment.outputs.api_gateway_id, stage=deployment.outputs.api_gateway_stage
+        )
     deployment.mqtt_host, deployment.mqtt_port = "localhost", place.ports.mqtt
     # The cloud may run without them: they died, or an earlier `up` failed in Terraform.
     if fresh or not (deployment.processes.keys() >= _TALK and deployment.alive()):
@@ -207,15 +196,17 @@ def _begin_anew_if_forgotten(deployment: Deployment, engine: Engine, say: Say) -
 def _variables(settings: Settings, engine: Engine, packages: Path) -> dict[str, Any]:
     """Return Terraform's variables."""
     runtime = engine.runtime()
-    return _LOCAL_VARIABLES | {
-        "aws_region": settings.region,
+    here = project()
+    declared = here.declared("variable")
+    values = {
+        "region": settings.region,
         "environment": settings.environment,
-        "lambda_package_dir": str(packages),
-        "dashboard_dir": str(DASHBOARD),
-        "lambda_runtime": f"python{runtime.python}",
-        "lambda_architecture": runtime.architecture,
-        **engine.lacks.variables,
+        "packages": str(packages),
+        "python": runtime.python,
+        "architecture": runtime.architecture,
     }
+    switched_off = {name: value for name, value in engine.lacks.variables.items() if name in declared}
+    return here.local_variables(values) | switched_off
 
 
 def _start_talk(deployment: Deployment, engine: Engine) -> None:
@@ -233,7 +224,8 @@ def _start_talk(deployment: Deployment, engine: Engine) -> None:
 
 
 def _apply(deployment: Deployment, variables: dict[str, Any], say: Say) -> None:
-    if not deployment.api_key_file.is_file():
+    key = project().described.terraform.api_key
+    if key and not deployment.api_key_file.is_file():
         # ministack 1.5.33 makes none where the provider sends an empty one.
         deployment.keep_api_key(secrets.token_urlsafe(30))
     workspace = Workspace(
@@ -241,14 +233,15 @@ def _apply(deployment: Deployment, variables: dict[str, Any], say: Say) -> None:
         deployment.cloud,
         variables,
         providers=providers.choose(deployment.air_gapped),
-        secrets={"api_key_value": deployment.api_key},
+        packages=package_folder(deployment.local_engine.runtime()),
+        secrets={key: deployment.api_key} if key else {},
         say=say,
     )
     workspace.prepare()
     say(
         f"Versions: {workspace.versions()}; {_engine_version(deployment)}; Python {platform.python_version()}"
     )
-    deployment.take_outputs(workspace.apply())
+    deployment.take_outputs(workspace.apply(), workspace.secret_outputs)
     if deployment.enforce_iam:
         enforced_iam.adapt(deployment)
 

@@ -2,22 +2,18 @@
 
 import hashlib
 import shutil
+import subprocess
 import tempfile
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
+from testbed.deploy.project import FunctionTable, Here, project
 from testbed.engines.base import Runtime
+from testbed.errors import TestbedError
 from testbed.host import locks
 from testbed.host.environments import uv
-from testbed.paths import FUNCTIONS, state_root
-
-# Each function's locked dependencies.
-_REQUIREMENTS = {
-    "telemetry_handler": "requirements.txt",
-    "api_handler": "requirements.txt",
-    "api_authorizer": "requirements-authorizer.txt",
-}
-FUNCTION_NAMES = tuple(_REQUIREMENTS)
+from testbed.paths import state_root
 
 # What pip writes about an installation differs from one to the next, and nothing reads it in a Lambda.
 _INSTALLATION_NOTES = {"RECORD", "INSTALLER", "REQUESTED", "direct_url.json", "uv_cache.json"}
@@ -28,24 +24,51 @@ _ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
 
 @locks.exclusive("packages")
 def build(runtime: Runtime, folder: Path) -> list[str]:
-    """Build the zips for ``runtime`` in ``folder``: of each function that is not there as its sources are now.
+    """Build the project's zips for ``runtime`` in ``folder``: of each function that is not there as it is now.
 
     Returns:
         The functions that had to be built.
 
     Raises:
-        TestbedError: the dependencies could not be installed.
+        TestbedError: the dependencies could not be installed, or a command failed.
     """
-    keys = {name: f"{name} {_key(runtime, name)}" for name in FUNCTION_NAMES}
+    here = project()
+    functions = here.described.functions
+    for name, function in functions.items():
+        if function.command:
+            _run(here, name, function)
+    keys = {name: f"{name} {_key(runtime, here, function)}" for name, function in functions.items()}
+    folder.mkdir(parents=True, exist_ok=True)
     stamp = folder / "built-from"
-    there = stamp.read_text().splitlines() if stamp.is_file() else []
-    changed = [name for name, key in keys.items() if key not in there]
+    there = stamp.read_text().splitlines() if stamp.is_file() else None
+    changed = [name for name, key in keys.items() if key not in (there or ())]
     for name in changed:
-        dependencies = _dependencies(runtime, FUNCTIONS / _REQUIREMENTS[name], folder)
-        write_zip(folder / f"{name}.zip", {name: FUNCTIONS / name, "": dependencies})
-    if changed:
+        _build_one(runtime, here, functions[name], folder, folder / f"{name}.zip")
+    if changed or there is None:
         stamp.write_text("\n".join(keys.values()))
     return changed
+
+
+def _build_one(runtime: Runtime, here: Here, function: FunctionTable, folder: Path, target: Path) -> None:
+    made = here.folder / function.zip
+    if function.zip and made.is_file():
+        shutil.copy(made, target)
+        return
+    trees = [(function.into, here.folder / function.source if function.source else made)]
+    if function.requirements:
+        trees.insert(0, ("", _dependencies(runtime, here.folder / function.requirements, folder)))
+    write_zip(target, trees)
+
+
+def _run(here: Here, name: str, function: FunctionTable) -> None:
+    """Run the user's own command in the project's folder."""
+    try:
+        done = subprocess.run(function.command, cwd=here.folder, capture_output=True, text=True, check=False)
+    except OSError as error:
+        raise TestbedError(f"functions.{name}.command cannot be run: {error}.") from error
+    if done.returncode or not (here.folder / function.zip).exists():
+        said = (done.stderr or done.stdout).strip().splitlines() or [f"it made no {function.zip}"]
+        raise TestbedError(f"functions.{name}.command failed ({done.returncode}): {said[-1]}.")
 
 
 def _dependencies(runtime: Runtime, requirements: Path, folder: Path) -> Path:
@@ -61,8 +84,8 @@ def _dependencies(runtime: Runtime, requirements: Path, folder: Path) -> Path:
             "pip",
             "install",
             "--quiet",
-            "--require-hashes",
-            "--no-deps",
+            # A list without hashes is the user's choice, and may leave out what its packages need.
+            *(("--require-hashes", "--no-deps") if b"--hash" in requirements.read_bytes() else ()),
             "--only-binary",
             ":all:",
             "--link-mode",
@@ -79,10 +102,13 @@ def _dependencies(runtime: Runtime, requirements: Path, folder: Path) -> Path:
     return installed
 
 
-def write_zip(target: Path, trees: dict[str, Path]) -> None:
-    """Write the files of ``trees`` (prefix in the zip -> folder): sorted, without times or permissions."""
+def write_zip(target: Path, trees: Sequence[tuple[str, Path]]) -> None:
+    """Write the files of ``trees`` (prefix in the zip, folder): sorted, without times or permissions.
+
+    Where two have a file of one name, the later one's is taken.
+    """
     entries: dict[str, Path] = {}
-    for prefix, root in trees.items():
+    for prefix, root in trees:
         for path in root.rglob("*"):
             relative = path.relative_to(root)
             if path.is_file() and _belongs(relative):
@@ -104,18 +130,26 @@ def _belongs(path: Path) -> bool:
     return not (path.parent.name.endswith(".dist-info") and path.name in _INSTALLATION_NOTES)
 
 
-def _key(runtime: Runtime, name: str) -> str:
-    digest = hashlib.sha256(f"{runtime}{Path(__file__).read_text()}".encode())
-    sources = [path for path in (FUNCTIONS / name).rglob("*") if path.is_file()]
-    for path in sorted([*sources, FUNCTIONS / _REQUIREMENTS[name]]):
-        if _belongs(path.relative_to(FUNCTIONS)):
-            digest.update(f"{path.relative_to(FUNCTIONS)}\0".encode() + path.read_bytes())
+def _key(runtime: Runtime, here: Here, function: FunctionTable) -> str:
+    digest = hashlib.sha256(f"{runtime}{function}{Path(__file__).read_text()}".encode())
+    root = here.folder / (function.source or function.zip)
+    for path in sorted(root.rglob("*")) if root.is_dir() else [root]:
+        relative = path.relative_to(root)
+        if path.is_file() and (path == root or _belongs(relative)):
+            digest.update(f"{relative}\0".encode() + path.read_bytes())
+    if function.requirements:
+        digest.update((here.folder / function.requirements).read_bytes())
     return digest.hexdigest()
 
 
 def build_packages(runtime: Runtime) -> Path:
     """Build the functions' packages for a local engine, and return their folder."""
-    platform = runtime.platform or f"here-{runtime.architecture}"
-    folder = state_root() / "packages" / f"{platform}-{runtime.python}"
+    folder = package_folder(runtime)
     build(runtime, folder)
     return folder
+
+
+def package_folder(runtime: Runtime) -> Path:
+    """Return where the functions' packages for a local engine are."""
+    platform = runtime.platform or f"here-{runtime.architecture}"
+    return state_root() / "packages" / f"{platform}-{runtime.python}"

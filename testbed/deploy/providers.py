@@ -13,9 +13,13 @@ import boto3
 from testbed.deploy.airgap import provider, tf_cmd
 from testbed.deploy.airgap.finish import DROPPED_OUTPUT, finish, withdraw
 from testbed.deploy.airgap.iot_proxy import iot_proxy
-from testbed.paths import REPOSITORY, TERRAFORM, state_root
+from testbed.deploy.project import project
+from testbed.paths import REPOSITORY, state_root
 
 _LOCK = ".terraform.lock.hcl"
+
+# Endings of what is not linked into the working copy: copied, or made there.
+_WRITTEN = (".tf", ".tf.json", ".tfvars", ".tfvars.json", ".tfstate", ".backup", ".tfplan", ".log")
 
 Json = dict[str, Any]
 
@@ -72,8 +76,10 @@ class RegistryProviders:
     def lay_out(self, terraform: str, folder: Path, environment: dict[str, str]) -> None:  # noqa: ARG002
         """Copy the configuration as it is."""
         # The user's lock, where he keeps one, says which provider it is; a folder's own is of an earlier `up`.
-        for file in [*TERRAFORM.glob("*.tf"), *TERRAFORM.glob(_LOCK)]:
+        source = project().terraform
+        for file in [*source.glob("*.tf"), *source.glob("*.tf.json"), *source.glob(_LOCK)]:
             shutil.copy(file, folder)
+        _link_others(source, folder)
 
     @contextmanager
     def iot_endpoint(self, endpoint: str, session: boto3.Session, region: str) -> Iterator[str]:  # noqa: ARG002
@@ -128,9 +134,10 @@ class AirGappedProviders:
         from testbed.deploy.airgap.derive import derive  # noqa: PLC0415
 
         schema = provider.schema(terraform, folder / "schema", environment)
-        configuration, self._dropped = derive(TERRAFORM, schema)
+        configuration, self._dropped = derive(project().terraform, schema)
         (folder / "main.tf.json").write_text(json.dumps(configuration, indent=1))
         (folder / _LOCK).unlink(missing_ok=True)
+        _link_others(project().terraform, folder)
 
     @contextmanager
     def iot_endpoint(self, endpoint: str, session: boto3.Session, region: str) -> Iterator[str]:
@@ -146,6 +153,17 @@ class AirGappedProviders:
     def withdraw(self, session: boto3.Session, endpoint: str | None, outputs: Json) -> None:
         """Remove what `finish` made."""
         withdraw(session, endpoint, outputs.get(DROPPED_OUTPUT, []))
+
+
+def _link_others(source: Path, folder: Path) -> None:
+    """Let modules, templates and other files of the configuration be found from the working copy."""
+    for there in source.iterdir():
+        link = folder / there.name
+        # What Terraform and the testbed write in the working copy must not be written through a link.
+        written = there.name.startswith(".") or there.name.endswith(_WRITTEN)
+        if not written and not link.exists():
+            link.unlink(missing_ok=True)
+            link.symlink_to(there)
 
 
 def choose(air_gapped: bool) -> Providers:

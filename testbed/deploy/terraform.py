@@ -19,11 +19,11 @@ from typing import Any, Protocol
 import boto3
 
 from testbed.deploy.progress import Progress
+from testbed.deploy.project import project
 from testbed.deploy.providers import Json, Providers
 from testbed.errors import TestbedError
 from testbed.host import emulated
 from testbed.host.processes import NO_ACCOUNT
-from testbed.paths import TERRAFORM
 from testbed.say import Say
 
 # What a lost connection to an AWS API says in Terraform's error: the call may have been carried out, and nothing is
@@ -145,7 +145,7 @@ def fingerprint(variables: Mapping[str, Any], packages: Path) -> str:
     # Terraform reads TF_VAR_... by itself; what it says must count here, too.
     from_environment = {name: value for name, value in os.environ.items() if name.startswith("TF_VAR_")}
     digest = hashlib.sha256(json.dumps([variables, from_environment], sort_keys=True).encode())
-    for path in [*sorted(TERRAFORM.glob("*.tf")), packages / "built-from"]:
+    for path in [*sorted(project().terraform.glob("*.tf")), packages / "built-from"]:
         digest.update(path.read_bytes())
     return digest.hexdigest()
 
@@ -185,6 +185,7 @@ class Workspace:
         variables: Mapping[str, Any],
         *,
         providers: Providers,
+        packages: Path | None = None,
         secrets: Mapping[str, str] = {},
         state: Backend | None = None,
         defaults: Path | None = None,
@@ -197,6 +198,7 @@ class Workspace:
             cloud: where to.
             variables: Terraform variables, by name.
             providers: how the provider comes.
+            packages: folder of the functions' zips, which variables name.
             secrets: further variables, which reach Terraform without a file of ours.
             state: where the state is, if not in ``folder``.
             defaults: a .tfvars file, if it is there, that ``variables`` and TF_VAR_... come before.
@@ -208,7 +210,10 @@ class Workspace:
         self.folder = folder
         self.cloud = cloud
         self.variables = dict(variables)
+        self._packages = packages
         self.providers = providers
+        # Names of those that `outputs` found marked as sensitive.
+        self.secret_outputs: frozenset[str] = frozenset()
         self._secrets = {f"TF_VAR_{name}": value for name, value in secrets.items()}
         self.terraform = find()
 
@@ -229,7 +234,7 @@ class Workspace:
         self.providers.lay_out(self.terraform, self.folder, self._environment(None))
         if self.providers.note:
             self._say(self.providers.note)
-        variables = self.variables | {"lambda_package_dir": str(self._own_packages())}
+        variables = self._with_own_packages()
         (self.folder / "terraform.tfvars.json").write_text(json.dumps(variables, indent=1))
         if self._defaults and self._defaults.is_file():
             # terraform.tfvars.json is read after it.
@@ -241,13 +246,18 @@ class Workspace:
         # Whatever an earlier run had for a backend, this is the state.
         self._run("init", "-input=false", "-reconfigure")
 
-    def _own_packages(self) -> Path:
-        """Return copies that stay as they are from plan to apply, whatever somebody else's `make` builds meanwhile."""
-        own = self.folder / "packages"
+    def _with_own_packages(self) -> dict[str, Any]:
+        """Return the variables with copies of the packages, which nobody builds anew between plan and apply."""
+        if self._packages is None:
+            return self.variables
+        own = self.folder / ".packages"
         own.mkdir(exist_ok=True)
-        for package in Path(self.variables["lambda_package_dir"]).glob("*.zip"):
+        for package in self._packages.glob("*.zip"):
             shutil.copy(package, own)
-        return own
+        return {
+            name: value.replace(str(self._packages), str(own)) if isinstance(value, str) else value
+            for name, value in self.variables.items()
+        }
 
     def plan(self) -> bool:
         """Write a plan and print it.
@@ -304,7 +314,9 @@ class Workspace:
             text=True,
             check=True,
         )
-        return {name: output["value"] for name, output in json.loads(done.stdout).items()}
+        outputs = json.loads(done.stdout)
+        self.secret_outputs = frozenset(name for name, output in outputs.items() if output["sensitive"])
+        return {name: output["value"] for name, output in outputs.items()}
 
     def destroy(self) -> None:
         """Remove everything that was applied."""

@@ -185,12 +185,23 @@ def _after(before: Sequence[str], now: Sequence[str]) -> list[str]:
     return list(now)
 
 
+def _functions(deployment: Deployment) -> dict[str, str]:
+    """Return the functions that have logs, by the names that they go by here: two have short ones."""
+    outputs = deployment.outputs
+    short = {"telemetry": outputs.telemetry_function_name, "api": outputs.api_function_name}
+    found = {name: function for name, function in short.items() if function}
+    if deployment.engine_name:
+        # What is in a local cloud is this deployment's; on AWS others' functions are beside it.
+        pages = deployment.client("lambda").get_paginator("list_functions").paginate()
+        names = sorted(function["FunctionName"] for page in pages for function in page["Functions"])
+        found |= {name: name for name in names if name not in found.values()}
+    return found
+
+
 def _sources(deployment: Deployment, only: Sequence[str], minutes: float) -> list[_Source]:
     client, since = deployment.client("logs"), time.time() - 60 * minutes
-    outputs = deployment.outputs
     found: list[_Source] = [
-        _Function(client, "telemetry", outputs.telemetry_function_name, since),
-        _Function(client, "api", outputs.api_function_name, since),
+        *(_Function(client, name, function, since) for name, function in _functions(deployment).items()),
         *map(_ProcessLog, deployment.processes.values()),
     ]
     if unknown := sorted(set(only) - {source.name for source in found}):

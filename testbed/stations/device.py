@@ -18,13 +18,16 @@ from testbed.stations.mqtt import connected
 _NAME = re.compile(r"[A-Za-z0-9:_-]{1,64}", re.ASCII)
 
 
-def publish(deployment: Deployment, station: str, *payloads: bytes, enrol: bool = False) -> bool:
+def publish(
+    deployment: Deployment, station: str, *payloads: bytes, topic: str = "", enrol: bool = False
+) -> bool:
     """Publish ``payloads`` as ``station``, with its certificate and at QoS 1, whatever they are.
 
     Args:
         deployment: where.
         station: its name.
         payloads: messages.
+        topic: where to, if not to the station's own topic.
         enrol: whether a station that does not exist is made; it is a mistyped one otherwise.
 
     Returns:
@@ -48,15 +51,21 @@ def publish(deployment: Deployment, station: str, *payloads: bytes, enrol: bool 
         )
     new = bool(enrolment.enrol([station]))
     with connected(deployment, deployment.certificates / f"{station}.crt") as device:
-        if not all(device.deliver(deployment.telemetry_topic(station), *payloads)):
-            raise TestbedError("The broker did not acknowledge the message.", "See make logs.")
+        if not all(device.deliver(topic or deployment.telemetry_topic(station), *payloads)):
+            raise TestbedError(
+                "The broker did not acknowledge the message.",
+                "Does the thing policy allow that topic? See make logs.",
+            )
     return new
 
 
-def listen(deployment: Deployment, messages: int, seconds: float, say: Callable[[str], None]) -> int:
+def listen(
+    deployment: Deployment, messages: int, seconds: float, say: Callable[[str], None], topic: str = ""
+) -> int:
     """Print what stations publish, topic and payload, until ``messages`` were seen or ``seconds`` are over.
 
-    The listener is a device, too, with a certificate of its own and a policy that lets it read and not write.
+    ``topic`` is a topic filter, if not that of all stations. The listener is a device, too, with a certificate of its
+    own and a policy that lets it read and not write.
 
     Returns:
         How many were seen.
@@ -67,10 +76,10 @@ def listen(deployment: Deployment, messages: int, seconds: float, say: Callable[
     heard: queue.SimpleQueue[MQTTMessage] = queue.SimpleQueue()
     deadline, seen = time.monotonic() + seconds, 0
     with (
-        observers.enrolled(deployment, "observer") as certificate,
+        observers.enrolled(deployment, "observer", topic) as certificate,
         connected(deployment, certificate, heard.put) as device,
     ):
-        device.client.subscribe(deployment.topic_filter, qos=0)
+        device.client.subscribe(topic or deployment.topic_filter, qos=0)
         while seen < messages:
             try:
                 message = heard.get(timeout=max(0.0, deadline - time.monotonic()))

@@ -58,7 +58,8 @@ def derive(source: Path, schema: Json) -> tuple[Json, list[str]]:
         for kind, blocks in read.items():
             merged.setdefault(kind, []).extend(blocks)
 
-    merged["terraform"] = [{**block, **provider.requirement()} for block in merged["terraform"]]
+    _refuse_others(merged)
+    merged["terraform"] = [{**block, **provider.requirement()} for block in merged.get("terraform", [{}])]
     dropped: list[Json] = []
     resources: list[Json] = []
     for written, name, body in _resources(merged.get("resource", [])):
@@ -74,9 +75,10 @@ def derive(source: Path, schema: Json) -> tuple[Json, list[str]]:
     for _, _, body in _resources(resources):
         if "depends_on" in body:
             body["depends_on"] = [item for item in map(_bare, body["depends_on"]) if item not in gone]
-    for block in merged["variable"]:
+    for block in merged.get("variable", []):
         for variable in block.values():
-            variable["type"] = _bare(variable["type"])
+            if "type" in variable:
+                variable["type"] = _bare(variable["type"])
 
     unknown = [_label(drop) for drop in dropped if (drop["type"], drop["argument"]) not in FINISHERS]
     if unknown:
@@ -86,6 +88,22 @@ def derive(source: Path, schema: Json) -> tuple[Json, list[str]]:
         )
     merged.setdefault("output", []).append({DROPPED_OUTPUT: {"value": dropped}})
     return merged, [_label(drop) for drop in dropped]
+
+
+def _refuse_others(merged: Json) -> None:
+    """Refuse by name what needs the registry: modules, and resources of other providers than aws."""
+    modules = [f"module.{name}" for block in merged.get("module", []) for name in block]
+    foreign = [
+        f"{prefix}{kind}.{name}"
+        for prefix, blocks in (("", merged.get("resource", [])), ("data.", merged.get("data", [])))
+        for kind, name, _ in _resources(blocks)
+        if not kind.startswith(("aws_", "terraform_"))
+    ]
+    if found := modules + foreign:
+        raise TestbedError(
+            f"The air-gapped mode cannot derive {', '.join(found)}: it has the aws provider alone, and no modules.",
+            "Apply where the Terraform registry can be reached.",
+        )
 
 
 def _resources(blocks: list[Json]) -> Iterator[tuple[str, str, Json]]:

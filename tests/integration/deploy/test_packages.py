@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from testbed.deploy import packaging
+from testbed.deploy.project import project
 from testbed.engines.base import Runtime
 
 
@@ -11,7 +12,7 @@ def test_all_functions_build_twice_to_the_same_bytes(tmp_path: Path) -> None:
     runtime = Runtime.on_linux("3.13", "arm64")
     assert packaging.build(runtime, tmp_path / "one")
     assert packaging.build(runtime, tmp_path / "two")
-    for name in packaging.FUNCTION_NAMES:
+    for name in project().described.functions:
         assert (tmp_path / "one" / f"{name}.zip").read_bytes() == (
             tmp_path / "two" / f"{name}.zip"
         ).read_bytes()

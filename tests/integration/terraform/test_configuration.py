@@ -4,14 +4,13 @@
 """
 
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from testbed.deploy import providers, terraform
-from testbed.deploy.packaging import FUNCTION_NAMES
+from testbed.deploy.project import project
 from testbed.deploy.terraform import Cloud, Workspace
 from testbed.paths import DASHBOARD, TERRAFORM
 
@@ -38,7 +37,7 @@ def test_terraform_test(tmp_path: Path) -> None:
     assert version
     if (int(version[1]), int(version[2])) < (1, 7):
         pytest.skip("mocked providers came with Terraform 1.7")
-    for name in FUNCTION_NAMES:
+    for name in project().described.functions:
         (tmp_path / f"{name}.zip").write_bytes(b"a plan hashes it, and nothing runs it")
     workspace = Workspace(
         tmp_path / "work",
@@ -47,7 +46,6 @@ def test_terraform_test(tmp_path: Path) -> None:
         providers=providers.choose(not terraform.registry_answers()),
     )
     workspace.prepare()
-    shutil.copytree(TESTS, workspace.folder / "tests")
     said = workspace.test()
     print(said)
     ran = re.search(r"(\d+) passed, 0 failed", said)

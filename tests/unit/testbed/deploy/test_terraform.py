@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from testbed.deploy import providers, terraform
+from testbed.deploy.project import Here, Project, TerraformTable
 from testbed.deploy.providers import RegistryProviders
 from testbed.errors import TestbedError
 
@@ -122,7 +123,7 @@ def test_a_users_lock_of_providers_is_carried_along(tmp_path: Path, monkeypatch:
     source.mkdir()
     for name in ("main.tf", ".terraform.lock.hcl"):
         (source / name).write_text(f"# {name}\n")
-    monkeypatch.setattr(providers, "TERRAFORM", source)
+    monkeypatch.setattr(providers, "project", lambda: Here(source, Project(name="x", terraform=TerraformTable(folder="."))))
     workspace = workspace_of(script(tmp_path / "terraform", "exit 0"), tmp_path, monkeypatch, [])
     workspace.prepare()
     assert (workspace.folder / ".terraform.lock.hcl").read_text() == "# .terraform.lock.hcl\n"

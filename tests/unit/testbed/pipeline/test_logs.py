@@ -60,6 +60,7 @@ class _NoFunctions:
 
 
 class _Deployment:
+    engine_name = None
     outputs = SimpleNamespace(telemetry_function_name="t", api_function_name="a")
 
     def __init__(self, log: Path) -> None:

@@ -1,0 +1,186 @@
+"""The project that is deployed, as its ``testbed.toml`` describes it."""
+
+import re
+import tomllib
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from testbed.errors import TestbedError
+from testbed.paths import PROJECT_FILE, project_folder
+
+_NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
+_BLOCK = re.compile(r'^\s*(variable|output)\s+"([^"]+)"', re.MULTILINE)
+_PLACEHOLDER = re.compile(r"\{(\w+)\}")
+
+
+class _Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A table of the file; a key that nobody knows is refused."""
+
+
+class TerraformTable(_Table, frozen=True):
+    """Where Terraform is, and what a local target sets; see docs/own-project.md.
+
+    Values of ``local`` may contain ``{packages}``, ``{project}``, ``{region}``, ``{environment}``, ``{python}``
+    and ``{architecture}``. The variables in ``unset`` are set to null, which TOML cannot write. ``api_key`` names the
+    variable that gets a random key.
+    """
+
+    folder: str = "terraform"
+    local: dict[str, Any] = {}
+    unset: list[str] = []
+    api_key: str = ""
+
+
+class FunctionTable(_Table, frozen=True):
+    """A Lambda package: ``{packages}/<name of the table>.zip``.
+
+    Python: the folder ``source`` (in the zip under ``into``) with the packages of ``requirements``. Other languages:
+    ``zip`` is a file that ``command`` makes, or a folder. ``output`` is the Terraform output with the function's name:
+    `dev` then updates the function without an apply. ``loaded`` is part of the error by which the function shows, after
+    such an update, that it was imported; empty if it answers ``{}`` without one. Without it, nothing is invoked.
+    """
+
+    source: str = ""
+    into: str = ""
+    requirements: str = ""
+    zip: str = ""
+    command: list[str] = []
+    output: str = ""
+    loaded: str | None = None
+
+
+class DevicesTable(_Table, frozen=True):
+    """What devices are called and publish.
+
+    ``name`` ends in ``{number}``. ``topic`` has ``{device}``, and may begin with ``{topic_root}``, the output of that
+    name. ``model`` is a JSON file of templates, or a Python class as ``module:Class``; empty is a battery-swap station.
+    ``policy`` is the Terraform output with the thing policy's name.
+    """
+
+    name: str = "device-{number}"
+    topic: str = "devices/{device}/telemetry"
+    model: str = ""
+    policy: str = ""
+
+
+class Project(_Table, frozen=True):
+    """All of the file. ``outputs`` maps fields of `testbed.deploy.outputs.Outputs` to Terraform's names."""
+
+    name: str
+    terraform: TerraformTable = msgspec.field(default_factory=TerraformTable)
+    functions: dict[str, FunctionTable] = {}
+    devices: DevicesTable = msgspec.field(default_factory=DevicesTable)
+    outputs: dict[str, str] = {}
+    # The route of the REST API that lists the devices.
+    api_route: str = "/"
+
+
+class Here:
+    """A project in its folder."""
+
+    def __init__(self, folder: Path, description: Project) -> None:
+        """Keep both."""
+        self.folder = folder
+        self.described = description
+
+    @property
+    def terraform(self) -> Path:
+        """The folder of Terraform's files, none of which is ever written to."""
+        return self.folder / self.described.terraform.folder
+
+    def declared(self, kind: Literal["variable", "output"]) -> set[str]:
+        """Return the names of the variables, or of the outputs, that the Terraform configuration declares."""
+        text = "\n".join(path.read_text() for path in self.terraform.glob("*.tf"))
+        return {name for block, name in _BLOCK.findall(text) if block == kind}
+
+    def local_variables(self, values: Mapping[str, str]) -> dict[str, Any]:
+        """Return the variables that a local target sets, with ``values`` in place of their placeholders."""
+        table = self.described.terraform
+        known = dict(values) | {"project": str(self.folder)}
+        return {name: _filled(value, known, name) for name, value in table.local.items()} | dict.fromkeys(
+            table.unset
+        )
+
+    def device_topic(self, device: str, topic_root: str) -> str:
+        """Return the topic that a device publishes to, or with ``+`` for it all devices' topic filter."""
+        return self.described.devices.topic.replace("{topic_root}", topic_root).replace("{device}", device)
+
+    @property
+    def device_prefix(self) -> str:
+        """What stands before the number in a device's name."""
+        return self.described.devices.name.removesuffix("{number}")
+
+
+def _filled(value: Any, known: Mapping[str, str], name: str) -> Any:
+    if not isinstance(value, str):
+        return value
+
+    def fill(found: re.Match[str]) -> str:
+        if found[1] not in known:
+            raise TestbedError(
+                f"{PROJECT_FILE}: terraform.local.{name} has {found[0]}, which is no placeholder.",
+                f"There are {', '.join(f'{{{each}}}' for each in sorted(known))}.",
+            )
+        return known[found[1]]
+
+    return _PLACEHOLDER.sub(fill, value)
+
+
+def project() -> Here:
+    """Return the project of the working directory; see `testbed.paths.project_folder`.
+
+    Raises:
+        TestbedError: there is none, or its file has something that is not understood.
+    """
+    folder = project_folder()
+    return _read(folder, (folder / PROJECT_FILE).stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=8)
+def _read(folder: Path, _changed: int) -> Here:
+    file = folder / PROJECT_FILE
+    try:
+        described = msgspec.convert(tomllib.loads(file.read_text()), Project)
+    except (tomllib.TOMLDecodeError, msgspec.ValidationError, UnicodeDecodeError) as error:
+        raise TestbedError(f"{file}: {_in_words(error)}.", "docs/own-project.md lists the keys.") from error
+    here = Here(folder, described)
+    for problem in _problems(here):
+        raise TestbedError(f"{file}: {problem}.", "docs/own-project.md lists the keys.")
+    return here
+
+
+def _in_words(error: Exception) -> str:
+    """Return msgspec's error with the key in the file's own notation: `$.devices.topic` is devices.topic."""
+    return re.sub(r" - at `\$\.?([^`]*)`", lambda found: f" in {found[1]}" if found[1] else "", str(error))
+
+
+def _problems(here: Here) -> list[str]:
+    described, found = here.described, []
+    if not _NAME.fullmatch(described.name):
+        found.append(f"name = {described.name!r} is not up to 32 lower-case letters, digits and hyphens")
+    if not list(here.terraform.glob("*.tf")):
+        found.append(f"terraform.folder = {described.terraform.folder!r} has no .tf file")
+    devices = described.devices
+    for key, output in {**described.outputs, "policy of devices": devices.policy}.items():
+        if output and output not in here.declared("output"):
+            found.append(f"{key} names the Terraform output {output!r}, which {here.terraform} has not")
+    if not devices.name.endswith("{number}") or devices.name.count("{") != 1:
+        found.append(f"devices.name = {devices.name!r} does not end in {{number}}, or has another brace")
+    if "{device}" not in devices.topic:
+        found.append(f"devices.topic = {devices.topic!r} has no {{device}}")
+    if devices.model.endswith(".json") and not (here.folder / devices.model).is_file():
+        found.append(f"devices.model = {devices.model!r} is not there")
+    for name, function in described.functions.items():
+        if bool(function.source) == bool(function.zip):
+            found.append(f"functions.{name} wants either source (Python) or zip")
+        elif function.source and not (here.folder / function.source).is_dir():
+            found.append(f"functions.{name}.source = {function.source!r} is not a folder")
+        elif function.requirements and not (here.folder / function.requirements).is_file():
+            found.append(f"functions.{name}.requirements = {function.requirements!r} is not there")
+        elif function.zip and not function.command and not (here.folder / function.zip).exists():
+            found.append(f"functions.{name}.zip = {function.zip!r} is not there, and no command makes it")
+    return found
