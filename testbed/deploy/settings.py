@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Self
 
+from testbed.deploy.project import project
 from testbed.engines import choice
 from testbed.engines.base import EngineName
 from testbed.errors import TestbedError
@@ -107,7 +108,7 @@ class Settings:
             metrics_port=_port("METRICS_PORT", METRICS_PORT if fixed_ports else None),
             air_gapped=_flag("AIR_GAPPED"),
             enforce_iam=bool(_flag("ENFORCE_IAM")),
-            project=os.environ.get("PROJECT") or "ev-swap",
+            project=os.environ.get("PROJECT") or project().described.name,
             iot_endpoint=_host_and_port("IOT_ENDPOINT"),
             lambda_python=os.environ.get("LAMBDA_PYTHON") or "3.13",
             lambda_architecture=os.environ.get("LAMBDA_ARCHITECTURE") or "arm64",

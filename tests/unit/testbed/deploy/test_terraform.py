@@ -123,7 +123,9 @@ def test_a_users_lock_of_providers_is_carried_along(tmp_path: Path, monkeypatch:
     source.mkdir()
     for name in ("main.tf", ".terraform.lock.hcl"):
         (source / name).write_text(f"# {name}\n")
-    monkeypatch.setattr(providers, "project", lambda: Here(source, Project(name="x", terraform=TerraformTable(folder="."))))
+    monkeypatch.setattr(
+        providers, "project", lambda: Here(source, Project(name="x", terraform=TerraformTable(folder=".")))
+    )
     workspace = workspace_of(script(tmp_path / "terraform", "exit 0"), tmp_path, monkeypatch, [])
     workspace.prepare()
     assert (workspace.folder / ".terraform.lock.hcl").read_text() == "# .terraform.lock.hcl\n"

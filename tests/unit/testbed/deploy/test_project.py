@@ -1,0 +1,127 @@
+"""What a project file says, and how what is wrong in it is told."""
+
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from testbed import paths
+from testbed.deploy import packaging
+from testbed.deploy.outputs import Outputs
+from testbed.deploy.project import project
+from testbed.engines.base import Runtime
+from testbed.errors import TestbedError
+
+GOOD = """
+name = "cold-chain"
+[terraform]
+local = { packages = "{packages}/x", region = "{region}", limit = 2 }
+unset = ["nothing"]
+[devices]
+name = "truck-{number}"
+topic = "trucks/{device}/state"
+policy = "thing_policy"
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Make a project and work in a folder of it."""
+    (tmp_path / "terraform").mkdir()
+    (tmp_path / "terraform" / "main.tf").write_text(
+        'output "thing_policy" { value = "x" }\nvariable "region" {}\n'
+    )
+    (tmp_path / "testbed.toml").write_text(GOOD)
+    below = tmp_path / "some" / "folder"
+    below.mkdir(parents=True)
+    monkeypatch.chdir(below)
+    monkeypatch.setenv("TESTBED_HOME", str(tmp_path / "home"))
+    return tmp_path
+
+
+def test_the_nearest_project_upward_is_meant_and_keeps_its_own_state(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TESTBED_HOME")
+    here = project()
+    assert here.folder == folder
+    assert here.declared("variable") == {"region"}
+    assert paths.state_root() == folder / ".testbed"
+
+
+def test_without_a_project_the_way_to_one_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(paths, "REPOSITORY", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(TestbedError, match=r"There is no testbed\.toml") as refused:
+        paths.project_folder()
+    assert "testbed init" in refused.value.remedy
+
+
+@pytest.mark.usefixtures("folder")
+def test_placeholders_are_filled_and_devices_have_their_topic() -> None:
+    here = project()
+    assert here.local_variables({"packages": "/p", "region": "r"}) == {
+        "packages": "/p/x", "region": "r", "limit": 2, "nothing": None,
+    }  # fmt: skip
+    assert here.device_topic("truck-01", "") == "trucks/truck-01/state"
+    assert here.device_prefix == "truck-"
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "said"),
+    [
+        ('name = "cold-chain"', 'name = "Cold Chain"', "name = 'Cold Chain' is not"),
+        ('name = "cold-chain"', "", "required field `name`"),
+        ("unset =", "unsett =", "unknown field `unsett` in terraform"),
+        ("limit = 2 }", "limit = }", "line 4"),
+        ('topic = "trucks/{device}/state"', 'topic = "trucks"', "devices.topic = 'trucks' has no {device}"),
+        ('topic = "trucks/{device}/state"', "topic = 3", "Expected `str`, got `int` in devices.topic"),
+        ('"thing_policy"', '"thing"', "names the Terraform output 'thing'"),
+        ("[devices]", '[functions.f]\nsource = "nowhere"\n[devices]', "functions.f.source = 'nowhere' is not a folder"),
+        ("[devices]", "[functions.f]\n[devices]", "functions.f wants either source"),
+        ("unset =", 'folder = "tf"\nunset =', "terraform.folder = 'tf' has no .tf file"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_told_in_a_line_with_its_key(
+    folder: Path, right: str, wrong: str, said: str
+) -> None:
+    assert GOOD.count(right) == 1
+    (folder / "testbed.toml").write_text(GOOD.replace(right, wrong))
+    with pytest.raises(TestbedError) as refused:
+        project()
+    assert said in refused.value.problem
+    assert "\n" not in refused.value.problem
+
+
+@pytest.mark.usefixtures("folder")
+def test_an_unknown_placeholder_is_refused() -> None:
+    with pytest.raises(TestbedError, match=r"terraform.local.region has \{region\}"):
+        project().local_variables({"packages": "/p"})
+
+
+def test_a_command_that_the_project_has_nothing_for_says_so() -> None:
+    outputs = Outputs.named({"table": "t"}, {"stations_table_name": "table", "dead_letter_queue_url": "null"})
+    outputs.need("stations_table_name")
+    with pytest.raises(TestbedError, match="a project with a dead-letter queue"):
+        outputs.need("stations_table_name", "dead_letter_queue_url")
+    with pytest.raises(TestbedError, match=r"outputs\.tabel is unknown"):
+        Outputs.named({}, {"tabel": "table"})
+
+
+def test_a_users_command_and_a_folder_become_packages(folder: Path) -> None:
+    (folder / "node").mkdir()
+    (folder / "node" / "index.mjs").write_text("1")
+    (folder / "testbed.toml").write_text(
+        GOOD + '[functions.node]\nzip = "node"\n[functions.made]\nzip = "made.zip"\n'
+        'command = ["cp", "source.zip", "made.zip"]\n'
+    )
+    (folder / "source.zip").write_bytes(b"made by the user")
+    target = folder / "packages"
+    runtime = Runtime.of_this_machine()
+    assert packaging.build(runtime, target) == ["node", "made"]
+    assert packaging.build(runtime, target) == []
+    assert zipfile.ZipFile(target / "node.zip").namelist() == ["index.mjs"]
+    assert (target / "made.zip").read_bytes() == b"made by the user"
+    (folder / "source.zip").unlink()
+    with pytest.raises(TestbedError, match=r"functions\.made\.command failed"):
+        packaging.build(runtime, target)
