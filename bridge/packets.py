@@ -114,8 +114,7 @@ class Connect:
         return self.level in (V3, V5)
 
 
-@dataclass(frozen=True, slots=True)
-class Publish:
+class Publish(NamedTuple):
     """A PUBLISH packet; ``packet_id`` is 0 at QoS 0.
 
     ``properties`` are those that belong to the message, as `bridge.properties.write` writes them; ``expiry`` is in

@@ -73,6 +73,8 @@ class ClientConnection(asyncio.Protocol):
         self._limits = Limits()
         self._policy_connection: PolicyConnection | None = None
         self._allowed: dict[tuple[str, str], bool] = {}
+        # Topics that it has published to: nothing is asked about them again.
+        self._own_topics: set[str] = set()
         self.will: packets.Will | None = None
         self.said_goodbye = False
         self.reason = "CONNECTION_LOST"
@@ -408,8 +410,8 @@ class ClientConnection(asyncio.Protocol):
             )
         if len(packet.payload) > MOST_PAYLOAD_BYTES:
             raise MalformedPacketError("a payload over 128 KiB", Reason.PACKET_TOO_LARGE)
-        topic = self._topic_of(packet)
-        if not self._within_rate():
+        topic = self._topic_of(packet) if packet.alias else packet.topic
+        if self._limits.publishes and not self._within_rate():
             self._refuse(packet, Reason.QUOTA_EXCEEDED)
             return
         publisher = session.client_id
@@ -428,11 +430,14 @@ class ClientConnection(asyncio.Protocol):
             if topic.startswith(FROM_PREFIX):
                 quoted, _, topic = topic.removeprefix(FROM_PREFIX).partition("/")
                 publisher = unquote(quoted)
-        elif fault := aws.topic_fault(topic):
-            raise MalformedPacketError(f"a message to {topic}: {fault}", Reason.TOPIC_NAME_INVALID)
-        if not self.may_publish(topic, retain=packet.retain):
-            self._forbid(packet, topic)
-            return
+        if topic not in self._own_topics or packet.retain:
+            if not self.trusted and (fault := aws.topic_fault(topic)):
+                raise MalformedPacketError(f"a message to {topic}: {fault}", Reason.TOPIC_NAME_INVALID)
+            if not self.may_publish(topic, retain=packet.retain):
+                self._forbid(packet, topic)
+                return
+            if ("iot:Publish", f"topic/{topic}") in self._allowed:
+                self._own_topics.add(topic)
         self._broker.publish(
             Message(
                 topic,
@@ -448,8 +453,6 @@ class ClientConnection(asyncio.Protocol):
             self._write(packets.puback(packet.packet_id))
 
     def _topic_of(self, packet: packets.Publish) -> str:
-        if not packet.alias:
-            return packet.topic
         if packet.alias > self._limits.topic_aliases:
             raise MalformedPacketError(
                 f"topic alias {packet.alias}, over the {self._limits.topic_aliases} that AWS IoT has",
@@ -464,8 +467,6 @@ class ClientConnection(asyncio.Protocol):
     def _within_rate(self) -> bool:
         """Return whether a publish is within the limit of a second."""
         rate = self._limits.publishes
-        if not rate:
-            return True
         now = time.monotonic()
         self._allowance = min(float(self._limits.burst), self._allowance + (now - self._counted_at) * rate)
         self._counted_at = now

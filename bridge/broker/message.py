@@ -2,7 +2,7 @@
 
 import struct
 import time
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from bridge import packets, properties
 from bridge.broker.limits import message_expiry
@@ -14,8 +14,7 @@ _MORE = struct.Struct("!Bd")
 _RETAIN, _EXPIRES = 1, 2
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     """A message; ``expires_at`` in seconds since 1970, None for never.
 
     ``properties`` are as `bridge.properties.write` writes them.

@@ -369,7 +369,7 @@ class Broker:
         plain = Stored(encoded, payload, message.more(retain=False))
         for session, subscription in plan.routes:
             connection = session.connection
-            if connection and not connection.may("iot:Receive", f"topic/{topic}"):
+            if connection and not (connection.trusted or connection.may("iot:Receive", f"topic/{topic}")):
                 continue
             if subscription.no_local and session.client_id == message.publisher:
                 continue

@@ -18,6 +18,18 @@ from testbed.stations.mqtt import connected
 _NAME = re.compile(r"[A-Za-z0-9:_-]{1,64}", re.ASCII)
 
 
+def check_name(station: str) -> None:
+    """Check that a thing and a certificate can have this name.
+
+    Raises:
+        TestbedError: they cannot.
+    """
+    if not _NAME.fullmatch(station):
+        raise TestbedError(
+            f"{station!r} is no station's name.", "1 to 64 letters, digits, colons, underscores and hyphens."
+        )
+
+
 def publish(
     deployment: Deployment, station: str, *payloads: bytes, topic: str = "", enrol: bool = False
 ) -> bool:
@@ -36,10 +48,7 @@ def publish(
     Raises:
         TestbedError: no thing can be named so, there is no such station, or the broker did not acknowledge one.
     """
-    if not _NAME.fullmatch(station):
-        raise TestbedError(
-            f"{station!r} is no station's name.", "1 to 64 letters, digits, colons, underscores and hyphens."
-        )
+    check_name(station)
     enrolment = enrolment_of(deployment)
     known = enrolment.enrolled()
     if station not in known and not enrol:

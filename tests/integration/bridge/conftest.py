@@ -26,6 +26,7 @@ from testbed.host import ports
 from testbed.host.processes import Process
 from testbed.identity.authority import Authority
 from testbed.identity.enrolment import Enrolment
+from tests.integration.bridge.five import Five, MakeFive
 from tests.integration.conftest import REGION, AwsEmulator
 
 PATIENCE_SECONDS = 60.0
@@ -253,6 +254,26 @@ def device(stack: Stack, enrolment: Enrolment) -> Iterator[MakeDevice]:
     for one in made:
         one.close()
     enrolment.remove([one.name for one in made])
+
+
+@pytest.fixture
+def five(stack: Stack, enrolment: Enrolment) -> Iterator[MakeFive]:
+    """``five(name)``: enrolled and connected."""
+    made: list[Five] = []
+    enrolled: set[str] = set()
+
+    def make(name: str, **options: Any) -> Five:
+        if name not in enrolled:
+            enrolment.enrol([name])
+            enrolled.add(name)
+        made.append(Five(stack, name, **options))
+        assert made[-1].connected.wait(PATIENCE_SECONDS)
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+    enrolment.remove(sorted(enrolled))
 
 
 class Rules:

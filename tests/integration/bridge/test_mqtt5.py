@@ -6,129 +6,22 @@ The page is "MQTT" of the AWS IoT Core developer guide (mqtt.html): "MQTT 5 supp
 
 import threading
 import time
-from collections.abc import Callable, Iterator
 from typing import Any
 
-import paho.mqtt.client as mqtt
 import pytest
 from awscrt import mqtt5
 from awsiot import mqtt5_client_builder
-from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
-from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from testbed.identity.enrolment import Enrolment
 from tests.integration.bridge.conftest import PATIENCE_SECONDS, Rules, Stack, drain, sqs, wait_for
+from tests.integration.bridge.five import MakeFive, properties
 
 
 @pytest.fixture(autouse=True)
 def _own_broker(stack: Stack) -> None:
     if stack.is_mosquitto:
         pytest.skip("Mosquitto's MQTT 5 is Mosquitto's")
-
-
-class Five:
-    """A paho client of MQTT 5 that remembers what it is told."""
-
-    def __init__(self, stack: Stack, name: str, *, clean_start: bool = True, **options: Any) -> None:
-        self.name = name
-        self.received: list[mqtt.MQTTMessage] = []
-        self.acknowledged: dict[int, Any] = {}
-        self.subscribed: list[Any] = []
-        self.said: Any = None
-        self.present: bool | None = None
-        self.connected, self.gone = threading.Event(), threading.Event()
-        self.ended_with: list[Any] = []
-        self.client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=name, protocol=mqtt.MQTTv5)
-        folder = stack.place.certificates / "devices"
-        self.client.tls_set(
-            str(stack.authority.path),
-            str(folder / f"{name}.crt"),
-            str(folder / f"{name}.key"),
-        )
-        will = options.pop("will", None)
-        if will:
-            self.client.will_set(**will)
-        self.client.on_connect = self._on_connect
-        self.client.on_disconnect = self._on_disconnect
-        self.client.on_message = lambda _c, _d, message: self.received.append(message)
-        self.client.on_publish = lambda _c, _d, mid, reason, _p: self.acknowledged.__setitem__(mid, reason)
-        self.client.on_subscribe = lambda _c, _d, _m, reasons, _p: self.subscribed.extend(reasons)
-        properties = _properties(PacketTypes.CONNECT, **options.pop("properties", {}))
-        self.client.connect(
-            "localhost",
-            stack.place.ports.mqtt,
-            keepalive=options.pop("keepalive", 60),
-            clean_start=clean_start,
-            properties=properties,
-        )
-        self.client.loop_start()
-
-    def _on_connect(self, _client: Any, _data: Any, flags: Any, reason: Any, properties: Any) -> None:
-        self.said, self.present, self.reason = properties, flags.session_present, reason
-        self.connected.set()
-
-    def _on_disconnect(self, _client: Any, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
-        self.ended_with.append(reason)
-        self.gone.set()
-
-    def subscribe(self, topic_filter: str, **options: Any) -> Any:
-        """Subscribe at QoS 1 and return the reason code."""
-        before = len(self.subscribed)
-        self.client.subscribe(topic_filter, options=SubscribeOptions(qos=1, **options))
-        assert wait_for(lambda: len(self.subscribed) > before)
-        return self.subscribed[-1]
-
-    def publish(self, topic: str, payload: bytes, *, retain: bool = False, **properties: Any) -> Any:
-        """Publish at QoS 1 and return the reason code."""
-        mid = self.client.publish(
-            topic, payload, qos=1, retain=retain, properties=_properties(PacketTypes.PUBLISH, **properties)
-        ).mid
-        assert wait_for(lambda: mid in self.acknowledged)
-        return self.acknowledged[mid]
-
-    def vanish(self) -> None:
-        """Lose the connection without a word."""
-        self.client.loop_stop()
-        self.client._sock_close()
-        self.client._reset_sockets()
-
-    def close(self) -> None:
-        """Disconnect."""
-        self.client.disconnect()
-        self.client.loop_stop()
-        self.client._reset_sockets()
-
-
-MakeFive = Callable[..., Five]
-
-
-@pytest.fixture
-def five(stack: Stack, enrolment: Enrolment) -> Iterator[MakeFive]:
-    """``five(name)``: enrolled and connected."""
-    made: list[Five] = []
-    enrolled: set[str] = set()
-
-    def make(name: str, **options: Any) -> Five:
-        if name not in enrolled:
-            enrolment.enrol([name])
-            enrolled.add(name)
-        made.append(Five(stack, name, **options))
-        assert made[-1].connected.wait(PATIENCE_SECONDS)
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.close()
-    enrolment.remove(sorted(enrolled))
-
-
-def _properties(kind: int, **values: Any) -> Properties:
-    found = Properties(kind)
-    for name, value in values.items():
-        setattr(found, name, value)
-    return found
 
 
 def test_a_connack_says_what_aws_iot_has(five: MakeFive, name: str) -> None:
@@ -140,7 +33,7 @@ def test_a_connack_says_what_aws_iot_has(five: MakeFive, name: str) -> None:
     assert (said.SessionExpiryInterval, said.ServerKeepAlive) == (3600, 30)
 
 
-def test_aws_device_client_publishes_and_receives_properties(
+def test_aws_device_client_publishes_and_receivesproperties(
     stack: Stack, enrolment: Enrolment, name: str
 ) -> None:
     enrolment.enrol([name])
@@ -193,7 +86,7 @@ def test_aws_device_client_publishes_and_receives_properties(
 def test_properties_reach_rules(five: MakeFive, stack: Stack, rules: Rules, queue: str, name: str) -> None:
     rules.add(
         name.replace("-", "_"),
-        "SELECT get_mqtt_property('content_type') AS kind, get_user_properties('a') AS a,"
+        "SELECT get_mqtt_property('content_type') AS kind, get_userproperties('a') AS a,"
         f" get_mqtt_property('correlation_data') AS data FROM 't/{name}/a'",
         sqs(queue),
     )
@@ -215,11 +108,11 @@ def test_a_topic_alias_stands_for_its_topic_and_the_ninth_ends_the_connection(
     client = five(name)
     client.subscribe(f"t/{name}/#")
     client.publish(f"t/{name}/a", b"1", TopicAlias=8)
-    client.client.publish("", b"2", qos=1, properties=_properties(PacketTypes.PUBLISH, TopicAlias=8))
+    client.client.publish("", b"2", qos=1, properties=properties(PacketTypes.PUBLISH, TopicAlias=8))
     assert wait_for(lambda: len(client.received) == 2)
     assert {message.topic for message in client.received} == {f"t/{name}/a"}
     client.client.publish(
-        f"t/{name}/a", b"3", qos=1, properties=_properties(PacketTypes.PUBLISH, TopicAlias=9)
+        f"t/{name}/a", b"3", qos=1, properties=properties(PacketTypes.PUBLISH, TopicAlias=9)
     )
     assert client.gone.wait(PATIENCE_SECONDS)
     assert client.ended_with[0].value == 0x94
@@ -315,7 +208,7 @@ def test_a_will_waits_for_its_delay(five: MakeFive, name: str, comes_back: bool)
         "payload": b"gone",
         "qos": 1,
         "retain": True,
-        "properties": _properties(PacketTypes.WILLMESSAGE, WillDelayInterval=1, ContentType="text/plain"),
+        "properties": properties(PacketTypes.WILLMESSAGE, WillDelayInterval=1, ContentType="text/plain"),
     }
     client = five(name, will=will, properties={"SessionExpiryInterval": 60})
     client.vanish()
