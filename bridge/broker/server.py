@@ -73,6 +73,13 @@ class _Waiting(NamedTuple):
     will: packets.Will
 
 
+def _more(message: Message) -> bytes:
+    # Most have nothing more, and this is asked for every message and subscriber.
+    if not message.properties and message.expires_at is None:
+        return b""
+    return message.more(retain=False)
+
+
 class Broker:
     """An MQTT broker on one event loop."""
 
@@ -366,7 +373,7 @@ class Broker:
         if not plan.routes and not plan.groups:
             return
         encoded, payload = topic.encode(), message.payload
-        plain = Stored(encoded, payload, message.more(retain=False))
+        plain = Stored(encoded, payload, _more(message))
         for session, subscription in plan.routes:
             connection = session.connection
             if connection and not (connection.trusted or connection.may("iot:Receive", f"topic/{topic}")):

@@ -49,6 +49,7 @@ class Five:
         will = options.pop("will", None)
         if will:
             self.client.will_set(**will)
+        self.client.max_inflight_messages_set(100)
         self.client.on_connect = self._on_connect
         self.client.on_disconnect = self._on_disconnect
         self.client.on_message = lambda _c, _d, message: self.received.append(message)
@@ -79,10 +80,10 @@ class Five:
         assert wait_for(lambda: len(self.subscribed) > before)
         return self.subscribed[-1]
 
-    def publish(self, topic: str, payload: bytes, *, retain: bool = False, **properties: Any) -> Any:
+    def publish(self, topic: str, payload: bytes, *, retain: bool = False, **given: Any) -> Any:
         """Publish at QoS 1 and return the reason code."""
         mid = self.client.publish(
-            topic, payload, qos=1, retain=retain, properties=properties(PacketTypes.PUBLISH, **properties)
+            topic, payload, qos=1, retain=retain, properties=properties(PacketTypes.PUBLISH, **given)
         ).mid
         assert wait_for(lambda: mid in self.acknowledged)
         return self.acknowledged[mid]

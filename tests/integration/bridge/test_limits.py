@@ -4,6 +4,7 @@ The figures are those of "AWS IoT Core message broker and protocol limits and qu
 reason codes those of "MQTT reason codes" (mqtt.html of the developer guide).
 """
 
+import contextlib
 import socket
 import ssl
 import threading
@@ -32,7 +33,7 @@ def _own_broker(stack: Stack) -> None:
 @pytest.mark.parametrize(
     ("rest", "payload", "qos", "reason"),
     [
-        ("a/b/c/d/e/f", b"", 1, TOPIC_NAME_INVALID),
+        ("a/b/c/d/e/f/g", b"", 1, TOPIC_NAME_INVALID),
         ("x" * 250, b"", 1, TOPIC_NAME_INVALID),
         ("a", b"x" * (128 * 1024 + 1), 1, TOO_LARGE),
         ("a", b"", 2, QOS_NOT_SUPPORTED),
@@ -43,8 +44,6 @@ def test_a_message_over_a_limit_ends_the_connection(
     five: MakeFive, name: str, rest: str, payload: bytes, qos: int, reason: int
 ) -> None:
     client = five(name)
-    client.client.max_inflight_messages_set(0)
-    # paho itself keeps to the QoS of the CONNACK.
     client.client.publish(f"t/{name}/{rest}", payload, qos=qos)
     assert client.gone.wait(PATIENCE_SECONDS)
     assert client.ended_with[0].value == reason
@@ -53,7 +52,7 @@ def test_a_message_over_a_limit_ends_the_connection(
 def test_a_message_at_the_limits_is_taken(five: MakeFive, name: str) -> None:
     """Seven slashes, 256 bytes, 128 KiB; and $aws/rules/<rule>/ is not counted."""
     client = five(name)
-    assert client.publish(f"t/{name}/a/b/c/d/e/f".replace("/f", ""), b"x" * 128 * 1024) == 0
+    assert client.publish(f"t/{name}/a/b/c/d/e/f", b"x" * 128 * 1024) == 0
     topic = f"t/{name}/a/b/c/d/e"
     assert client.publish(topic + "x" * (256 - len(topic)), b"") == 0
     assert client.publish(f"$aws/rules/some_rule/{topic}", b"") == 0
@@ -61,7 +60,7 @@ def test_a_message_at_the_limits_is_taken(five: MakeFive, name: str) -> None:
 
 def test_filters_over_a_limit_are_refused(five: MakeFive, name: str) -> None:
     client = five(name)
-    assert client.subscribe(f"t/{name}/a/b/c/d/e/f") == TOPIC_FILTER_INVALID
+    assert client.subscribe(f"t/{name}/a/b/c/d/e/f/g") == TOPIC_FILTER_INVALID
     assert client.subscribe(f"t/{name}/" + "x" * 250) == TOPIC_FILTER_INVALID
     assert client.subscribe("t/another/a") == NOT_AUTHORIZED
     for number in range(50):
@@ -119,7 +118,6 @@ def test_a_client_id_that_aws_does_not_take_is_refused(
 def test_what_is_over_the_rate_is_discarded(five: MakeFive, name: str) -> None:
     """ "Publish requests that exceed that quota are discarded": MQTT 5 says so in the acknowledgement."""
     client = five(name)
-    client.client.max_inflight_messages_set(2000)
     mids = [client.client.publish(f"t/{name}/a", b"", qos=1).mid for _ in range(1500)]
     assert wait_for(lambda: len(client.acknowledged) == len(mids))
     over = sum(reason == QUOTA_EXCEEDED for reason in client.acknowledged.values())
@@ -146,8 +144,9 @@ def test_no_certificate_no_connection(stack: Stack) -> None:
     with (
         socket.create_connection(("localhost", stack.place.ports.mqtt)) as plain,
         context.wrap_socket(plain, server_hostname="localhost") as connection,
-        pytest.raises(OSError),  # noqa: PT011  # in TLS 1.3 the client learns it when it reads
+        contextlib.suppress(OSError),
     ):
-        connection.recv(1)
+        # In TLS 1.3 the client learns it when it reads.
+        assert connection.recv(1) == b""
     hint = "it showed no certificate: give the client its device certificate"
     assert wait_for(lambda: hint in stack.place.log("broker").read_text())

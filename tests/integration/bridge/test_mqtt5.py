@@ -86,7 +86,7 @@ def test_aws_device_client_publishes_and_receivesproperties(
 def test_properties_reach_rules(five: MakeFive, stack: Stack, rules: Rules, queue: str, name: str) -> None:
     rules.add(
         name.replace("-", "_"),
-        "SELECT get_mqtt_property('content_type') AS kind, get_userproperties('a') AS a,"
+        "SELECT get_mqtt_property('content_type') AS kind, get_user_properties('a') AS a,"
         f" get_mqtt_property('correlation_data') AS data FROM 't/{name}/a'",
         sqs(queue),
     )
