@@ -416,28 +416,13 @@ class ClientConnection(asyncio.Protocol):
             return
         publisher = session.client_id
         if self.trusted:
-            if not self._broker.ready and topic != READY_TOPIC:
-                # The rules are not there yet: unacknowledged, the message comes again.
-                log.info("closing %s: another required client is not there yet", self.name)
-                self.end(Reason.SERVER_UNAVAILABLE, "SERVER_ERROR")
-                return
-            if topic == LIMITS_TOPIC or topic.startswith(DISCONNECT_PREFIX):
-                self._command(topic, packet)
-                return
-            if topic.startswith(TO_PREFIX):
-                self._tell_other(topic, packet)
+            if self._command(topic, packet):
                 return
             if topic.startswith(FROM_PREFIX):
                 quoted, _, topic = topic.removeprefix(FROM_PREFIX).partition("/")
                 publisher = unquote(quoted)
-        if topic not in self._own_topics or packet.retain:
-            if not self.trusted and (fault := aws.topic_fault(topic)):
-                raise MalformedPacketError(f"a message to {topic}: {fault}", Reason.TOPIC_NAME_INVALID)
-            if not self.may_publish(topic, retain=packet.retain):
-                self._forbid(packet, topic)
-                return
-            if ("iot:Publish", f"topic/{topic}") in self._allowed:
-                self._own_topics.add(topic)
+        if (topic not in self._own_topics or packet.retain) and not self._permitted(packet, topic):
+            return
         self._broker.publish(
             Message(
                 topic,
@@ -513,8 +498,26 @@ class ClientConnection(asyncio.Protocol):
         if packet.qos:
             self._write(packets.puback(packet.packet_id))
 
-    def _command(self, topic: str, packet: packets.Publish) -> None:
-        """Do what a trusted client tells the broker."""
+    def _permitted(self, packet: packets.Publish, topic: str) -> bool:
+        """Return whether AWS's limits and the policies allow a message; refuse it, if not."""
+        if not self.trusted and (fault := aws.topic_fault(topic)):
+            raise MalformedPacketError(f"a message to {topic}: {fault}", Reason.TOPIC_NAME_INVALID)
+        if not self.may_publish(topic, retain=packet.retain):
+            self._forbid(packet, topic)
+            return False
+        if ("iot:Publish", f"topic/{topic}") in self._allowed:
+            self._own_topics.add(topic)
+        return True
+
+    def _command(self, topic: str, packet: packets.Publish) -> bool:
+        """Do what a trusted client tells the broker; return whether the message is no message to anybody else."""
+        if not self._broker.ready and topic != READY_TOPIC:
+            # The rules are not there yet: unacknowledged, the message comes again.
+            log.info("closing %s: another required client is not there yet", self.name)
+            self.end(Reason.SERVER_UNAVAILABLE, "SERVER_ERROR")
+            return True
+        if topic != LIMITS_TOPIC and not topic.startswith(DISCONNECT_PREFIX):
+            return False
         try:
             options = json.loads(packet.payload or b"{}")
         except ValueError as error:
@@ -531,6 +534,7 @@ class ClientConnection(asyncio.Protocol):
             )
         if packet.qos:
             self._write(packets.puback(packet.packet_id))
+        return True
 
     def _subscribe(self, session: Session, packet_id: int, filters: list[packets.Filter]) -> None:
         if len(filters) > self._limits.filters:
