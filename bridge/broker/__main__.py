@@ -49,6 +49,10 @@ def main(
     publishes_per_second: Annotated[
         int, typer.Option(help="Most publishes a second of a connection, as on AWS; 0 for as many as come.")
     ] = Limits.publishes,
+    authority: Annotated[
+        Path | None,
+        typer.Option(help="The one issuer of clients' certificates where this Python cannot take any (PEM)."),
+    ] = None,
     session_seconds: Annotated[
         int,
         typer.Option(help="How long a session outlives its connection at most: AWS's quota, up to 604800."),
@@ -66,7 +70,7 @@ def main(
 
     async def serve() -> None:
         broker = Broker(guard, state_dir, required_clients=required_client, limits=limits)
-        listeners = [await listen(broker, host, port, server_context(certificate, key))]
+        listeners = [await listen(broker, host, port, server_context(certificate, key, authority))]
         if websocket_port:
             root = botocore.session.Session().get_credentials() or Credentials("test", "test")
             admit = Signers(iot_endpoint_url, region, root).admit

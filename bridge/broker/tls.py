@@ -34,22 +34,34 @@ class UnknownOpensslError(RuntimeError):
     """This Python's `ssl` is not laid out as all known ones are."""
 
 
-def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
+def server_context(certificate: Path, key: Path, authority: Path | None = None) -> ssl.SSLContext:
     """Return a context that demands a client certificate, of whatever issuer, that is valid today.
 
     Args:
         certificate: the server's own, PEM.
         key: its key, PEM.
+        authority: the one issuer, PEM, that is taken where this Python cannot be told to take any.
 
     Raises:
-        UnknownOpensslError: this Python's `ssl` module cannot be told so.
+        UnknownOpensslError: this Python's `ssl` module cannot be told so, and no authority is named.
     """
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(certificate, key)
     # Tickets would let a deactivated certificate resume; and each costs a signature.
     context.num_tickets = 0
     context.verify_mode = ssl.CERT_REQUIRED
-    _take_any_issuer(context)
+    try:
+        _take_any_issuer(context)
+    except UnknownOpensslError as error:
+        if authority is None:
+            raise
+        log.warning(
+            "this Python takes certificates of %s alone (%s): those that AWS IoT's API makes are refused. "
+            "Run the broker by a Python whose ssl module is a library of its own, such as Debian's",
+            authority.name,
+            error,
+        )
+        context.load_verify_locations(authority)
     return context
 
 
@@ -60,9 +72,14 @@ def websocket_context(certificate: Path, key: Path) -> ssl.SSLContext:
     return context
 
 
+def _openssl() -> ctypes.CDLL:
+    """Return the module's own symbols, and those of the libraries that it was linked with."""
+    # A module that is built into the interpreter has no file: its symbols are the program's.
+    return ctypes.CDLL(getattr(_ssl, "__file__", None))
+
+
 def _take_any_issuer(context: ssl.SSLContext) -> None:
-    # The module's own symbols, and those of the libraries that it was linked with.
-    library = ctypes.CDLL(_ssl.__file__)
+    library = _openssl()
     try:
         get_mode, set_verify = library.SSL_CTX_get_verify_mode, library.SSL_CTX_set_verify
         library.X509_STORE_CTX_get_error.argtypes = [ctypes.c_void_p]
@@ -81,7 +98,7 @@ def _take_any_issuer(context: ssl.SSLContext) -> None:
 
 def _verdict(_known: int, store: int) -> int:
     """Return 1 for a certificate that may go on, 0 for one that ends the handshake."""
-    library = ctypes.CDLL(_ssl.__file__)
+    library = _openssl()
     fault = library.X509_STORE_CTX_get_error(ctypes.c_void_p(store))
     depth = library.X509_STORE_CTX_get_error_depth(ctypes.c_void_p(store))
     # Of an issuer's certificate nothing is asked, since its issuing means nothing here.

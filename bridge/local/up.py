@@ -115,6 +115,8 @@ def _start(place: Place, running: list["_Program"]) -> None:
         str(server),
         "--key",
         str(server_key),
+        "--authority",
+        str(certificates.authority),
         "--state-dir",
         str(place.folder / "broker"),
     ]

@@ -137,6 +137,8 @@ def start_own_broker(place: Place, endpoints: Endpoints) -> Process:
             str(place.certificates / "server.crt"),
             "--key",
             str(place.certificates / "server.key"),
+            "--authority",
+            str(place.certificates / "authority" / "ca.crt"),
             *(word for option in trusted for word in option),
             *(word for name in REQUIRED for word in ("--required-client", name)),
             "--iot-endpoint-url",
