@@ -49,6 +49,13 @@ def simulate(
     topic_root: Annotated[
         str, typer.Option(help="What stands before the station's id in its topics.")
     ] = TOPIC_ROOT,
+    topic: Annotated[
+        str, typer.Option(help="The stations' topic with {device}, in place of --topic-root.")
+    ] = "",
+    model: Annotated[
+        str,
+        typer.Option(help="What they say: a JSON file of templates, or module:Class; else a swap station."),
+    ] = "",
     shard: Annotated[str, typer.Option(help="3/16: the third of sixteen parts of the fleet.")] = "1/1",
     speed: Annotated[float, typer.Option(help="How much faster than real time the stations live.")] = 1,
     scenario: Annotated[str, typer.Option(help="What the network goes through.")] = NORMAL_DAY,
@@ -101,6 +108,8 @@ def simulate(
             start=_start(start),
             prefix=prefix,
             topic_root=topic_root,
+            topic=topic,
+            model=model,
             shard=_shard(shard),
             speed=speed,
             scenario=load(scenario, scenario_file),

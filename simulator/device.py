@@ -82,7 +82,9 @@ class Device:
         options = fleet.options
         # Apart from the model's, so that the network's fortunes change nothing in what a station tells.
         self._random = random.Random(f"{options.seed}/{station_id}/network")
-        topic = f"{options.topic_root}/{station_id}/telemetry"
+        topic = (options.topic or f"{options.topic_root}/{{device}}/telemetry").replace(
+            "{device}", station_id
+        )
         rule = options.basic_ingest
         self._topic = Topic(f"$aws/rules/{rule}/{topic}" if rule else topic)
         self._connection: Connection | None = None

@@ -13,6 +13,7 @@ from simulator.device import Device
 from simulator.ledger import Ledger
 from simulator.messages import Filler, Messages, Telemetry, station_ids
 from simulator.options import FleetError, FleetOptions, FleetSummary
+from simulator.templates import ModelMessages, load
 
 log = logging.getLogger("simulator")
 
@@ -55,7 +56,12 @@ class Fleet:
         self._begun = 0.0
 
     def _messages(self, start: datetime) -> Callable[[str], Messages]:
-        size = self.options.payload_bytes
+        size, options = self.options.payload_bytes, self.options
+        if size is None and options.model:
+            model = load(options.model)
+            return lambda device: ModelMessages(
+                model(device, options.seed), options, device, self.run_id, start
+            )
         if size is None:
             return lambda station_id: Telemetry(self.options, station_id, self.run_id, start)
         payload = b"x" * size

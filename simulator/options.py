@@ -30,6 +30,8 @@ class FleetOptions:
     broker that was killed may have lost the last ones it acknowledged, and duplicates do no harm.
     ``basic_ingest`` names a rule to publish to directly. ``shard`` is (index from 1, of how many).
     Every ``storm_every`` seconds ``storm_share`` of all connections are cut at once, without a word.
+    ``topic`` has ``{device}`` and comes before ``topic_root``; ``model`` is what `simulator.templates.load` takes, and
+    empty is a battery-swap station.
     ``payload_bytes`` publishes that many bytes in place of telemetry, to measure a broker or this program.
     """
 
@@ -43,6 +45,8 @@ class FleetOptions:
     start: datetime | None = None
     prefix: str = "station-"
     topic_root: str = TOPIC_ROOT
+    topic: str = ""
+    model: str = ""
     shard: tuple[int, int] = (1, 1)
     speed: float = 1.0
     scenario: Scenario = NORMAL

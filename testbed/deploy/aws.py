@@ -18,6 +18,7 @@ from testbed.deploy import packaging, policies, preflight, providers
 from testbed.deploy.account import Account
 from testbed.deploy.deployment import Deployment
 from testbed.deploy.leftovers import leftovers
+from testbed.deploy.project import project
 from testbed.deploy.settings import Settings
 from testbed.deploy.state import RemoteState
 from testbed.deploy.terraform import Cloud, Workspace, fingerprint, is_set, require, switched_on
@@ -201,6 +202,7 @@ def _caller(session: boto3.Session) -> tuple[str, str]:
 
 
 def _prepare(settings: Settings, say: Say, *, make: bool = True) -> Stage:
+    _refuse_others()
     session = boto3.Session(region_name=settings.region)
     account, caller = _caller(session)
     say(
@@ -255,6 +257,15 @@ def _prepare(settings: Settings, say: Say, *, make: bool = True) -> Stage:
     say(f"Versions: {workspace.versions()}, boto3 {boto3.__version__}")
     region = Account(session, settings.project, boundary=boundary)
     return Stage(deployment, workspace, state, region, account, packages, defaults)
+
+
+def _refuse_others() -> None:
+    """Refuse a project of the user's own: what is here empties an archive, and shows the cost, of one network alone."""
+    if not project().described.outputs.get("telemetry_bucket_name"):
+        raise TestbedError(
+            "TARGET=aws is for the battery-swap network so far; this project goes up on local targets.",
+            "On AWS: terraform apply in the project's own folder. Nothing of it was touched.",
+        )
 
 
 def _boundary(session: boto3.Session, project: str, account: str) -> str | None:

@@ -13,6 +13,7 @@ import psutil
 
 from simulator.messages import station_ids
 from testbed.deploy.deployment import Deployment
+from testbed.deploy.project import project
 from testbed.deploy.stations import enrolment_of
 from testbed.errors import TestbedError
 from testbed.host import guests
@@ -43,13 +44,15 @@ def run(
     Returns:
         The simulator's exit code.
     """
-    ids = station_ids(num_stations, _option(extra, "--prefix", "station-"))
+    ids = station_ids(num_stations, _option(extra, "--prefix", project().device_prefix))
     _check_room(deployment, num_stations)
     begun = time.monotonic()
     new = enrolment_of(deployment).enrol(ids)
     if new:
         say(f"Enrolled {new} stations in {time.monotonic() - begun:.1f} s")
-    process = subprocess.Popen(command(deployment, num_stations, interval, extra), cwd=REPOSITORY)
+    process = subprocess.Popen(
+        command(deployment, num_stations, interval, extra), cwd=REPOSITORY, env=_environment()
+    )
     with guests.listed(deployment.path, _guest(process, Path(os.devnull))):
         while True:
             try:
@@ -66,11 +69,12 @@ def started(
     deployment: Deployment, num_stations: int, extra: Sequence[str], log: Path
 ) -> "Iterator[subprocess.Popen[bytes]]":
     """Enrol, and run the simulator in the background while the context lasts, with its output in ``log``."""
-    enrolment_of(deployment).enrol(station_ids(num_stations))
+    enrolment_of(deployment).enrol(station_ids(num_stations, project().device_prefix))
     with log.open("wb") as output:
         process = subprocess.Popen(
             command(deployment, num_stations, 5, extra),
             cwd=REPOSITORY,
+            env=_environment(),
             stdout=output,
             stderr=subprocess.STDOUT,
         )
@@ -116,8 +120,9 @@ def command(deployment: Deployment, num_stations: int, interval: float, extra: S
         str(deployment.server_ca),
         "--certs",
         str(deployment.certificates),
-        "--topic-root",
-        deployment.topic_root,
+        "--topic",
+        deployment.telemetry_topic("{device}"),
+        *_model(),
         "--num-stations",
         str(num_stations),
         "--interval",
@@ -125,6 +130,21 @@ def command(deployment: Deployment, num_stations: int, interval: float, extra: S
         *ledger,
         *extra,
     ]
+
+
+def _model() -> list[str]:
+    """Return the simulator's options of the project's devices."""
+    here = project()
+    model = here.described.devices.model
+    if model.endswith(".json"):
+        model = str(here.folder / model)
+    return ["--prefix", here.device_prefix, *(["--model", model] if model else [])]
+
+
+def _environment() -> dict[str, str]:
+    """Return an environment in which a model of the project's own can be imported."""
+    path = [str(project().folder), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return os.environ | {"PYTHONPATH": os.pathsep.join(path)}
 
 
 def _new_ledger(deployment: Deployment) -> Path:
