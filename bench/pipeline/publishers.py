@@ -61,7 +61,6 @@ class LoadClients:
                 raise TestbedError(
                     f"{name} cannot connect to the broker: {device.reasons}.", "See make logs."
                 )
-            device.client.max_inflight_messages_set(100)
             device.client.on_publish = self._on_publish
             self._devices.append((name, device))
 

@@ -15,6 +15,8 @@ from testbed.deploy.deployment import Deployment
 from testbed.errors import TestbedError
 
 PATIENCE_SECONDS = 30.0
+# Unacknowledged publishes that AWS IoT takes of a client: "AWS IoT Core message broker and protocol limits and quotas".
+_MOST_IN_FLIGHT = 100
 
 Heard = Callable[[mqtt.MQTTMessage], None]
 
@@ -52,6 +54,7 @@ class Device:
         self._welcome, self._gone, self._decided = Event(), Event(), Event()
         self.client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=client_id)
         self.client.tls_set_context(context)
+        self.client.max_inflight_messages_set(_MOST_IN_FLIGHT)
         self.client.on_message = lambda _client, _data, message: heard(message)
         self.client.on_connect = lambda _client, _data, _flags, reason, _properties: self._take(reason)
         self.client.on_disconnect = lambda *_: self._end()
