@@ -16,6 +16,7 @@ from typer.core import TyperCommand, TyperGroup
 from bridge.loopback import never_by_proxy
 from testbed.errors import TestbedError
 from testbed.host.endings import clean_up_when_terminated
+from testbed.paths import REPOSITORY, project_folder
 
 # What says which deployment is meant, and what else `up` is told; a hint repeats those that were given.
 _WHICH = {"local": ("DEPLOYMENT", "ENGINE"), "aws": ("TARGET", "PROJECT", "ENVIRONMENT", "AWS_REGION")}
@@ -120,11 +121,21 @@ def with_settings(hint: str, environment: Mapping[str, str]) -> str:
         command, words = found["command"], settings(found["command"], found["named"])
         if command not in _commands():
             return found[0]
+        if _elsewhere():
+            return " ".join([*words, "testbed", command])
         if found.re is _MAKE:
             return " ".join(["make", command, *words])
         return " ".join([*words, "scripts/testbed", command])
 
     return _PROGRAM.sub(complete, _MAKE.sub(complete, hint))
+
+
+def _elsewhere() -> bool:
+    """Return whether the project is not this checkout: then there is no Makefile of ours, and no scripts/."""
+    try:
+        return project_folder() != REPOSITORY or not (REPOSITORY / "Makefile").is_file()
+    except TestbedError:
+        return True
 
 
 def _commands() -> set[str]:

@@ -57,13 +57,15 @@ class DevicesTable(_Table, frozen=True):
     """What devices are called and publish.
 
     ``name`` ends in ``{number}``. ``topic`` has ``{device}``, and may begin with ``{topic_root}``, the output of that
-    name. ``model`` is a JSON file of templates, or a Python class as ``module:Class``; empty is a battery-swap station.
+    name. ``model`` is a JSON file of templates, or a Python class as ``module:Class``; ``message`` is such a template
+    itself; without both a device is a battery-swap station.
     ``policy`` is the Terraform output with the thing policy's name.
     """
 
     name: str = "device-{number}"
     topic: str = "devices/{device}/telemetry"
     model: str = ""
+    message: dict[str, Any] = {}
     policy: str = ""
 
 
@@ -172,9 +174,16 @@ def _problems(here: Here) -> list[str]:
         found.append(f"devices.name = {devices.name!r} does not end in {{number}}, or has another brace")
     if "{device}" not in devices.topic:
         found.append(f"devices.topic = {devices.topic!r} has no {{device}}")
+    if devices.model and devices.message:
+        found.append("devices has both model and message")
     if devices.model.endswith(".json") and not (here.folder / devices.model).is_file():
         found.append(f"devices.model = {devices.model!r} is not there")
-    for name, function in described.functions.items():
+    return found + _problems_of_functions(here)
+
+
+def _problems_of_functions(here: Here) -> list[str]:
+    found = []
+    for name, function in here.described.functions.items():
         if bool(function.source) == bool(function.zip):
             found.append(f"functions.{name} wants either source (Python) or zip")
         elif function.source and not (here.folder / function.source).is_dir():

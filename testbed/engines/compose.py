@@ -147,8 +147,12 @@ class ComposeEngine:
 
 
 def compose_answers() -> bool:
-    """Return whether there is a Docker daemon, and Compose."""
-    return containers.daemon_answers() and _program() is not None
+    """Return whether there is a Docker daemon, and Compose, and what they run: an installed testbed has no images."""
+    return (
+        (REPOSITORY / "docker-compose.yml").is_file()
+        and containers.daemon_answers()
+        and _program() is not None
+    )
 
 
 def images_tag() -> str:

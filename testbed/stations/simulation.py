@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
 import psutil
 
 from simulator.messages import station_ids
@@ -122,7 +123,7 @@ def command(deployment: Deployment, num_stations: int, interval: float, extra: S
         str(deployment.certificates),
         "--topic",
         deployment.telemetry_topic("{device}"),
-        *_model(),
+        *_model(deployment),
         "--num-stations",
         str(num_stations),
         "--interval",
@@ -132,12 +133,16 @@ def command(deployment: Deployment, num_stations: int, interval: float, extra: S
     ]
 
 
-def _model() -> list[str]:
+def _model(deployment: Deployment) -> list[str]:
     """Return the simulator's options of the project's devices."""
     here = project()
     model = here.described.devices.model
     if model.endswith(".json"):
         model = str(here.folder / model)
+    if here.described.devices.message:
+        file = deployment.path / "model.json"
+        file.write_bytes(msgspec.json.encode(here.described.devices.message))
+        model = str(file)
     return ["--prefix", here.device_prefix, *(["--model", model] if model else [])]
 
 
