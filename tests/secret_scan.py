@@ -45,6 +45,9 @@ _KNOWN = {
     "make policy",
     "scripts/policy",
     "it reads Secrets Manager",
+    # Names of a variable and of an output, in testbed.toml.
+    "api_key",
+    "api_key_value",
     # A key id that a test makes up, for a caller whom nobody knows.
     "ASIAUNKNOWN000000000",
 }

@@ -1,4 +1,4 @@
-"""Commands before there is a deployment: make a project, look at the machine."""
+"""Commands before there is a deployment: begin a project, look at the machine."""
 
 import re
 from pathlib import Path

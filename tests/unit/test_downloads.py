@@ -58,7 +58,11 @@ def test_an_unpinned_install_is_found(text: str) -> None:
 
 
 # What a user types to install our wheel: its requirements are ranges, as those of any library.
-_AS_A_USER = {"bridge/local/up.py", "tests/integration/bridge/test_up.py"}
+_AS_A_USER = {
+    "bridge/local/up.py",
+    "tests/integration/bridge/test_up.py",
+    "tests/integration/examples/test_own_project.py",
+}
 
 
 def test_no_file_installs_what_nothing_pins() -> None:

@@ -1,5 +1,6 @@
 """What a project file says, and how what is wrong in it is told."""
 
+import re
 import zipfile
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 from testbed import paths
 from testbed.deploy import packaging
 from testbed.deploy.outputs import Outputs
-from testbed.deploy.project import project
+from testbed.deploy.project import DevicesTable, FunctionTable, Project, TerraformTable, project
 from testbed.engines.base import Runtime
 from testbed.errors import TestbedError
 
@@ -125,3 +126,16 @@ def test_a_users_command_and_a_folder_become_packages(folder: Path) -> None:
     (folder / "source.zip").unlink()
     with pytest.raises(TestbedError, match=r"functions\.made\.command failed"):
         packaging.build(runtime, target)
+
+
+def test_the_reference_has_every_key_and_no_other() -> None:
+    text = (paths.REPOSITORY / "docs" / "own-project.md").read_text()
+    named = set(re.findall(r"^\| `([a-zA-Z_.]+)` \|", text.partition("## Commands")[0], re.MULTILINE))
+    tables = {
+        "terraform.": TerraformTable,
+        "functions.NAME.": FunctionTable,
+        "devices.": DevicesTable,
+        "": Project,
+    }
+    keys = {prefix + field for prefix, table in tables.items() for field in table.__struct_fields__}
+    assert named == keys - {"terraform", "functions", "devices"} | {"functions.NAME"}
