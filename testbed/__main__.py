@@ -1,6 +1,6 @@
 """Run the testbed's command line: ``python -m testbed``. Importing a module of commands adds them."""
 
-from testbed.cli import archive, costs, deployment, drills, projects, proofs, stations  # noqa: F401
+from testbed.cli import archive, costs, deployment, devices, drills, projects, proofs, stations  # noqa: F401
 from testbed.cli.console import main
 
 
