@@ -1,5 +1,6 @@
 """Which tests share a process where the suite runs in several: those that share what is dear to start."""
 
+import signal
 from typing import Any
 
 import pytest
@@ -8,6 +9,9 @@ from xdist.scheduler import LoadScopeScheduling
 
 # What runs against the one deployment of the end-to-end tests.
 _DEPLOYED = ("e2e", "faults")
+
+# A shell that runs the suite in the background has it ignore Ctrl-C, and so would every program that a test starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # How long an example takes is the machine's business: other programs run on it.
 settings.register_profile(

@@ -218,6 +218,8 @@ class Double:
             arns = as_list(statement["Resource"])
             # ministack 1.5.33 asks for a log group's name alone, where AWS asks for the name and ":*".
             statement["Resource"] = arns + [each[:-2] for each in arns if each.endswith(":*")]
+        if not document["Statement"]:
+            return False
         self._iam.put_role_policy(RoleName=self.name, PolicyName="it", PolicyDocument=json.dumps(document))
         found = self._credentials
         session = boto3.Session(

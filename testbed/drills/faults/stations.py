@@ -23,8 +23,8 @@ _PATIENCE_SECONDS = 30.0
 _MESSAGES = 5
 # Seconds that the messages of a station are old which sends its newest first: points of three minutes or four.
 _BACKLOG_SECONDS = (150, 100, 50, 25)
-# Clocks: minutes off. More than a day ahead is refused; everything else is good data.
-_SKEWS_MINUTES = (-90, -5, 5, 90)
+# Clocks: minutes off. More than five minutes ahead is refused; everything else is good data.
+_SKEWS_MINUTES = (-90, -5, 2, 4)
 
 
 class Misbehaving:
