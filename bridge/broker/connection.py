@@ -516,6 +516,9 @@ class ClientConnection(asyncio.Protocol):
             log.info("closing %s: another required client is not there yet", self.name)
             self.end(Reason.SERVER_UNAVAILABLE, "SERVER_ERROR")
             return True
+        if topic.startswith(TO_PREFIX):
+            self._tell_other(topic, packet)
+            return True
         if topic != LIMITS_TOPIC and not topic.startswith(DISCONNECT_PREFIX):
             return False
         try:
