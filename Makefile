@@ -48,7 +48,7 @@ audit: $(INSTALLED) ## was anything lost that a station was promised?
 dashboard: $(INSTALLED) ## the stations live in a browser
 	@$(TESTBED) dashboard $(ARGS)
 
-# The last line of `make help` names these three.
+# The last line of `make help` names these four.
 .PHONY: status
 status: $(INSTALLED)
 	@$(TESTBED) status $(ARGS)
@@ -60,6 +60,10 @@ logs: $(INSTALLED)
 .PHONY: cost
 cost: $(INSTALLED)
 	@$(TESTBED) cost --stations $(STATIONS) --interval $(INTERVAL) $(ARGS)
+
+.PHONY: clients
+clients: $(INSTALLED)
+	@$(TESTBED) clients $(ARGS)
 
 ##@ Test
 
@@ -110,4 +114,4 @@ help: ## this text
 	@awk 'BEGIN {FS = ":.*## "; print "make TARGET [SETTING=value ...] [ARGS=\"--option ...\"]"} \
 	  /^##@ / {printf "%s\n", substr($$0, 5)} \
 	  /^[a-z0-9-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo 'More: make status, logs, cost; scripts/testbed --help; python -m bench --help'
+	@echo 'More: make status, logs, cost, clients; scripts/testbed, python -m bench --help'

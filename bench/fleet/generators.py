@@ -8,9 +8,8 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 
 from bench.fleet.load import Cost, Load, run
-from testbed.engines.mosquitto import installed_version
+from testbed.engines.mosquitto import ensure_clients, installed_version
 from testbed.errors import TestbedError
-from testbed.host import programs
 from testbed.host.environments import environment, locked_version
 from testbed.paths import REPOSITORY
 
@@ -317,16 +316,6 @@ class MosquittoPub(Generator):
             load=load,
             stdin=lines,
         )
-
-
-def ensure_clients() -> Path:
-    """Return the path of ``mosquitto_pub``; apt installs it where we are root and it is missing.
-
-    Raises:
-        TestbedError: it is not there, and cannot be installed from here.
-    """
-    remedy = "Install it (Debian: sudo apt-get install mosquitto-clients; macOS: brew install mosquitto)."
-    return programs.ensure(("mosquitto_pub",), "mosquitto-clients", remedy)
 
 
 def generators(folder: Path) -> list[Generator]:

@@ -1,10 +1,12 @@
 """Commands that break a deployment, or hold two against each other."""
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from testbed.cli.console import app, confirm, out, say, short
@@ -13,6 +15,7 @@ from testbed.cli.proofs import show_audit
 from testbed.deploy import lifecycle
 from testbed.deploy.deployment import current
 from testbed.deploy.settings import Settings
+from testbed.drills.clients import runner as clients
 from testbed.drills.faults import runner
 from testbed.drills.parity import compare, scenario
 from testbed.engines import choice
@@ -103,6 +106,24 @@ def faults_command(
         json_file.parent.mkdir(parents=True, exist_ok=True)
         json_file.write_text(json.dumps(report.as_dict(), indent=1) + "\n")
     raise typer.Exit(0 if report.clean else 1)
+
+
+@app.command("clients")
+def clients_command(
+    only: Annotated[list[str] | None, typer.Option(help="Only clients whose name has this in it.")] = None,
+) -> None:
+    """Have real clients of AWS IoT connect to what is up and do what they do; fails if one of them does."""
+    results = clients.run(current(Settings.from_environment()), only or ())
+    table = Table("client", "version", "protocol", "what it did", "result")
+    for result in results:
+        client = result.client
+        colour = {"ok": "green", "failed": "red"}.get(result.state, "yellow")
+        said = f"[{colour}]{result.state}[/{colour}]{escape(f': {result.why}' if result.why else '')}"
+        table.add_row(client.name, result.version, client.protocol, client.did, said)
+    out.print(table)
+    count = Counter(result.state for result in results)
+    say(", ".join(f"{count[state]} {state}" for state in ("ok", "failed", "skipped")))
+    raise typer.Exit(1 if count["failed"] or not results else 0)
 
 
 @app.command("rehearse", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})

@@ -15,11 +15,14 @@ from testbed.deploy.settings import Settings, Target
 from testbed.deploy.terraform import Cloud
 from testbed.engines import choice
 from testbed.engines.base import Engine, EngineName, Place, Ports
+from testbed.engines.bridge import data_plane_url
 from testbed.errors import TestbedError
 from testbed.host.processes import Process
 from testbed.paths import state_root
 
 _FILE = "deployment.json"
+# boto3's names of what AWS IoT's data plane answers.
+_DATA_PLANE = frozenset({"iot-data", "iot-jobs-data"})
 
 
 class Deployment(msgspec.Struct, kw_only=True, dict=True):
@@ -193,10 +196,18 @@ class Deployment(msgspec.Struct, kw_only=True, dict=True):
 
     def client(self, service: str, **options: Any) -> Any:
         """Return a boto3 client of ``service`` in this deployment."""
-        url = self.iot_url if service == "iot" else self.aws_url
         retries = Config(retries={"mode": "standard", "max_attempts": 5}, **options)
         make: Callable[..., Any] = self.session.client
-        return make(service, endpoint_url=url, config=retries)
+        return make(service, endpoint_url=self._url(service), config=retries)
+
+    def _url(self, service: str) -> str | None:
+        """Return where a service answers; None: at AWS."""
+        if service == "iot":
+            return self.iot_url
+        if service in _DATA_PLANE and self.iot_url != self.aws_url:
+            # An emulator without AWS IoT hands nothing over.
+            return data_plane_url(self.place)
+        return self.aws_url
 
     def alive(self) -> bool:
         """Return whether every process that it needs runs."""

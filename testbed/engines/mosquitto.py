@@ -31,6 +31,16 @@ def ensure_mosquitto() -> Path:
     return programs.ensure(("mosquitto",), "mosquitto", _REMEDY, _ELSEWHERE)
 
 
+def ensure_clients() -> Path:
+    """Return the path of ``mosquitto_pub``; apt installs it where we are root and it is missing.
+
+    Raises:
+        TestbedError: it is not there, and cannot be installed from here.
+    """
+    remedy = "Install it (Debian: sudo apt-get install mosquitto-clients; macOS: brew install mosquitto)."
+    return programs.ensure(("mosquitto_pub",), "mosquitto-clients", remedy)
+
+
 def installed_version() -> str:
     """Return the version of the Mosquitto that would be started; empty if there is none."""
     program = shutil.which("mosquitto", path=os.pathsep.join((os.environ.get("PATH", ""), *_ELSEWHERE)))

@@ -6,10 +6,10 @@ import pytest
 
 from bench.fleet import runner
 from bench.fleet.command import ratios
-from bench.fleet.generators import MosquittoPub, Ours, ensure_clients
+from bench.fleet.generators import MosquittoPub, Ours
 from bench.fleet.load import Cost, Load, run
 from bench.fleet.runner import Publishing, Scale
-from testbed.engines.mosquitto import ensure_mosquitto
+from testbed.engines.mosquitto import ensure_clients, ensure_mosquitto
 from testbed.errors import TestbedError
 
 

@@ -1,0 +1,28 @@
+"""The short form of `make clients`: every client that is installed is served by the deployment that is up."""
+
+import pytest
+
+from testbed.deploy.deployment import Deployment
+from testbed.drills.clients import runner
+
+
+def test_each_client_is_at_home(deployment: Deployment) -> None:
+    results = runner.run(deployment)
+    assert [(one.client.name, one.client.protocol, one.why) for one in results if one.state == "failed"] == []
+    served = {(one.client.module, one.client.protocol) for one in results if one.state == "ok"}
+    for always in ("device_sdk", "paho_mqtt", "aio_mqtt"):
+        assert {(always, "MQTT 3.1.1"), (always, "MQTT 5")} <= served
+
+
+def test_nothing_of_the_clients_stays_behind(deployment: Deployment) -> None:
+    iot = deployment.client("iot")
+    before = {one["policyName"] for one in iot.list_policies()["policies"]}
+    [result] = runner.run(deployment, ["identity v2"])[:1]
+    if result.state == "skipped":
+        pytest.skip(result.why)
+    assert {one["policyName"] for one in iot.list_policies()["policies"]} == before
+    left = [
+        one["thingName"] for one in iot.list_things()["things"] if one["thingName"].startswith("clients-")
+    ]
+    assert left == []
+    assert not list(deployment.certificates.parent.glob("clients-*"))
