@@ -229,7 +229,7 @@ def _apply(deployment: Deployment, variables: dict[str, Any], say: Say) -> None:
         # ministack 1.5.33 makes none where the provider sends an empty one.
         deployment.keep_api_key(secrets.token_urlsafe(30))
     workspace = Workspace(
-        deployment.path / "terraform",
+        providers.working_folder(project(), deployment.path / "terraform"),
         deployment.cloud,
         variables,
         providers=providers.choose(deployment.air_gapped),

@@ -164,7 +164,9 @@ def _problems(here: Here) -> list[str]:
     described, found = here.described, []
     if not _NAME.fullmatch(described.name):
         found.append(f"name = {described.name!r} is not up to 32 lower-case letters, digits and hyphens")
-    if not list(here.terraform.glob("*.tf")):
+    if not here.terraform.resolve().is_relative_to(here.folder.resolve()):
+        found.append(f"terraform.folder = {described.terraform.folder!r} is not inside the project's folder")
+    elif not list(here.terraform.glob("*.tf")):
         found.append(f"terraform.folder = {described.terraform.folder!r} has no .tf file")
     devices = described.devices
     for key, output in {**described.outputs, "policy of devices": devices.policy}.items():

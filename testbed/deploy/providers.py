@@ -13,7 +13,7 @@ import boto3
 from testbed.deploy.airgap import provider, tf_cmd
 from testbed.deploy.airgap.finish import DROPPED_OUTPUT, finish, withdraw
 from testbed.deploy.airgap.iot_proxy import iot_proxy
-from testbed.deploy.project import project
+from testbed.deploy.project import Here, project
 from testbed.paths import REPOSITORY, state_root
 
 _LOCK = ".terraform.lock.hcl"
@@ -153,6 +153,22 @@ class AirGappedProviders:
     def withdraw(self, session: boto3.Session, endpoint: str | None, outputs: Json) -> None:
         """Remove what `finish` made."""
         withdraw(session, endpoint, outputs.get(DROPPED_OUTPUT, []))
+
+
+def working_folder(here: Here, root: Path) -> Path:
+    """Return the folder below ``root`` that Terraform works in, from which ``../x`` is what it is in the project."""
+    if here.folder == REPOSITORY:
+        return root
+    there, folder = here.folder, root / "project"
+    for part in Path(here.described.terraform.folder).parts:
+        folder.mkdir(parents=True, exist_ok=True)
+        for beside in there.iterdir():
+            link = folder / beside.name
+            if beside.name != part and not beside.name.startswith(".") and not link.exists():
+                link.unlink(missing_ok=True)
+                link.symlink_to(beside)
+        there, folder = there / part, folder / part
+    return folder
 
 
 def _link_others(source: Path, folder: Path) -> None:

@@ -82,3 +82,14 @@ def test_a_model_that_is_not_there_is_told_in_a_line() -> None:
     ):
         with pytest.raises(FleetError, match=words):
             load(name)
+
+
+def test_a_class_of_the_projects_own_is_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "my_trucks.py").write_text(
+        "class Truck:\n"
+        "    def __init__(self, device, seed):\n        self.said = [device, seed, 0.0]\n"
+        "    def next(self, seconds):\n        self.said[2] += seconds\n        return {'said': list(self.said)}\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    truck = load("my_trucks:Truck")("truck-7", 3)
+    assert [truck.next(5), truck.next(5)] == [{"said": ["truck-7", 3, 5.0]}, {"said": ["truck-7", 3, 10.0]}]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from testbed import paths
-from testbed.deploy import packaging
+from testbed.deploy import packaging, providers
 from testbed.deploy.outputs import Outputs
 from testbed.deploy.project import DevicesTable, FunctionTable, Project, TerraformTable, project
 from testbed.engines.base import Runtime
@@ -81,6 +81,7 @@ def test_placeholders_are_filled_and_devices_have_their_topic() -> None:
         ("[devices]", '[functions.f]\nsource = "nowhere"\n[devices]', "functions.f.source = 'nowhere' is not a folder"),
         ("[devices]", "[functions.f]\n[devices]", "functions.f wants either source"),
         ("unset =", 'folder = "tf"\nunset =', "terraform.folder = 'tf' has no .tf file"),
+        ("unset =", 'folder = "../tf"\nunset =', "is not inside the project's folder"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_told_in_a_line_with_its_key(
@@ -126,6 +127,24 @@ def test_a_users_command_and_a_folder_become_packages(folder: Path) -> None:
     (folder / "source.zip").unlink()
     with pytest.raises(TestbedError, match=r"functions\.made\.command failed"):
         packaging.build(runtime, target)
+
+
+def test_terraform_finds_what_is_beside_its_folder_and_writes_through_no_link(folder: Path) -> None:
+    (folder / "lambda").mkdir()
+    (folder / "lambda" / "app.py").write_text("here")
+    for name in ("module/main.tf", "apply.log", "terraform.tfvars", "terraform.tfstate"):
+        (folder / "terraform" / name).parent.mkdir(exist_ok=True)
+        (folder / "terraform" / name).write_text("the user's")
+    work = providers.working_folder(project(), folder / "home" / "terraform")
+    for _ in range(2):
+        work.mkdir(exist_ok=True)
+        providers.choose(False).lay_out("terraform", work, {})
+        assert (work / ".." / "lambda" / "app.py").read_text() == "here"
+        assert (work / "module" / "main.tf").read_text() == "the user's"
+        assert not (work / "main.tf").is_symlink()
+        for written in ("apply.log", "terraform.tfvars", "terraform.tfstate"):
+            assert not (work / written).exists()
+        work = providers.working_folder(project(), folder / "home" / "terraform")
 
 
 def test_the_reference_has_every_key_and_no_other() -> None:
