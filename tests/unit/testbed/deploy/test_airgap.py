@@ -144,3 +144,22 @@ def test_every_endpoint_of_the_old_provider_is_local() -> None:
 
 def test_the_version_is_pinned() -> None:
     assert provider.requirement()["required_providers"]["aws"]["version"] == provider.VERSION
+
+
+def test_what_needs_the_registry_is_refused_by_name(tmp_path: Path) -> None:
+    for text, name in (
+        ('module "network" {\n  source = "./network"\n}\n', "module.network"),
+        ('resource "random_id" "suffix" {\n  byte_length = 4\n}\n', "random_id.suffix"),
+        ('data "archive_file" "code" {\n  type = "zip"\n}\n', "data.archive_file.code"),
+    ):
+        with pytest.raises(TestbedError, match=f"cannot derive {name}"):
+            derived(tmp_path, text)
+
+
+def test_a_configuration_without_variables_and_terraform_block_is_derived(tmp_path: Path) -> None:
+    (tmp_path / "main.tf").write_text(
+        'variable "untyped" {}\nresource "aws_sqs_queue" "q" {\n  name = "n"\n}\n'
+    )
+    assert derive(tmp_path, SCHEMA)[1] == []
+    (tmp_path / "main.tf").write_text('resource "aws_sqs_queue" "q" {\n  name = "n"\n}\n')
+    assert derive(tmp_path, SCHEMA)[0]["terraform"] == [provider.requirement()]
