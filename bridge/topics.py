@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from itertools import zip_longest
 
 BASIC_INGEST = "$aws/rules/"
 SHARED_PREFIX = "$share/"
@@ -102,3 +103,53 @@ _PUBLISHABLE = re.compile(
 def open_to_clients(topic: str) -> bool:
     """Return whether clients may publish to the topic at all, if their policies allow it."""
     return not topic.startswith("$") or _PUBLISHABLE.fullmatch(topic) is not None
+
+
+def intersection(one: str, other: str) -> str | None:
+    """Return the topic filter of all topics that both filters match; None if there are none."""
+    levels: list[str] = []
+    left, right = one.split("/"), other.split("/")
+    if (one[0] in "+#") != (other[0] in "+#") and "$" in (one[0], other[0]):
+        return None  # wildcards at the start do not match "$..."
+    for position in range(max(len(left), len(right))):
+        a = left[position] if position < len(left) else None
+        b = right[position] if position < len(right) else None
+        if a == "#":
+            return "/".join([*levels, *right[position:]]) or None
+        if b == "#":
+            return "/".join([*levels, *left[position:]]) or None
+        if a is None or b is None:
+            return None
+        if a == "+" or b in ("+", a):
+            levels.append(b if a == "+" else a)
+        else:
+            return None
+    return "/".join(levels)
+
+
+def without_overlaps(topic_filters: Iterable[str]) -> set[str]:
+    """Return filters that match all that the given ones match, of which no two match the same topic.
+
+    Mosquitto gives a client one copy of a message for each of its subscriptions that match. Where two filters overlap,
+    one takes their place that may match more than both.
+    """
+    apart: list[str] = []
+    for wanted in topic_filters:
+        merged = wanted
+        while overlapping := [one for one in apart if intersection(one, merged) is not None]:
+            for one in overlapping:
+                apart.remove(one)
+                merged = _wider(one, merged)
+        apart.append(merged)
+    return set(apart)
+
+
+def _wider(one: str, other: str) -> str:
+    """Return the narrowest filter that matches all that either matches; they have a topic in common."""
+    left, right = one.split("/"), other.split("/")
+    levels: list[str] = []
+    for a, b in zip_longest(left, right):
+        if a is None or b is None or "#" in (a, b):
+            return "/".join([*levels, "#"])
+        levels.append(a if a == b else "+")
+    return "/".join(levels)

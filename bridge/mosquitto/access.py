@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 
 from bridge.policies import Connection, InexpressibleError, Policies
 from bridge.policies.patterns import plain
-from bridge.topics import BASIC_INGEST
+from bridge.topics import BASIC_INGEST, intersection
 
 # "Reserved topics" of the developer guide, as far as their services are here. Fleet provisioning is not: Mosquitto
 # would give the keys that AWS sends to who asked to everybody who listens.
@@ -100,28 +100,6 @@ def _with_reserved(filters: set[str], reserved: tuple[str, ...]) -> set[str]:
 
 def _within(topic_filter: str, wider: tuple[str, ...]) -> bool:
     return any(topic_filter.startswith(one.removesuffix("#")) for one in wider)
-
-
-def intersection(one: str, other: str) -> str | None:
-    """Return the topic filter of all topics that both filters match; None if there are none."""
-    levels: list[str] = []
-    left, right = one.split("/"), other.split("/")
-    if (one[0] in "+#") != (other[0] in "+#") and "$" in (one[0], other[0]):
-        return None  # wildcards at the start do not match "$..."
-    for position in range(max(len(left), len(right))):
-        a = left[position] if position < len(left) else None
-        b = right[position] if position < len(right) else None
-        if a == "#":
-            return "/".join([*levels, *right[position:]]) or None
-        if b == "#":
-            return "/".join([*levels, *left[position:]]) or None
-        if a is None or b is None:
-            return None
-        if a == "+" or b in ("+", a):
-            levels.append(b if a == "+" else a)
-        else:
-            return None
-    return "/".join(levels)
 
 
 def _filters(policies: Policies, action: str, kind: str, connection: Connection, found: Access) -> set[str]:

@@ -26,6 +26,7 @@ from bridge.runtime.outside import ServiceCalls
 from bridge.runtime.rules import RuleSet, load
 from bridge.runtime.session import MqttSession
 from bridge.sql import Context, MqttProperties
+from bridge.topics import without_overlaps
 
 log = structlog.get_logger()
 
@@ -146,7 +147,9 @@ def main(
             if infer_publishers:
                 registry.forget_policies()
                 state.publishers = Publishers.of([registry.document(name) for name in registry.policies()])
-            session.subscribe(_filters(state.rules))
+            filters = _filters(state.rules)
+            # Mosquitto sends a copy for each subscription that matches; our own broker sends one.
+            session.subscribe(without_overlaps(filters) if infer_publishers else filters)
             state.loaded = True
         except Exception as error:  # the control plane is away: the rules that we have go on
             log.warning("registry_unreachable", error=str(error))

@@ -4,8 +4,10 @@ The cases are "Reserved topics" of the AWS IoT Core developer guide (reserved-to
 """
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from bridge.topics import open_to_clients
+from bridge.topics import matcher, open_to_clients, without_overlaps
 
 PUBLISH = [
     "a/b",
@@ -49,3 +51,29 @@ def test_requests_to_aws_services_are_a_matter_of_policies(topic: str) -> None:
 @pytest.mark.parametrize("topic", SUBSCRIBE_ONLY)
 def test_answers_and_events_come_from_aws_alone(topic: str) -> None:
     assert not open_to_clients(topic)
+
+
+_LEVELS = st.lists(st.sampled_from(["a", "b", "+"]), min_size=1, max_size=4)
+_FILTERS = st.builds(lambda levels, more: "/".join(levels + more), _LEVELS, st.sampled_from([[], ["#"]]))
+
+
+def _mosquitto_matches(topic_filter: str, topic: str) -> bool:
+    """Match as MQTT says: "a/#" matches "a", which AWS IoT does otherwise."""
+    parent = topic_filter.removesuffix("/#")
+    return matcher(topic_filter)(topic) or (parent != topic_filter and matcher(parent)(topic))
+
+
+@given(
+    st.lists(_FILTERS, max_size=6),
+    st.lists(st.sampled_from(["a", "b"]), min_size=1, max_size=5).map("/".join),
+)
+def test_without_overlaps_each_topic_is_matched_once_and_none_is_lost(filters: list[str], topic: str) -> None:
+    matching = [one for one in without_overlaps(filters) if _mosquitto_matches(one, topic)]
+    assert len(matching) <= 1
+    if any(_mosquitto_matches(one, topic) for one in filters):
+        assert matching
+
+
+def test_filters_that_are_apart_stay_as_they_are() -> None:
+    apart = {"t/+/a", "t/+/b", "$aws/rules/one/#", "$aws/rules/two/#"}
+    assert without_overlaps(apart) == apart

@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from paho.mqtt.client import topic_matches_sub
 
-from bridge.mosquitto.access import REQUESTS, access, access_list, intersection
+from bridge.mosquitto.access import REQUESTS, access, access_list
 from bridge.policies import Connection, Policies
 from bridge.publishers import Publishers
+from bridge.topics import intersection
 
 ARN = "arn:aws:iot:*:*:"
 ME = Connection("me", "me", ("me",))
