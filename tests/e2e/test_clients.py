@@ -1,9 +1,12 @@
 """The short form of `make clients`: every client that is installed is served by the deployment that is up."""
 
 import pytest
+import typer
 
+from testbed.cli.drills import clients_command
 from testbed.deploy.deployment import Deployment
 from testbed.drills.clients import runner
+from testbed.drills.clients.visit import Client
 
 
 def test_each_client_is_at_home(deployment: Deployment) -> None:
@@ -26,3 +29,25 @@ def test_nothing_of_the_clients_stays_behind(deployment: Deployment) -> None:
     ]
     assert left == []
     assert not list(deployment.certificates.parent.glob("clients-*"))
+
+
+def test_what_fails_and_what_is_missing_is_named(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        runner,
+        "CLIENTS",
+        (
+            Client("silent", "MQTT 5", "", "paho_mqtt", "silent", ""),
+            Client("absent", "MQTT 5", "", "absent", "echo", "look for it"),
+        ),
+    )
+    failed, missing = runner.run(deployment)
+    assert (failed.state, missing.state) == ("failed", "skipped")
+    assert "silent" in failed.why
+    assert missing.why.endswith("absent is not installed: look for it")
+    assert "AttributeError" in (deployment.path / "logs" / "clients.log").read_text()
+    monkeypatch.setattr("testbed.cli.drills.current", lambda _settings: deployment)
+    with pytest.raises(typer.Exit) as ended:
+        clients_command(["silent"])
+    assert ended.value.exit_code == 1

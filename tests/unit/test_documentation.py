@@ -133,7 +133,7 @@ def test_every_make_target_that_is_named_exists() -> None:
     ("pattern", "app"), [(_TESTBED, commands), (_BENCH, benchmarks)], ids=["testbed", "bench"]
 )
 def test_every_command_that_is_named_exists(pattern: re.Pattern[str], app: object) -> None:
-    known = {each.name for each in app.registered_commands}  # type: ignore[attr-defined]
+    known = {each.name for each in (*app.registered_commands, *app.registered_groups)}  # type: ignore[attr-defined]
     named = list(commands_of(pattern))
     assert named
     assert not {

@@ -57,9 +57,10 @@ def test_an_unpinned_install_is_found(text: str) -> None:
     assert list(unpinned(text))
 
 
-# What a user types to install our wheel: its requirements are ranges, as those of any library.
+# What a user types to install our wheel, or AWS's device SDK: requirements are ranges, as those of any library.
 _AS_A_USER = {
     "bridge/local/up.py",
+    "testbed/stations/snippet.py",
     "tests/integration/bridge/test_up.py",
     "tests/integration/examples/test_own_project.py",
 }

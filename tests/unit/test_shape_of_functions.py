@@ -9,6 +9,7 @@ FOLDERS = ("bench", "bridge", "functions", "simulator", "testbed")
 # Their options, one or two lines each, are the command line.
 COMMANDS = {
     "bridge/runtime/__main__.py main",
+    "bridge/broker/__main__.py main",
     "bridge/data_plane/__main__.py main",
     "simulator/cli.py simulate",
 }
