@@ -88,6 +88,7 @@ def main(
 def _start(place: Place, running: list["_Program"]) -> None:
     """Start each part when the one before it answers."""
     place.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    _check_ports(place)
     certificates = Certificates(place.folder / "certificates")
     if not place.other_aws:
         running.append(_start_ministack(place))
@@ -150,6 +151,22 @@ def _watch(running: list["_Program"]) -> NoReturn:
     raise UpError(f"{ended.name} has ended: {ended.last_line()} (see {ended.log})")
 
 
+def _check_ports(place: Place) -> None:
+    """Refuse a port that another program has, before anything is started that would wait for it."""
+    wanted = {"--mqtt-port": place.mqtt, "--data-port": place.data, "--metrics-port": place.metrics}
+    if not place.other_aws:
+        wanted["--aws-port"] = place.aws
+    for option, port in wanted.items():
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError as error:
+                raise UpError(
+                    f"port {port} is taken by another program: choose another with {option}"
+                ) from error
+
+
 def _start_ministack(place: Place) -> "_Program":
     if importlib.util.find_spec("ministack") is None:
         raise UpError(
@@ -182,7 +199,7 @@ def _start_ministack(place: Place) -> "_Program":
 def _welcome(place: Place) -> str:
     return f"""AWS IoT Core is up, here ({place.region}).
   AWS APIs         export AWS_ENDPOINT_URL={place.aws_url} AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test \
-AWS_REGION={place.region}
+AWS_DEFAULT_REGION={place.region}
   MQTT over TLS    localhost:{place.mqtt}, authority {place.folder}/certificates/ca.pem
   iot-data, jobs   {place.aws_url}, and by itself http://127.0.0.1:{place.data} (AWS_ENDPOINT_URL_IOT_DATA_PLANE)
   a device         aws iot create-keys-and-certificate --set-as-active, attach-policy, and connect

@@ -36,6 +36,11 @@ def audit_command(
     )
     ledgers = ledger or ledgers_of(deployment)
     if not ledgers:
+        if lost := sorted(deployment.path.glob("ledgers/lost-*")):
+            raise TestbedError(
+                f"There is no ledger since the cloud lost what it held; older ones are in {short(str(lost[-1]))}.",
+                "Run a fleet: make simulate",
+            )
         raise TestbedError("There is no ledger yet.", "Run a fleet first: make simulate")
     start = time.monotonic()
     report = audit(deployment, ledgers, wait_seconds=wait)

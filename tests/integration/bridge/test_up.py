@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -103,3 +104,18 @@ def test_a_device_made_with_boto3_connects_and_its_rule_and_shadow_work(
     finally:
         device.disconnect()
         device.loop_stop()
+
+
+def test_a_taken_port_is_refused_at_once(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = subprocess.run(
+            [sys.executable, "-m", "bridge", "up", "--data-dir", str(tmp_path), "--mqtt-port", str(port)],
+            cwd=REPOSITORY,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert f"port {port} is taken by another program: choose another with --mqtt-port" in done.stderr
