@@ -14,7 +14,7 @@ from testbed.host.processes import Process
 EngineName = Literal["embedded", "localstack", "compose"]
 
 # What a command may ask of an engine, and some engine has not.
-Feature = Literal["enforced IAM", "processes of this machine", "functions on loopback"]
+Feature = Literal["enforced IAM", "fleet provisioning", "processes of this machine", "functions on loopback"]
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,13 @@ LOCALSTACK_LACKS = Lacks(
     # LocalStack 4.14.0 answers CloudWatch's DescribeAlarms by CBOR, which today's SDKs speak, with an internal error
     # once one alarm has tags: tests/integration/engines/localstack_process/test_newest_sdk.py.
     variables={"analytics": False, "tag_resources": False},
-    features={"enforced IAM": ("LocalStack enforces IAM in its paid tiers only.", "Use ENGINE=embedded.")},
+    features={
+        "enforced IAM": ("LocalStack enforces IAM in its paid tiers only.", "Use ENGINE=embedded."),
+        "fleet provisioning": (
+            "Mosquitto cannot answer one client alone, and the answer has a private key in it.",
+            "Use ENGINE=embedded.",
+        ),
+    },
 )
 
 

@@ -28,7 +28,7 @@ _BUILD_SECONDS = 900
 _FUNCTIONS_PYTHON = "3.13"
 
 _MISSING: dict[Feature, tuple[str, str]] = {
-    "enforced IAM": LOCALSTACK_LACKS.features["enforced IAM"],
+    **LOCALSTACK_LACKS.features,
     "processes of this machine": (
         "What runs in containers can be neither broken nor measured from here.",
         "Use ENGINE=embedded.",

@@ -23,22 +23,27 @@ _SDK = "AWS IoT Device SDK v2 (Python)"
 _ECHO = "connect, subscribe, publish (QoS 1), receive, disconnect"
 _ECHO_OF: dict[Protocol, str] = {"MQTT 3.1.1": _ECHO, "MQTT 5": f"{_ECHO}; user property"}
 _LOCKED = "it is in this project's lock, run scripts/bootstrap"
-_NO_ANSWER = "Mosquitto cannot answer one client alone, and the answer has a private key in it"
-_NEEDS_ROLE = "a template needs a role of the account"
 
 CLIENTS = (
     *(Client(_SDK, protocol, _ECHO_OF[protocol], "device_sdk", "echo", _LOCKED) for protocol in _MQTT),
     *(
-        Client(f"{_SDK}: {service}", protocol, did, "device_sdk", function, _LOCKED, **unfit)
-        for service, function, did, unfit in (
-            ("shadow v2", "shadow", "delta stream, update, get, delete", {}),
-            ("jobs v2", "jobs", "notify-next stream, start-next, update", {}),
-            (
-                "identity v2",
-                "provisioning",
-                "CreateKeysAndCertificate, RegisterThing, connect as the new thing",
-                {"own_broker": _NO_ANSWER, "local": _NEEDS_ROLE},
-            ),
+        Client(f"{_SDK}: {service}", protocol, did, "device_sdk", function, _LOCKED)
+        for service, function, did in (
+            ("shadow v2", "shadow", "delta stream, update, get, delete"),
+            ("jobs v2", "jobs", "notify-next stream, start-next, update"),
+        )
+        for protocol in _MQTT
+    ),
+    *(
+        Client(
+            f"{_SDK}: identity v2",
+            protocol,
+            "CreateKeysAndCertificate, RegisterThing, connect as the new thing",
+            "device_sdk",
+            "provisioning",
+            _LOCKED,
+            needs="fleet provisioning",
+            local="a template needs a role of the account",
         )
         for protocol in _MQTT
     ),
@@ -131,10 +136,12 @@ def _module(client: Client, deployment: Deployment) -> Any:
     """
     if client.local and deployment.target == "aws":
         raise SkippedError(client.local)
-    if client.own_broker and deployment.engine_name not in (None, "embedded"):
-        raise SkippedError(client.own_broker)
     try:
+        if client.needs and deployment.engine:
+            deployment.engine.lacks.refuse(client.needs)
         return importlib.import_module(f"testbed.drills.clients.{client.module}")
+    except TestbedError as error:
+        raise SkippedError(f"{error.problem} {error.remedy}") from error
     except ModuleNotFoundError as error:
         raise SkippedError(f"{error.name} is not installed: {client.get}") from error
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from testbed.deploy.deployment import Deployment
+from testbed.engines.base import Feature
 
 Protocol = Literal["MQTT 3.1.1", "MQTT 5", "HTTPS"]
 
@@ -84,7 +85,7 @@ class Visit:
 class Client:
     """One row of the table: ``module`` is in this package, ``function`` in there takes a `Visit`.
 
-    ``get``: how to get it where it is not installed. ``own_broker``: why Mosquitto cannot serve it. ``local``: why it
+    ``get``: how to get it where it is not installed. ``needs``: what some engine lacks. ``local``: why it
     is not tried on AWS.
     """
 
@@ -94,5 +95,5 @@ class Client:
     module: str
     function: str
     get: str
-    own_broker: str = ""
+    needs: Feature | None = None
     local: str = ""
