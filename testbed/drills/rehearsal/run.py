@@ -195,7 +195,7 @@ def stand_in(home: Path) -> Iterator[StandIn]:
             stand_in = StandIn(place, emulated.session(REGION), url, front)
             stand_in.root.client("iam", endpoint_url=url).create_policy(
                 PolicyName=f"{PROJECT}-boundary",
-                PolicyDocument=json.dumps(policies.render("boundary", project=PROJECT, account=ACCOUNT)),
+                PolicyDocument=json.dumps(_boundary()),
             )
             deployer, keys = stand_in.user("deployer", json.dumps(deploy_policy()))
             _, stand_in.stranger = stand_in.user("stranger", None)
@@ -340,6 +340,14 @@ def _role_of(function: Any) -> Credentials:
 
 def _sha(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _boundary() -> dict[str, Any]:
+    """Return the boundary of the project's roles, with the action that ministack asks for and AWS has not."""
+    document: dict[str, Any] = policies.render("boundary", project=PROJECT, account=ACCOUNT)
+    return document | {
+        "Statement": document["Statement"] + enforced_iam.batches([document])["Statement"],
+    }
 
 
 def _locked(stand_in: StandIn) -> None:
