@@ -142,15 +142,15 @@ def main(
     connected = False
     while True:
         try:
-            state.rules = load(registry.rules(), services, context, state.rules)
-            dispatcher.use(state.rules)
+            rules = load(registry.rules(), services, context, state.rules)
+            dispatcher.use(rules)
             if infer_publishers:
                 registry.forget_policies()
                 state.publishers = Publishers.of([registry.document(name) for name in registry.policies()])
-            filters = _filters(state.rules)
+            filters = _filters(rules)
             # Mosquitto sends a copy for each subscription that matches; our own broker sends one.
             session.subscribe(without_overlaps(filters) if infer_publishers else filters)
-            state.loaded = True
+            state.rules, state.loaded = rules, True
         except Exception as error:  # the control plane is away: the rules that we have go on
             log.warning("registry_unreachable", error=str(error))
         if state.loaded and not connected:

@@ -23,6 +23,7 @@ from bridge.topics import FROM_PREFIX, READY_TOPIC
 
 log = structlog.get_logger()
 
+_SUBSCRIBE_SECONDS = 10
 _SESSION_NEVER_EXPIRES = 0xFFFFFFFF
 
 
@@ -69,6 +70,9 @@ class MqttSession:
         self._instance = uuid.uuid4().hex
         self._lock = threading.Lock()
         self.connected = threading.Event()
+        # Set while no subscription waits for the broker's answer.
+        self._settled = threading.Event()
+        self._settled.set()
         self._client = mqtt.Client(
             CallbackAPIVersion.VERSION2, client_id=client_id, protocol=mqtt.MQTTv5, manual_ack=True
         )
@@ -81,6 +85,7 @@ class MqttSession:
         self._client.on_connect = self._on_connect
         self._client.on_disconnect = self._on_disconnect
         self._client.on_message = self._on_message
+        self._client.on_subscribe = lambda *_: self._settled.set()
 
     def start(self) -> None:
         """Connect, and again whenever the connection is lost."""
@@ -95,11 +100,13 @@ class MqttSession:
         self._client.loop_stop()
 
     def subscribe(self, topic_filters: Iterable[str]) -> None:
-        """Be subscribed to exactly these."""
+        """Be subscribed to exactly these, and wait until the broker has said so."""
         with self._lock:
             self._filters = {self._prefix + topic_filter for topic_filter in topic_filters} | {READY_TOPIC}
         if self.connected.is_set():
             self._update_subscriptions()
+            # Whoever sees a rule on /health may publish for it at once.
+            self._settled.wait(_SUBSCRIBE_SECONDS)
 
     def say_ready(self) -> None:
         """Tell the broker's supervisor, if there is one, that this connection has its subscriptions."""
@@ -143,6 +150,7 @@ class MqttSession:
             new, old = self._filters - self._subscribed, self._subscribed - self._filters
             self._subscribed = set(self._filters)
         if new:
+            self._settled.clear()
             self._client.subscribe([(topic_filter, 1) for topic_filter in sorted(new)])
         if old:
             self._client.unsubscribe(sorted(old))

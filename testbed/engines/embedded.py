@@ -20,7 +20,7 @@ from testbed.paths import REPOSITORY
 
 _REQUIREMENTS = Path(__file__).parent / "requirements" / "embedded.txt"
 _MINISTACK = REPOSITORY / "bridge" / "ministack"
-_START_SECONDS = 60
+_START_SECONDS = 120
 
 
 class EmbeddedEngine:

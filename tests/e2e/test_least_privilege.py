@@ -173,6 +173,7 @@ BY_AWS: dict[tuple[str, str], tuple[str, Callable[[Any, str], object]]] = {
         lambda sqs, arn: sqs.send_message(QueueUrl=queue(sqs, arn), MessageBody="\x00"),
     ),
 }
+BY_AWS["iot-errors", "sqs:SendMessage"] = BY_AWS["iot-rules", "sqs:SendMessage"]
 for _function in ("telemetry-handler", "api-handler"):
     BY_AWS[_function, "logs:CreateLogStream"] = (
         "logs",
