@@ -18,10 +18,10 @@ from botocore.exceptions import ClientError
 
 from bench.pipeline.limits import lifted
 from bench.pipeline.publishers import LoadClients
+from bridge.authority import Authority
 from testbed.deploy.deployment import Deployment
 from testbed.deploy.stations import wait_admitted
 from testbed.errors import TestbedError
-from testbed.identity.authority import Authority
 from testbed.identity.enrolment import Enrolment
 from testbed.pipeline import quiet
 from testbed.pipeline.quiet import until_bridge_is_idle

@@ -15,12 +15,12 @@ from pathlib import Path
 
 import psutil
 
+from bridge.authority import Authority
 from simulator.messages import station_ids
 from testbed.engines.base import Place, Ports
 from testbed.engines.embedded import start_ministack
 from testbed.host import emulated, ports
 from testbed.host.processes import ChildProcess
-from testbed.identity.authority import Authority
 from testbed.identity.enrolment import Enrolment
 
 _REGION = "eu-central-1"

@@ -207,11 +207,6 @@ def write(properties: Properties) -> bytes:
     return bytes(written)
 
 
-def of_message(written: bytes) -> dict[int, Any]:
-    """Read the properties of a message as `write` wrote them."""
-    return read(write_length(len(written)) + written, 0, OF_MESSAGE)[0] if written else {}
-
-
 def with_length(parts: Sequence[bytes]) -> bytes:
     """Join written properties and put their length in front."""
     joined = b"".join(parts)

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import psutil
 
+from bridge.authority import Authority
 from testbed.engines.mosquitto import ensure_mosquitto
 from testbed.host import ports
 from testbed.host.processes import wait_until
-from testbed.identity.authority import Authority
 
 HOST = "127.0.0.1"
 

@@ -11,12 +11,13 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
 
-from bridge.local.certificates import Certificates
+from bridge.authority import Authority, KeyPair
 
 _START_SECONDS = 60.0
 _STOP_SECONDS = 15.0
@@ -89,16 +90,20 @@ def _start(place: Place, running: list["_Program"]) -> None:
     """Start each part when the one before it answers."""
     place.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     _check_ports(place)
-    certificates = Certificates(place.folder / "certificates")
+    certificates = place.folder / "certificates"
+    authority = Authority.load_or_create(certificates, name="Local IoT authority")
     if not place.other_aws:
         running.append(_start_ministack(place))
-    server, server_key = certificates.named("server", "localhost", "127.0.0.1")
-    own = {name: certificates.named(name) for name in (_BRIDGE, _DATA_PLANE, _READER)}
+    server, server_key = _kept(certificates, "server", lambda: authority.server("localhost", "127.0.0.1"))
+    own = {
+        name: _kept(certificates, name, partial(authority.client, name))
+        for name in (_BRIDGE, _DATA_PLANE, _READER)
+    }
     control_plane = ["--iot-endpoint-url", place.aws_url, "--region", place.region]
 
     def client(name: str) -> list[str]:
         certificate, key = own[name]
-        host, ca = ["--broker-host", "localhost"], ["--ca", str(certificates.authority)]
+        host, ca = ["--broker-host", "localhost"], ["--ca", str(authority.path)]
         return [
             *host,
             "--broker-port",
@@ -117,7 +122,7 @@ def _start(place: Place, running: list["_Program"]) -> None:
         "--key",
         str(server_key),
         "--authority",
-        str(certificates.authority),
+        str(authority.path),
         "--state-dir",
         str(place.folder / "broker"),
     ]
@@ -137,6 +142,14 @@ def _start(place: Place, running: list["_Program"]) -> None:
     running.append(_Program.start(place, "data-plane", data_plane))
     running[-2].wait_until(lambda: _answers(f"http://127.0.0.1:{place.metrics}/health"))
     running[-1].wait_until(lambda: _answers(f"http://127.0.0.1:{place.data}/health"))
+
+
+def _kept(folder: Path, name: str, issue: Callable[[], KeyPair]) -> tuple[Path, Path]:
+    """Return the files of a certificate and its key, issued once."""
+    certificate, key = folder / f"{name}.crt", folder / f"{name}.key"
+    if not (certificate.is_file() and key.is_file()):
+        issue().write(certificate, key)
+    return certificate, key
 
 
 def _watch(running: list["_Program"]) -> NoReturn:
@@ -200,7 +213,7 @@ def _welcome(place: Place) -> str:
     return f"""AWS IoT Core is up, here ({place.region}).
   AWS APIs         export AWS_ENDPOINT_URL={place.aws_url} AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test \
 AWS_DEFAULT_REGION={place.region}
-  MQTT over TLS    localhost:{place.mqtt}, authority {place.folder}/certificates/ca.pem
+  MQTT over TLS    localhost:{place.mqtt}, authority {place.folder}/certificates/ca.crt
   iot-data, jobs   {place.aws_url}, and by itself http://127.0.0.1:{place.data} (AWS_ENDPOINT_URL_IOT_DATA_PLANE)
   a device         aws iot create-keys-and-certificate --set-as-active, attach-policy, and connect
   logs             {place.folder}/logs

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from bridge.authority import Authority
 from testbed.deploy import enforced_iam, providers, terraform
 from testbed.deploy.deployment import Deployment
 from testbed.deploy.packaging import build_packages, package_folder
@@ -23,7 +24,6 @@ from testbed.engines.base import Engine, Ports
 from testbed.errors import TestbedError
 from testbed.host import ports, processes
 from testbed.host.processes import Process
-from testbed.identity.authority import Authority
 from testbed.say import Say
 
 # A file whose time is that of the cloud's last start: what it saved is newer, or it has not saved what it held.

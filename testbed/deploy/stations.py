@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from bridge.authority import Authority
 from testbed.deploy.deployment import Deployment
-from testbed.identity.authority import Authority
 from testbed.identity.enrolment import Enrolment
 
 

@@ -5,10 +5,10 @@ import sys
 import urllib.request
 from pathlib import Path
 
+from bridge.authority import Authority
 from testbed.engines.base import Endpoints, Place
 from testbed.host import processes
 from testbed.host.processes import Process
-from testbed.identity.authority import Authority
 from testbed.paths import REPOSITORY
 
 BRIDGE, DATA_PLANE, READER = "bridge", "data-plane", "data-plane-reader"

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import boto3
 
-from testbed.identity.authority import Authority, certificate_id
+from bridge.authority import Authority, certificate_id
 from testbed.identity.rates import PacedControlPlane
 from testbed.identity.registration import (
     PARALLEL,

@@ -11,8 +11,8 @@ import msgspec
 from botocore.credentials import ReadOnlyCredentials
 from botocore.exceptions import ClientError
 
+from bridge.authority import Authority, append, certificate_id
 from bridge.control_plane import ControlPlane
-from testbed.identity.authority import Authority, append, certificate_id
 
 What = Literal["enrol", "remove"]
 # Threads of a process: they wait for the emulator's one process.

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
+from bridge.authority import certificate_id
 from testbed.deploy import lifecycle
 from testbed.deploy.deployment import Deployment
 from testbed.engines.base import Place
-from testbed.identity.authority import certificate_id
 from tests.e2e.conftest import Connect, now, station_in_api, wait_for
 
 

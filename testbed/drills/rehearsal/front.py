@@ -14,8 +14,8 @@ from pathlib import Path
 from threading import Lock
 from urllib.parse import urlsplit
 
+from bridge.authority import Authority
 from testbed.host.forward import Forwarder, Headers, serving
-from testbed.identity.authority import Authority
 
 _AWS = re.compile(r"(.+\.)?(amazonaws\.com|cloudfront\.net)")
 _DATA = re.compile(r"[a-z0-9-]+-ats\.iot\.[a-z0-9-]+\.amazonaws\.com")

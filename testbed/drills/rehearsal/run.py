@@ -16,6 +16,7 @@ from typing import Any
 import boto3
 from botocore.credentials import Credentials
 
+from bridge.authority import Authority
 from simulator.options import TOPIC_ROOT
 from testbed.dashboard import start_door
 from testbed.deploy import enforced_iam, policies, terraform
@@ -27,7 +28,6 @@ from testbed.engines.base import Place, Ports, Runtime
 from testbed.errors import TestbedError
 from testbed.host import emulated, ports, processes
 from testbed.host.processes import Process
-from testbed.identity.authority import Authority
 from testbed.identity.enrolment import Enrolment
 from testbed.paths import REPOSITORY, TERRAFORM, state_root
 from testbed.stations import observers

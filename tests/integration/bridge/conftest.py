@@ -17,6 +17,7 @@ import paho.mqtt.client as mqtt
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
+from bridge.authority import Authority
 from testbed.engines.base import Place, Ports
 from testbed.engines.embedded import EmbeddedEngine
 from testbed.engines.localstack import LocalStackEngine
@@ -24,7 +25,6 @@ from testbed.engines.mosquitto import ensure_mosquitto
 from testbed.errors import TestbedError
 from testbed.host import ports
 from testbed.host.processes import Process
-from testbed.identity.authority import Authority
 from testbed.identity.enrolment import Enrolment
 from tests.integration.bridge.five import Five, MakeFive
 from tests.integration.conftest import REGION, AwsEmulator

@@ -141,7 +141,7 @@ def test_nobody_speaks_or_listens_for_another(
         for ending in ("crt", "key"):
             (forged / f"{victim.name}.{ending}").write_bytes((folder / f"{thief.name}.{ending}").read_bytes())
     else:
-        from testbed.identity.authority import Authority
+        from bridge.authority import Authority
 
         other = Authority.load_or_create(stack.place.certificates / "other", name="somebody's CA")
         other.client(victim.name).write(forged / f"{victim.name}.crt", forged / f"{victim.name}.key")

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from awscrt import mqtt_request_response
-from awsiot import ServiceStreamOptions, V2ServiceException, iotjobs, mqtt_connection_builder
+from awsiot import ServiceStreamOptions, V2ServiceException, iotjobs
 
 from testbed.identity.enrolment import Enrolment
+from tests.integration.bridge import device_sdk
 from tests.integration.bridge.conftest import PATIENCE_SECONDS, Stack, wait_for
 
 ARN = "arn:aws:iot:eu-central-1:000000000000:thing/"
@@ -21,21 +21,8 @@ ARN = "arn:aws:iot:eu-central-1:000000000000:thing/"
 def sdk(stack: Stack, enrolment: Enrolment, name: str) -> Iterator[iotjobs.IotJobsClientV2]:
     """Make the jobs client of `awsiotsdk`, as its sample "jobs" makes it."""
     enrolment.enrol([name])
-    folder = stack.place.certificates / "devices"
-    connection = mqtt_connection_builder.mtls_from_path(
-        cert_filepath=str(folder / f"{name}.crt"),
-        pri_key_filepath=str(folder / f"{name}.key"),
-        ca_filepath=str(stack.authority.path),
-        endpoint="localhost",
-        port=stack.place.ports.mqtt,
-        client_id=name,
-    )
-    connection.connect().result(PATIENCE_SECONDS)
-    options = mqtt_request_response.ClientOptions(
-        max_request_response_subscriptions=4, max_streaming_subscriptions=2, operation_timeout_in_seconds=30
-    )
-    yield iotjobs.IotJobsClientV2(connection, options)
-    connection.disconnect().result(PATIENCE_SECONDS)
+    with device_sdk.connected(stack, name) as connection:
+        yield iotjobs.IotJobsClientV2(connection, device_sdk.OPTIONS)
     enrolment.remove([name])
 
 

@@ -5,14 +5,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from awscrt import mqtt_request_response
-from awsiot import V2ServiceException, iotidentity, mqtt_connection_builder
+from awsiot import V2ServiceException, iotidentity
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from testbed.identity.enrolment import Enrolment
+from tests.integration.bridge import device_sdk
 from tests.integration.bridge.conftest import PATIENCE_SECONDS, Device, Stack, wait_for
 
 CLAIM = {
@@ -87,21 +87,8 @@ def sdk(stack: Stack, enrolment: Enrolment, template: str) -> Iterator[iotidenti
     iot.create_policy(policyName=claim, policyDocument=json.dumps(CLAIM))
     [principal] = iot.list_thing_principals(thingName=claim)["principals"]
     iot.attach_policy(policyName=claim, target=principal)
-    folder = stack.place.certificates / "devices"
-    connection = mqtt_connection_builder.mtls_from_path(
-        cert_filepath=str(folder / f"{claim}.crt"),
-        pri_key_filepath=str(folder / f"{claim}.key"),
-        ca_filepath=str(stack.authority.path),
-        endpoint="localhost",
-        port=stack.place.ports.mqtt,
-        client_id=claim,
-    )
-    connection.connect().result(PATIENCE_SECONDS)
-    options = mqtt_request_response.ClientOptions(
-        max_request_response_subscriptions=4, max_streaming_subscriptions=2, operation_timeout_in_seconds=30
-    )
-    yield iotidentity.IotIdentityClientV2(connection, options)
-    connection.disconnect().result(PATIENCE_SECONDS)
+    with device_sdk.connected(stack, claim) as connection:
+        yield iotidentity.IotIdentityClientV2(connection, device_sdk.OPTIONS)
     iot.detach_policy(policyName=claim, target=principal)
     enrolment.remove([claim])
     iot.delete_policy(policyName=claim)

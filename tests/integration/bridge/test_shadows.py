@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from awscrt import mqtt_request_response
-from awsiot import ServiceStreamOptions, V2ServiceException, iotshadow, mqtt_connection_builder
+from awsiot import ServiceStreamOptions, V2ServiceException, iotshadow
 
 from testbed.identity.enrolment import Enrolment
+from tests.integration.bridge import device_sdk
 from tests.integration.bridge.conftest import (
     PATIENCE_SECONDS,
     MakeDevice,
@@ -26,21 +26,8 @@ from tests.integration.bridge.conftest import (
 def sdk(stack: Stack, enrolment: Enrolment, name: str) -> Iterator[iotshadow.IotShadowClientV2]:
     """Make the shadow client of `awsiotsdk`, as its sample "shadow" makes it."""
     enrolment.enrol([name])
-    folder = stack.place.certificates / "devices"
-    connection = mqtt_connection_builder.mtls_from_path(
-        cert_filepath=str(folder / f"{name}.crt"),
-        pri_key_filepath=str(folder / f"{name}.key"),
-        ca_filepath=str(stack.authority.path),
-        endpoint="localhost",
-        port=stack.place.ports.mqtt,
-        client_id=name,
-    )
-    connection.connect().result(PATIENCE_SECONDS)
-    options = mqtt_request_response.ClientOptions(
-        max_request_response_subscriptions=4, max_streaming_subscriptions=2, operation_timeout_in_seconds=30
-    )
-    yield iotshadow.IotShadowClientV2(connection, options)
-    connection.disconnect().result(PATIENCE_SECONDS)
+    with device_sdk.connected(stack, name) as connection:
+        yield iotshadow.IotShadowClientV2(connection, device_sdk.OPTIONS)
     enrolment.remove([name])
 
 

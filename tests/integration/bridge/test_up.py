@@ -56,7 +56,7 @@ def core(program: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tu
             def client(service: str) -> Any:
                 return session.client(service, endpoint_url=f"http://127.0.0.1:{aws}")  # type: ignore[call-overload]
 
-            yield client, mqtt_port, folder / ".aws-iot" / "certificates" / "ca.pem"
+            yield client, mqtt_port, folder / ".aws-iot" / "certificates" / "ca.crt"
         finally:
             os.kill(running.pid, signal.SIGINT)
             assert running.wait(PATIENCE_SECONDS) == 0

@@ -15,11 +15,11 @@ import paho.mqtt.client as mqtt
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
+from bridge.authority import Authority
 from simulator.connection import Endpoint
 from simulator.messages import station_ids
 from simulator.options import FleetOptions
 from testbed.host import ports
-from testbed.identity.authority import Authority
 from testbed.paths import REPOSITORY
 
 STATIONS = 20

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from testbed.identity.authority import Authority
+from bridge.authority import Authority
 
 
 def run(folder: Path, *options: str) -> "subprocess.CompletedProcess[str]":

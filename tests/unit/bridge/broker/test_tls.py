@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from bridge.authority import Authority
 from bridge.broker import tls
-from testbed.identity.authority import Authority
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ from typing import Any, cast
 import pytest
 from botocore.exceptions import ClientError
 
+from bridge.authority import Authority
 from testbed.identity import registration
-from testbed.identity.authority import Authority
 from testbed.identity.registration import Journal, Registrar
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from bridge.authority import Authority
 from simulator import shard
 from simulator.messages import station_ids
-from testbed.identity.authority import Authority
 from testbed.stations.load_test import bundle
 
 ENVIRONMENT = {

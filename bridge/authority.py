@@ -1,4 +1,4 @@
-"""The fleet's own certificate authority: signs device certificates and, locally, the broker's.
+"""A certificate authority of one's own: signs device certificates and, locally, the broker's.
 
 On AWS the same device certificates are registered with ``RegisterCertificateWithoutCA``, so a station's
 private key never leaves this machine and its certificate carries its name on every target.

@@ -6,7 +6,7 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
-from testbed.identity.authority import Authority, certificate_id
+from bridge.authority import Authority, certificate_id
 
 
 def test_a_station_is_its_common_name(tmp_path: Path) -> None:
