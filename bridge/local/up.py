@@ -37,6 +37,7 @@ class Place:
     region: str
     aws: int
     mqtt: int
+    websocket: int
     data: int
     metrics: int
     # Of another emulator for AWS's APIs, empty for ministack.
@@ -55,6 +56,9 @@ def main(
     region: Annotated[str, typer.Option(help="AWS region.")] = "us-east-1",
     aws_port: Annotated[int, typer.Option(help="Port of AWS's APIs (AWS_ENDPOINT_URL).")] = 4566,
     mqtt_port: Annotated[int, typer.Option(help="Port of MQTT over TLS.")] = 8883,
+    websocket_port: Annotated[
+        int, typer.Option(help="Port of MQTT over WebSocket with AWS credentials; AWS's is 443.")
+    ] = 8444,
     data_port: Annotated[
         int, typer.Option(help="Port of iot-data (AWS_ENDPOINT_URL_IOT_DATA_PLANE).")
     ] = 9443,
@@ -68,7 +72,14 @@ def main(
 ) -> None:
     """Run a local AWS IoT Core: broker, rules, Device Shadow, Jobs, and ministack for the other AWS APIs."""
     place = Place(
-        data_dir.resolve(), region, aws_port, mqtt_port, data_port, metrics_port, aws_endpoint_url.rstrip("/")
+        data_dir.resolve(),
+        region,
+        aws=aws_port,
+        mqtt=mqtt_port,
+        websocket=websocket_port,
+        data=data_port,
+        metrics=metrics_port,
+        other_aws=aws_endpoint_url.rstrip("/"),
     )
     running: list[_Program] = []
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -90,58 +101,62 @@ def _start(place: Place, running: list["_Program"]) -> None:
     """Start each part when the one before it answers."""
     place.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     _check_ports(place)
-    certificates = place.folder / "certificates"
-    authority = Authority.load_or_create(certificates, name="Local IoT authority")
     if not place.other_aws:
         running.append(_start_ministack(place))
-    server, server_key = _kept(certificates, "server", lambda: authority.server("localhost", "127.0.0.1"))
-    own = {
-        name: _kept(certificates, name, partial(authority.client, name))
-        for name in (_BRIDGE, _DATA_PLANE, _READER)
-    }
+    certificates = _Certificates(place.folder / "certificates")
     control_plane = ["--iot-endpoint-url", place.aws_url, "--region", place.region]
-
-    def client(name: str) -> list[str]:
-        certificate, key = own[name]
-        host, ca = ["--broker-host", "localhost"], ["--ca", str(authority.path)]
-        return [
-            *host,
-            "--broker-port",
-            str(place.mqtt),
-            *ca,
-            "--certificate",
-            str(certificate),
-            "--key",
-            str(key),
-        ]
-
-    broker = ["-m", "bridge.broker", "--port", str(place.mqtt), *control_plane]
-    broker += [
-        "--certificate",
-        str(server),
-        "--key",
-        str(server_key),
-        "--authority",
-        str(authority.path),
-        "--state-dir",
-        str(place.folder / "broker"),
+    running.append(_Program.start(place, "broker", _broker(place, certificates, control_plane)))
+    running[-1].wait_until(lambda: _listens(place.mqtt) and _listens(place.websocket))
+    rules = [
+        *("-m", "bridge.runtime", *certificates.client(_BRIDGE, place), *control_plane, "--names-publishers"),
+        *("--aws-endpoint-url", place.aws_url, "--metrics-port", str(place.metrics)),
     ]
-    broker += [
-        word for certificate, _ in own.values() for word in ("--trusted-certificate", str(certificate))
-    ]
-    broker += [word for name in (_BRIDGE, _DATA_PLANE) for word in ("--required-client", name)]
-    running.append(_Program.start(place, "broker", broker))
-    running[-1].wait_until(lambda: _listens(place.mqtt))
-    rules = ["-m", "bridge.runtime", *client(_BRIDGE), *control_plane, "--aws-endpoint-url", place.aws_url]
-    rules += ["--metrics-port", str(place.metrics), "--names-publishers"]
     running.append(_Program.start(place, "rules", rules))
-    data_plane = ["-m", "bridge.data_plane", *client(_DATA_PLANE), *control_plane, "--port", str(place.data)]
-    reader, reader_key = own[_READER]
-    data_plane += ["--reader-certificate", str(reader), "--reader-key", str(reader_key), "--names-publishers"]
-    data_plane += ["--state-dir", str(place.folder / "data-plane")]
+    reader, reader_key = certificates.own[_READER]
+    data_plane = [
+        *("-m", "bridge.data_plane", *certificates.client(_DATA_PLANE, place), *control_plane),
+        *("--names-publishers", "--port", str(place.data), "--state-dir", str(place.folder / "data-plane")),
+        *("--reader-certificate", str(reader), "--reader-key", str(reader_key)),
+    ]
     running.append(_Program.start(place, "data-plane", data_plane))
     running[-2].wait_until(lambda: _answers(f"http://127.0.0.1:{place.metrics}/health"))
     running[-1].wait_until(lambda: _answers(f"http://127.0.0.1:{place.data}/health"))
+
+
+def _broker(place: Place, certificates: "_Certificates", control_plane: list[str]) -> list[str]:
+    trusted = [word for own, _ in certificates.own.values() for word in ("--trusted-certificate", str(own))]
+    required = [word for name in (_BRIDGE, _DATA_PLANE) for word in ("--required-client", name)]
+    return [
+        *("-m", "bridge.broker", *control_plane, *certificates.server(), *trusted, *required),
+        *("--port", str(place.mqtt), "--websocket-port", str(place.websocket)),
+        *("--authority", str(certificates.authority), "--state-dir", str(place.folder / "broker")),
+    ]
+
+
+class _Certificates:
+    """The authority, the server's certificate and those of our own clients, made once."""
+
+    def __init__(self, folder: Path) -> None:
+        authority = Authority.load_or_create(folder, name="Local IoT authority")
+        self.authority = authority.path
+        self._server = _kept(folder, "server", lambda: authority.server("localhost", "127.0.0.1"))
+        self.own = {
+            name: _kept(folder, name, partial(authority.client, name))
+            for name in (_BRIDGE, _DATA_PLANE, _READER)
+        }
+
+    def server(self) -> list[str]:
+        """Return the options of a program that listens by TLS."""
+        certificate, key = self._server
+        return ["--certificate", str(certificate), "--key", str(key)]
+
+    def client(self, name: str, place: Place) -> list[str]:
+        """Return the options of one of our clients of the broker."""
+        certificate, key = self.own[name]
+        return [
+            *("--broker-host", "localhost", "--broker-port", str(place.mqtt), "--ca", str(self.authority)),
+            *("--certificate", str(certificate), "--key", str(key)),
+        ]
 
 
 def _kept(folder: Path, name: str, issue: Callable[[], KeyPair]) -> tuple[Path, Path]:
@@ -166,7 +181,12 @@ def _watch(running: list["_Program"]) -> NoReturn:
 
 def _check_ports(place: Place) -> None:
     """Refuse a port that another program has, before anything is started that would wait for it."""
-    wanted = {"--mqtt-port": place.mqtt, "--data-port": place.data, "--metrics-port": place.metrics}
+    wanted = {
+        "--mqtt-port": place.mqtt,
+        "--websocket-port": place.websocket,
+        "--data-port": place.data,
+        "--metrics-port": place.metrics,
+    }
     if not place.other_aws:
         wanted["--aws-port"] = place.aws
     for option, port in wanted.items():
@@ -214,6 +234,7 @@ def _welcome(place: Place) -> str:
   AWS APIs         export AWS_ENDPOINT_URL={place.aws_url} AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test \
 AWS_DEFAULT_REGION={place.region}
   MQTT over TLS    localhost:{place.mqtt}, authority {place.folder}/certificates/ca.crt
+  MQTT, WebSocket  wss://localhost:{place.websocket}/mqtt, signed by the credentials above
   iot-data, jobs   {place.aws_url}, and by itself http://127.0.0.1:{place.data} (AWS_ENDPOINT_URL_IOT_DATA_PLANE)
   a device         aws iot create-keys-and-certificate --set-as-active, attach-policy, and connect
   logs             {place.folder}/logs
