@@ -16,13 +16,13 @@ from cryptography.hazmat.primitives import hashes
 
 from bridge.broker.guard import RegistryGuard
 from bridge.broker.limits import Limits
-from bridge.broker.listener import listen
+from bridge.broker.listener import Listener, listen, listen_tls
 from bridge.broker.server import Broker
 from bridge.broker.signers import Signers
-from bridge.broker.tls import Listener, listen_tls, server_context, websocket_context
 from bridge.broker.websocket import WebSocket
 from bridge.programs import most_connections
 from bridge.registry import Registry
+from bridge.tls import server_context, websocket_context
 
 log = logging.getLogger(__name__)
 

@@ -2,29 +2,37 @@
 
 import asyncio
 import signal
+import ssl
 import sys
 from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import typer
 import uvloop
 from aiohttp import web
 
+from bridge.clients import clients, invoker
 from bridge.control_plane import control_plane
-from bridge.data_plane.http import Operation, application
+from bridge.data_plane import devices
+from bridge.data_plane.devices import Devices
+from bridge.data_plane.http import Operation, Operations, application
 from bridge.data_plane.jobs import Jobs
 from bridge.data_plane.jobs_control import ControlJobs
 from bridge.data_plane.jobs_device import DeviceJobs
-from bridge.data_plane.provisioning import Provisioning
+from bridge.data_plane.provisioning import HOOK_SECONDS, Provisioning
 from bridge.data_plane.publishing import publish
 from bridge.data_plane.requests import Answers, Requests
 from bridge.data_plane.retained import Retained
+from bridge.data_plane.role_aliases import RoleAliases
 from bridge.data_plane.session import DataPlaneSession, Outgoing
 from bridge.data_plane.shadows import Shadows
+from bridge.data_plane.shelf import Shelf, Tags
 from bridge.data_plane.store import Store
 from bridge.programs import configure_logs, most_connections
+from bridge.registry import Registry
+from bridge.tls import server_context
 from bridge.topics import DATA_PLANE_READY_TOPIC
 
 _READY_SECONDS = 0.5
@@ -50,9 +58,18 @@ def main(
     ],
     region: Annotated[str, typer.Option(help="Its region.")],
     host: Annotated[str, typer.Option(help="Address of the HTTP service.")] = "127.0.0.1",
+    https_port: Annotated[
+        int, typer.Option(help="Port of HTTPS for devices with their certificates (AWS: 8443); 0 for none.")
+    ] = 0,
+    server_certificate: Annotated[
+        Path | None, typer.Option(help="Certificate of that port; clients' are taken from any issuer.")
+    ] = None,
+    server_key: Annotated[Path | None, typer.Option(help="Its key.")] = None,
     aws_endpoint_url: Annotated[
         str,
-        typer.Option(help="Where hooks, which are functions, are called; as the control plane if left out."),
+        typer.Option(
+            help="Where functions (hooks, authorizers) are called and roles assumed; as the control plane if left out."
+        ),
     ] = "",
     account_id: Annotated[str, typer.Option(help="The account in ARNs.")] = "000000000000",
     names_publishers: Annotated[
@@ -65,12 +82,17 @@ def main(
     store = Store(state_dir / "data-plane.sqlite")
     shadows = Shadows(store)
     answers = Answers(store)
-    jobs = Jobs(store, f"arn:aws:iot:{region}:{account_id}:")
-    devices = DeviceJobs(store, jobs)
+    arns = f"arn:aws:iot:{region}:{account_id}:"
+    jobs = Jobs(store, arns)
+    executions = DeviceJobs(store, jobs)
     registry = control_plane(iot_endpoint_url, region)
     control = ControlJobs(store, jobs, registry, answers.more)
-    provisioning = Provisioning(store, registry, aws_endpoint_url or iot_endpoint_url, region, answers.more)
-    requests = Requests(store, [shadows.handle, devices.handle, provisioning.handle], answers)
+    aws = aws_endpoint_url or iot_endpoint_url
+    hooks = invoker(aws, region, seconds=HOOK_SECONDS)
+    provisioning = Provisioning(store, registry, hooks, answers.more)
+    shelf = Shelf(store, "rolealias", arns)
+    aliases = RoleAliases(shelf, account_id, clients(aws, region))
+    requests = Requests(store, [shadows.handle, executions.handle, provisioning.handle], answers)
     # Not of a broker that cannot answer one client alone.
     provisioned = provisioning.topic_filters if names_publishers else ()
     session = DataPlaneSession(
@@ -80,7 +102,7 @@ def main(
         certificate=certificate,
         key=key,
         names_publishers=names_publishers,
-        topic_filters=(*shadows.topic_filters, *devices.topic_filters, *provisioned),
+        topic_filters=(*shadows.topic_filters, *executions.topic_filters, *provisioned),
         receive=requests.receive,
         connected=requests.connected,
     )
@@ -93,17 +115,28 @@ def main(
         ("iot-data", "UpdateThingShadow"): shadows.update_thing_shadow,
         ("iot-data", "DeleteThingShadow"): shadows.delete_thing_shadow,
         ("iot-data", "ListNamedShadowsForThing"): shadows.list_named_shadows,
-        ("iot-jobs-data", "GetPendingJobExecutions"): devices.get_pending_job_executions,
-        ("iot-jobs-data", "StartNextPendingJobExecution"): devices.start_next_pending_job_execution,
-        ("iot-jobs-data", "DescribeJobExecution"): devices.describe_job_execution,
-        ("iot-jobs-data", "UpdateJobExecution"): devices.update_job_execution,
-        **{("iot", name): operation for name, operation in control.operations().items()},
+        ("iot-jobs-data", "GetPendingJobExecutions"): executions.get_pending_job_executions,
+        ("iot-jobs-data", "StartNextPendingJobExecution"): executions.start_next_pending_job_execution,
+        ("iot-jobs-data", "DescribeJobExecution"): executions.describe_job_execution,
+        ("iot-jobs-data", "UpdateJobExecution"): executions.update_job_execution,
+        **{
+            ("iot", name): operation
+            for part in (control, aliases, Tags(shelf))
+            for name, operation in part.operations().items()
+        },
     }
 
     async def tell(topic: str, payload: bytes) -> None:
         await session.publish(Outgoing(topic, payload))
 
-    service = application(operations, tell, lambda: session.ready, answers.more)
+    service = Operations(operations, answers.more)
+    ports = [Port(port, application(service, tell, lambda: session.ready))]
+    if https_port:
+        if server_certificate is None or server_key is None:
+            sys.exit("error: --https-port needs --server-certificate and --server-key")
+        known = Devices(Registry(iot_endpoint_url, region))
+        context = server_context(server_certificate, server_key, ca)
+        ports.append(Port(https_port, devices.application(service, known, aliases), context))
     try:
         work: list[Work] = [
             requests.run,
@@ -112,23 +145,26 @@ def main(
             provisioning.run,
             *([] if names_publishers else [_say_ready]),
         ]
-        uvloop.run(_serve(session, service, work, host, port))
+        uvloop.run(_serve(session, ports, work, host))
     except OSError as error:
-        sys.exit(f"error: the data plane cannot listen on {host}:{port}: {error}")
+        sys.exit(f"error: the data plane cannot listen on {host}: {error}")
     store.close()
 
 
-async def _serve(
-    session: DataPlaneSession,
-    service: web.Application,
-    work: Sequence[Work],
-    host: str,
-    port: int,
-) -> None:
+class Port(NamedTuple):
+    """A port to listen on, with what answers there, by TLS if there is a context."""
+
+    number: int
+    service: web.Application
+    context: ssl.SSLContext | None = None
+
+
+async def _serve(session: DataPlaneSession, ports: Sequence[Port], work: Sequence[Work], host: str) -> None:
     """Serve until SIGTERM; ends at once, with an error, if a part of the work does."""
-    runner = web.AppRunner(service, access_log=None)
-    await runner.setup()
-    await web.TCPSite(runner, host, port, backlog=1024).start()
+    runners = [web.AppRunner(port.service, access_log=None) for port in ports]
+    for runner, port in zip(runners, ports, strict=True):
+        await runner.setup()
+        await web.TCPSite(runner, host, port.number, ssl_context=port.context, backlog=1024).start()
     session.start()
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -137,7 +173,8 @@ async def _serve(
     ended, _ = await asyncio.wait(
         [*working, asyncio.create_task(stopped.wait())], return_when=asyncio.FIRST_COMPLETED
     )
-    await runner.cleanup()
+    for runner in runners:
+        await runner.cleanup()
     session.stop()
     for part in working:
         if part in ended:

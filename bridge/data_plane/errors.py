@@ -4,7 +4,9 @@ from typing import Any
 
 # "Common errors" and the operations' own, in the service models of botocore.
 _STATUS = {
+    "AccessDeniedException": 403,
     "ConflictException": 409,
+    "DeleteConflictException": 409,
     "ForbiddenException": 403,
     "InternalFailureException": 500,
     "InvalidRequestException": 400,

@@ -14,13 +14,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import quote
 
-import boto3
 import structlog
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
+from bridge.clients import FunctionFailedError, Invoke
 from bridge.control_plane import ControlPlane
 from bridge.data_plane.store import Store
 from bridge.data_plane.templates import Plan, TemplateError, fill
@@ -39,7 +38,8 @@ _TOPIC = re.compile(
     r"\$aws/(?:certificates/(create|create-from-csr)|provisioning-templates/([^/]+)/provision)/(json|cbor)"
 )
 _TOKEN_SECONDS = 3600.0
-_HOOK_SECONDS = 5
+# "Pre-provisioning hooks".
+HOOK_SECONDS = 5.0
 _OF_A_THING = {"ThingName", "AttributePayload", "ThingTypeName", "ThingGroups", "OverrideSettings"}
 
 
@@ -65,8 +65,7 @@ class Provisioning:
         self,
         store: Store,
         registry: ControlPlane,
-        aws_endpoint_url: str,
-        region: str,
+        invoke: Invoke,
         answered: Callable[[], None],
     ) -> None:
         """Use a store.
@@ -74,12 +73,11 @@ class Provisioning:
         Args:
             store: of requests and of the tokens of certificates.
             registry: makes certificates and things.
-            aws_endpoint_url: where a template's hook, a function, is called.
-            region: its region.
+            invoke: calls a template's hook, a function.
             answered: called when an answer was left to publish.
         """
         self._store, self._registry, self._answered = store, registry, answered
-        self._aws, self._region = aws_endpoint_url, region
+        self._invoke = invoke
         self._more = asyncio.Event()
         self._more.set()
         store.db.executescript(_TABLES)
@@ -247,23 +245,13 @@ class Provisioning:
         Raises:
             _RefusalError: it does not allow the device, or fails.
         """
-        client = boto3.Session("test", "test", region_name=self._region).client(
-            "lambda",
-            endpoint_url=self._aws,
-            config=Config(read_timeout=_HOOK_SECONDS, retries={"total_max_attempts": 1}),
-        )
         refusal = _RefusalError(403, "AccessDenied", "The pre-provisioning hook does not allow this device")
         try:
-            answer = client.invoke(FunctionName=function, Payload=json.dumps(asked).encode())
-            decision = json.load(answer["Payload"])
-        except (ClientError, BotoCoreError, ValueError) as error:
+            decision = self._invoke(function, asked)
+        except FunctionFailedError as error:
             log.warning("provisioning_hook_failed", function=function, error=str(error))
             raise refusal from error
-        if (
-            "FunctionError" in answer
-            or not isinstance(decision, dict)
-            or decision.get("allowProvisioning") is not True
-        ):
+        if not isinstance(decision, dict) or decision.get("allowProvisioning") is not True:
             raise refusal
         return dict(decision.get("parameterOverrides") or {})
 

@@ -25,6 +25,7 @@ _SIGNED_AS = {
     "execute-api": "iot",
 }
 _SCOPE = re.compile(r"Credential=[^/]+/\d{8}/[^/]+/([^/]+)/aws4_request")
+_JOBS = re.compile(r"/things/[^/]+/jobs(?:[/?]|$)")
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,11 @@ def service_of(headers: Mapping[str, str]) -> str:
     if service is None:
         raise ServiceError("ForbiddenException", f"a request to '{found[1]}' does not belong here")
     return service
+
+
+def service_at(path: str) -> str:
+    """Return which service of a device's endpoint has a path: AWS IoT has both behind one name."""
+    return "iot-jobs-data" if _JOBS.match(path) else "iot-data"
 
 
 def read(service: str, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Call:

@@ -39,6 +39,7 @@ class Place:
     mqtt: int
     websocket: int
     data: int
+    https: int
     metrics: int
     # Of another emulator for AWS's APIs, empty for ministack.
     other_aws: str
@@ -62,6 +63,9 @@ def main(
     data_port: Annotated[
         int, typer.Option(help="Port of iot-data (AWS_ENDPOINT_URL_IOT_DATA_PLANE).")
     ] = 9443,
+    https_port: Annotated[
+        int, typer.Option(help="Port of HTTPS for devices with their certificates, as on AWS.")
+    ] = 8443,
     metrics_port: Annotated[int, typer.Option(help="Port of the rules engine's metrics.")] = 9464,
     aws_endpoint_url: Annotated[
         str,
@@ -78,6 +82,7 @@ def main(
         mqtt=mqtt_port,
         websocket=websocket_port,
         data=data_port,
+        https=https_port,
         metrics=metrics_port,
         other_aws=aws_endpoint_url.rstrip("/"),
     )
@@ -117,6 +122,7 @@ def _start(place: Place, running: list["_Program"]) -> None:
         *("-m", "bridge.data_plane", *certificates.client(_DATA_PLANE, place), *control_plane),
         *("--names-publishers", "--port", str(place.data), "--state-dir", str(place.folder / "data-plane")),
         *("--reader-certificate", str(reader), "--reader-key", str(reader_key)),
+        *("--https-port", str(place.https), *certificates.server("server-")),
     ]
     running.append(_Program.start(place, "data-plane", data_plane))
     running[-2].wait_until(lambda: _answers(f"http://127.0.0.1:{place.metrics}/health"))
@@ -145,10 +151,10 @@ class _Certificates:
             for name in (_BRIDGE, _DATA_PLANE, _READER)
         }
 
-    def server(self) -> list[str]:
-        """Return the options of a program that listens by TLS."""
+    def server(self, prefix: str = "") -> list[str]:
+        """Return the options of a program that listens by TLS, ``--<prefix>certificate`` and ``--<prefix>key``."""
         certificate, key = self._server
-        return ["--certificate", str(certificate), "--key", str(key)]
+        return [f"--{prefix}certificate", str(certificate), f"--{prefix}key", str(key)]
 
     def client(self, name: str, place: Place) -> list[str]:
         """Return the options of one of our clients of the broker."""
@@ -185,6 +191,7 @@ def _check_ports(place: Place) -> None:
         "--mqtt-port": place.mqtt,
         "--websocket-port": place.websocket,
         "--data-port": place.data,
+        "--https-port": place.https,
         "--metrics-port": place.metrics,
     }
     if not place.other_aws:
@@ -235,6 +242,7 @@ def _welcome(place: Place) -> str:
 AWS_DEFAULT_REGION={place.region}
   MQTT over TLS    localhost:{place.mqtt}, authority {place.folder}/certificates/ca.crt
   MQTT, WebSocket  wss://localhost:{place.websocket}/mqtt, signed by the credentials above
+  HTTPS            https://localhost:{place.https}, with a device's certificate
   iot-data, jobs   {place.aws_url}, and by itself http://127.0.0.1:{place.data} (AWS_ENDPOINT_URL_IOT_DATA_PLANE)
   a device         aws iot create-keys-and-certificate --set-as-active, attach-policy, and connect
   logs             {place.folder}/logs

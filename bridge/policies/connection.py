@@ -93,13 +93,14 @@ class Connection:
     """What is known of a connection.
 
     Attributes:
-        client_id: as in CONNECT.
+        client_id: as in CONNECT; "" where there is none, which is over HTTPS.
         common_name: of the certificate's subject; without ``certificate`` all that is known of it.
         things: names of the things that the certificate is attached to.
         certificate: the client's, or its `certificate_variables`; read when a policy asks for it.
         source_ip: the client's address; None: not known here.
         connect_attributes: of ``PersistentConnect`` and ``LastWill`` what CONNECT asks for; None: not known here.
         last_will_topic: of the last will, if there is one.
+        thing: the name of the thing that it is; None: as the client id.
         domain_name: the name that the client asked for in TLS (SNI); None: not known here.
     """
 
@@ -111,16 +112,22 @@ class Connection:
     connect_attributes: Values | None = None
     last_will_topic: str | None = None
     domain_name: str | None = None
+    thing: str | None = None
+
+    @property
+    def thing_name(self) -> str:
+        """The name of the thing that it is, if it is attached to the certificate."""
+        return self.client_id if self.thing is None else self.thing
 
     @cached_property
     def _values(self) -> dict[str, Values | None]:
-        attached = self.client_id in self.things
+        attached = self.thing_name in self.things
         found: dict[str, Values | None] = {
             "aws:securetransport": ("true",),
             "aws:sourceip": _one(self.source_ip),
-            "iot:clientid": (self.client_id,),
+            "iot:clientid": (self.client_id,) if self.client_id else (),
             "iot:connection.thing.isattached": (str(attached).lower(),),
-            "iot:connection.thing.thingname": (self.client_id,) if attached else (),
+            "iot:connection.thing.thingname": (self.thing_name,) if attached else (),
             "iot:domainname": _one(self.domain_name),
         }
         if self.certificate is None and self.common_name:
@@ -165,7 +172,7 @@ class Connection:
         return () if self.last_will_topic is None else (f"{home}topic/{self.last_will_topic}",)
 
     def _thing_values(self, key: str, thing: Thing | None) -> Values | None:
-        if self.client_id not in self.things:
+        if self.thing_name not in self.things:
             return ()
         if thing is None:
             return None

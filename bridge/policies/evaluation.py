@@ -121,7 +121,7 @@ class Policies:
                         yield Grant(not statement.denies, own)
 
     def _of(self, connection: Connection) -> tuple[Policy, ...]:
-        thing = self.things.get(connection.client_id)
+        thing = self.things.get(connection.thing_name)
         return self._own if thing is None else (*self._own, *thing.policies)
 
     def _decide(
@@ -147,7 +147,7 @@ class Policies:
         return any(statement.applies(action, home + resource, lookup) for home in homes)
 
     def _lookup(self, action: str, connection: Connection) -> Lookup:
-        thing = self.things.get(connection.client_id)
+        thing = self.things.get(connection.thing_name)
 
         def lookup(key: str) -> Values | None:
             return connection.values(

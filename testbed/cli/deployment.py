@@ -106,6 +106,10 @@ def status_command(as_json: AsJson = False) -> None:
     if deployment.api_key_file.is_file():
         table.add_row("API key", f"in {short(str(deployment.api_key_file))}; send it as x-api-key")
     table.add_row("MQTT", f"{deployment.mqtt_host}:{deployment.mqtt_port} (mTLS)")
+    if deployment.ports and deployment.ports.websocket and deployment.engine_name == "embedded":
+        table.add_row("WebSocket", f"wss://localhost:{deployment.ports.websocket}/mqtt (Signature Version 4)")
+    if deployment.ports and deployment.ports.https:
+        table.add_row("HTTPS", f"https://localhost:{deployment.ports.https} (a device's certificate)")
     for name, count in counts.items():
         table.add_row(name.replace("_", " "), str(count))
     out.print(table)

@@ -277,6 +277,7 @@ def _new_deployment(settings: Settings, engine: Engine, folder: Path) -> Deploym
         broker=free("the broker's health page"),
         data=free("the data plane"),
         websocket=free("MQTT over WebSocket"),
+        https=free("HTTPS for devices"),
     )
     return Deployment(
         target="local",

@@ -32,6 +32,8 @@ class Ports:
     data: int = 0
     # Of MQTT over WebSocket with AWS credentials; 0 where the broker has none.
     websocket: int = 0
+    # Of the data plane's HTTPS for devices with their certificates; 0 for none.
+    https: int = 0
 
 
 @dataclass(frozen=True)

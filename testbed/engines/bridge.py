@@ -93,9 +93,12 @@ def start_data_plane(place: Place, endpoints: Endpoints, *, names_publishers: bo
             str(place.data("data-plane")),
             "--iot-endpoint-url",
             endpoints.iot,
+            "--aws-endpoint-url",
+            endpoints.aws,
             "--region",
             place.region,
             *(["--names-publishers"] if names_publishers else []),
+            *_https(place),
         ],
         log=place.log(DATA_PLANE),
         environment=processes.clean_environment(),
@@ -114,6 +117,21 @@ def start_data_plane(place: Place, endpoints: Endpoints, *, names_publishers: bo
 def data_plane_url(place: Place) -> str:
     """Return where the data plane answers; what plays AWS IoT's control plane hands its calls over to it."""
     return f"http://127.0.0.1:{place.ports.data}"
+
+
+def _https(place: Place) -> list[str]:
+    """Return the options of HTTPS for devices; the certificate is the broker's."""
+    if not place.ports.https:
+        return []
+    server = place.certificates / "server.crt"
+    return [
+        "--https-port",
+        str(place.ports.https),
+        "--server-certificate",
+        str(server),
+        "--server-key",
+        str(server.with_suffix(".key")),
+    ]
 
 
 def _connection(place: Place, name: str) -> list[str]:

@@ -220,6 +220,7 @@ def _environment(place: Place) -> dict[str, str]:
         MQTT_PORT=str(place.ports.mqtt),
         BROKER_PORT=str(place.ports.broker),
         DATA_PORT=str(place.ports.data),
+        HTTPS_PORT=str(place.ports.https),
         METRICS_PORT=str(place.ports.metrics),
         IMAGES=images_tag(),
         TESTBED_USER=f"{uid}:{gid}",
@@ -253,6 +254,8 @@ def _certificates(place: Place, uid: int, gid: int) -> Path:
             data_plane.with_suffix(".key"),
             reader,
             reader.with_suffix(".key"),
+            place.certificates / "server.crt",
+            place.certificates / "server.key",
         ],
     }
     for service, sources in needed.items():
@@ -260,7 +263,7 @@ def _certificates(place: Place, uid: int, gid: int) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         for source in sources:
             if not source.is_file():
-                continue  # the broker's is made just before the broker starts
+                continue  # the server's is made just before the broker starts
             target = folder / source.name
             target.unlink(missing_ok=True)
             target.touch(mode=0o600)

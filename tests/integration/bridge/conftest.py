@@ -142,10 +142,18 @@ def stack(
     queue = aws_emulator.client("sqs").create_queue(QueueName="idle")["QueueUrl"]
     iot.create_topic_rule(ruleName="idle", topicRulePayload=payload("SELECT * FROM 'nothing'", sqs(queue)))
     aws_port = urlsplit(aws_emulator.url).port or 0
-    mqtt_port, metrics, broker, websocket = (ports.choose(None, what="a test") for _ in range(4))
+    mqtt_port, metrics, broker, websocket, https = (ports.choose(None, what="a test") for _ in range(5))
     place = Place(
         tmp_path_factory.mktemp("stack"),
-        Ports(aws_port, mqtt_port, metrics, broker=broker, data=aws_emulator.data_port, websocket=websocket),
+        Ports(
+            aws_port,
+            mqtt_port,
+            metrics,
+            broker=broker,
+            data=aws_emulator.data_port,
+            websocket=websocket,
+            https=https,
+        ),
         REGION,
     )
     running = Stack(

@@ -23,7 +23,7 @@ from testbed.paths import REPOSITORY
 from tests.integration.bridge.conftest import PATIENCE_SECONDS, payload, sqs, wait_for
 
 _REGION = "us-east-1"
-_PORTS = ("aws", "mqtt", "websocket", "data", "metrics")
+_PORTS = ("aws", "mqtt", "websocket", "data", "https", "metrics")
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What the broker does on a Python whose ssl module cannot be told to take any issuer."""
+"""What we do on a Python whose ssl module cannot be told to take any issuer."""
 
 import logging
 import ssl
@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from bridge import tls
 from bridge.authority import Authority
-from bridge.broker import tls
 
 
 @pytest.fixture
