@@ -7,6 +7,7 @@ valid today; whether it is registered is asked at the CONNECT.
 """
 
 import _ssl
+import asyncio
 import ctypes
 import logging
 import ssl
@@ -17,6 +18,10 @@ log = logging.getLogger(__name__)
 # From OpenSSL's ssl.h and x509_vfy.h.
 _VERIFY_PEER, _FAIL_IF_NO_PEER_CERT = 0x01, 0x02
 _NOT_YET_VALID, _HAS_EXPIRED = 9, 10
+
+# The protocol name of MQTT with a custom authorizer, in ALPN ("Protocols, port mappings, and authentication").
+CUSTOM_MQTT = "mqtt"
+_ASKED_FOR = "_asked_for"
 
 _Callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int, ctypes.c_void_p)
 
@@ -38,6 +43,7 @@ def server_context(certificate: Path, key: Path, authority: Path | None = None) 
     """
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(certificate, key)
+    context.sni_callback = _note_server_name
     # Tickets would let a deactivated certificate resume; and each costs a signature.
     context.num_tickets = 0
     context.verify_mode = ssl.CERT_REQUIRED
@@ -57,10 +63,22 @@ def server_context(certificate: Path, key: Path, authority: Path | None = None) 
 
 
 def websocket_context(certificate: Path, key: Path) -> ssl.SSLContext:
-    """Return a context for clients that sign instead of showing a certificate."""
+    """Return a context for clients that sign, or go to a custom authorizer, instead of showing a certificate."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(certificate, key)
+    context.sni_callback = _note_server_name
+    context.set_alpn_protocols([CUSTOM_MQTT, "http/1.1"])
     return context
+
+
+def server_name(transport: asyncio.BaseTransport) -> str:
+    """Return the name that the client asked for in TLS (SNI), or "" if it asked for none."""
+    return getattr(transport.get_extra_info("ssl_object"), _ASKED_FOR, "")
+
+
+def _note_server_name(connection: ssl.SSLObject, name: str | None, _context: ssl.SSLContext) -> None:
+    # Python tells it here, and nowhere later.
+    setattr(connection, _ASKED_FOR, name or "")
 
 
 def _openssl() -> ctypes.CDLL:

@@ -14,12 +14,16 @@ from botocore.credentials import Credentials
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
+from bridge.authorizers import FUNCTION_SECONDS
+from bridge.broker.gate import Doors, Gate
 from bridge.broker.guard import RegistryGuard
 from bridge.broker.limits import Limits
 from bridge.broker.listener import Listener, listen, listen_tls
 from bridge.broker.server import Broker
 from bridge.broker.signers import Signers
-from bridge.broker.websocket import WebSocket
+from bridge.broker.visitors import Authorizers
+from bridge.clients import invoker
+from bridge.control_plane import control_plane
 from bridge.programs import most_connections
 from bridge.registry import Registry
 from bridge.tls import server_context, websocket_context
@@ -44,8 +48,15 @@ def main(
     state_dir: Annotated[Path, typer.Option(help="Folder of the persistent sessions.")],
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     websocket_port: Annotated[
-        int, typer.Option(help="Port for MQTT over WebSocket with AWS credentials; 0 for none.")
+        int,
+        typer.Option(
+            help="Port for clients without a certificate (AWS: 443): MQTT over WebSocket with AWS"
+            " credentials, and over WebSocket or TLS with a custom authorizer; 0 for none."
+        ),
     ] = 0,
+    aws_endpoint_url: Annotated[
+        str, typer.Option(help="Where authorizers' functions are called; as the control plane if left out.")
+    ] = "",
     publishes_per_second: Annotated[
         int, typer.Option(help="Most publishes a second of a connection, as on AWS; 0 for as many as come.")
     ] = Limits.publishes,
@@ -73,11 +84,14 @@ def main(
         listeners = [await listen(broker, host, port, server_context(certificate, key, authority))]
         if websocket_port:
             root = botocore.session.Session().get_credentials() or Credentials("test", "test")
-            admit = Signers(iot_endpoint_url, region, root).admit
-            context = websocket_context(certificate, key)
-            listeners.append(
-                await listen_tls(host, websocket_port, context, lambda: WebSocket(broker, admit))
+            invoke = invoker(aws_endpoint_url or iot_endpoint_url, region, seconds=FUNCTION_SECONDS)
+            doors = Doors(
+                broker,
+                Signers(iot_endpoint_url, region, root),
+                Authorizers(control_plane(iot_endpoint_url, region), invoke),
             )
+            context = websocket_context(certificate, key)
+            listeners.append(await listen_tls(host, websocket_port, context, lambda: Gate(doors)))
         log.info(
             "listening on %s:%d, for %d connections (ulimit -Hn)%s",
             host,

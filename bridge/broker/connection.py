@@ -6,6 +6,7 @@ import json
 import logging
 import time
 import uuid
+from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol, cast
 from urllib.parse import unquote
 
@@ -13,6 +14,7 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from bridge import packets, properties
+from bridge.authorizers import RefusedError
 from bridge.broker import limits as aws
 from bridge.broker.limits import MOST_PACKET_BYTES, MOST_PAYLOAD_BYTES, Limits
 from bridge.broker.message import Message, expiry, publish_packet
@@ -21,6 +23,7 @@ from bridge.broker.spool import Stored
 from bridge.packets import MalformedPacketError, Reason
 from bridge.policies import Connection as PolicyConnection
 from bridge.presence import Connected
+from bridge.tls import server_name
 from bridge.topics import (
     DISCONNECT_PREFIX,
     FROM_PREFIX,
@@ -34,6 +37,7 @@ from bridge.topics import (
 
 if TYPE_CHECKING:
     from bridge.broker.server import Broker, Identity
+    from bridge.broker.visitors import Visitor
 
 log = logging.getLogger(__name__)
 
@@ -61,11 +65,17 @@ class Transport(Protocol):
 class ClientConnection(asyncio.Protocol):
     """One client's connection."""
 
-    def __init__(self, broker: "Broker", identity: "Identity | None" = None) -> None:
-        """Wait for a CONNECT packet; who is there shows its certificate, unless it is known already."""
+    def __init__(
+        self, broker: "Broker", identity: "Identity | None" = None, visitor: "Visitor | None" = None
+    ) -> None:
+        """Wait for a CONNECT packet; who is there shows its certificate, unless it is known already or a visitor."""
         self._broker = broker
         self._transport: Transport | None = None
         self._certificate = b""
+        self._visitor = visitor
+        # When a custom authorizer's word ends, and when it is asked again.
+        self._until = self._refresh_at = float("inf")
+        self._refreshing: asyncio.Task[None] | None = None
         self._buffer = bytearray()
         self._connecting: asyncio.Task[None] | None = None
         self.session: Session | None = None
@@ -80,7 +90,7 @@ class ClientConnection(asyncio.Protocol):
         self.reason = "CONNECTION_LOST"
         self.presence: Connected | None = None
         self._congested = False
-        self.address = ""
+        self.address = self._server_name = ""
         self._silence = float(CONNECT_SECONDS)
         self.deadline = time.monotonic() + self._silence
         self._level = packets.V3
@@ -97,7 +107,8 @@ class ClientConnection(asyncio.Protocol):
         # uvloop's transports are no subclasses of asyncio's.
         self._transport = cast(Transport, transport)
         self.address = (transport.get_extra_info("peername") or ("",))[0]
-        if self.identity is None:
+        self._server_name = server_name(transport)
+        if self.identity is None and self._visitor is None:
             self._certificate = transport.get_extra_info("ssl_object").getpeercert(binary_form=True)
         self._broker.connections.add(self)
 
@@ -110,8 +121,9 @@ class ClientConnection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # asyncio's signature
         """End the session's connection, for whichever reason it is gone."""
         self._broker.connections.discard(self)
-        if self._connecting:
-            self._connecting.cancel()
+        for task in (self._connecting, self._refreshing):
+            if task:
+                task.cancel()
         self._broker.closed(self)
 
     def pause_writing(self) -> None:
@@ -165,6 +177,18 @@ class ClientConnection(asyncio.Protocol):
             self._transport.close()
         else:
             self._transport.abort()
+
+    def tick(self, now: float) -> None:
+        """Do what is due at this time of the monotonic clock, which is asked once a second."""
+        if now > self.deadline:
+            # Silent for one and a half keep-alives (MQTT 5.0, 3.1.2.10), or it never said CONNECT.
+            self.end(Reason.KEEP_ALIVE_TIMEOUT, "MQTT_KEEP_ALIVE_TIMEOUT")
+        elif now > self._until:
+            log.info("closing %s: its authorizer's disconnectAfterInSeconds are over", self.name)
+            self.end(Reason.NOT_AUTHORIZED, "CUSTOMAUTH_TTL_EXPIRATION")
+        elif now > self._refresh_at:
+            self._refresh_at = float("inf")
+            self._refreshing = asyncio.create_task(self._refresh())
 
     def may(self, action: str, resource: str) -> bool:
         """Return whether the connection's policies allow it."""
@@ -335,10 +359,44 @@ class ClientConnection(asyncio.Protocol):
             return Reason.SERVER_UNAVAILABLE
         return Reason.SUCCESS
 
+    async def _admit_visitor(self, visitor: "Visitor") -> bool:
+        """Have a custom authorizer say who it is; return whether it lets the client in."""
+        try:
+            self.identity = await visitor.admit(visitor.shown)
+        except RefusedError as error:
+            log.info("refused %s: %s", visitor.shown.client_id or self.address, error)
+            return False
+        self._refresh_at = time.monotonic() + (self.identity.refresh_after or float("inf"))
+        return True
+
+    async def _refresh(self) -> None:
+        """Ask a custom authorizer again: its policies may be others by now."""
+        assert self._visitor is not None  # noqa: S101  # nobody else's time comes
+        try:
+            admitted = await self._admit_visitor(self._visitor)
+        except Exception:
+            log.exception("cannot ask the authorizer of %s again", self.name)
+            admitted = False
+        self._allowed.clear()
+        self._own_topics.clear()
+        if not admitted:
+            # "If failures occur during custom authentication, AWS IoT Core terminates the connection."
+            self.end(Reason.NOT_AUTHORIZED, "AUTH_ERROR")
+
     async def _identify(self, connect: packets.Connect, client_id: str) -> int | None:
         """Find out who it is; return why it does not get in, or None."""
         certificate = None
-        if self.identity is None:
+        if self.identity is None and self._visitor is not None:
+            shown = replace(
+                self._visitor.shown,
+                username=connect.user_name,
+                password=connect.password,
+                client_id=connect.client_id,
+            )
+            self._visitor = replace(self._visitor, shown=shown)
+            if not await self._admit_visitor(self._visitor):
+                return Reason.NOT_AUTHORIZED
+        elif self.identity is None:
             certificate_id = hashlib.sha256(self._certificate).hexdigest()
             certificate = x509.load_der_x509_certificate(self._certificate)
             self.identity = await self._broker.identify(certificate_id, _common_name(certificate))
@@ -352,6 +410,8 @@ class ClientConnection(asyncio.Protocol):
                 )
                 return Reason.NOT_AUTHORIZED
         identity = self.identity
+        assert identity is not None  # noqa: S101  # all others were refused
+        self._until = time.monotonic() + (identity.disconnect_after or float("inf"))
         self._limits = self._broker.limits_of(identity)
         asks_for = (
             ("PersistentConnect", self._keeps_session(connect)),
@@ -365,6 +425,7 @@ class ClientConnection(asyncio.Protocol):
             source_ip=self.address,
             connect_attributes=tuple(name for name, asked in asks_for if asked),
             last_will_topic=connect.will.topic if connect.will else None,
+            domain_name=self._server_name,
         )
         resource = f"client/{client_id}"
         if not self.may("iot:Connect", resource):

@@ -33,7 +33,8 @@ class Identity:
     """Who is at the other end: a registered, active certificate, or somebody with credentials of the account.
 
     ``principal`` is the certificate's id, or what stands for the credentials. ``trusted`` may do everything, and on
-    the broker's own topics, too; ``root`` may do what AWS lets clients do.
+    the broker's own topics, too; ``root`` may do what AWS lets clients do. Who a custom authorizer let in is asked
+    about again after ``refresh_after`` seconds, and is sent away after ``disconnect_after``.
     """
 
     principal: str
@@ -42,6 +43,8 @@ class Identity:
     policies: Policies
     trusted: bool = False
     root: bool = False
+    disconnect_after: float | None = None
+    refresh_after: float | None = None
 
 
 class Guard(Protocol):
@@ -529,9 +532,7 @@ class Broker:
             await asyncio.sleep(1)
             now = time.monotonic()
             for connection in list(self.connections):
-                if now > connection.deadline:
-                    # Silent for one and a half keep-alives (MQTT 5.0, 3.1.2.10), or it never said CONNECT.
-                    connection.end(Reason.KEEP_ALIVE_TIMEOUT, "MQTT_KEEP_ALIVE_TIMEOUT")
+                connection.tick(now)
             for client_id in [one for one, waiting in self._wills.items() if now >= waiting.due]:
                 self._settle_will(client_id, publish=True)
             for session in [one for one in self.sessions.values() if one.connection is None]:

@@ -28,6 +28,11 @@ class Signers:
         self._region = region
         self._root = root
 
+    @staticmethod
+    def signed(target: str, headers: Mapping[str, str]) -> bool:
+        """Return whether a request has, or means to have, a signature."""
+        return "Authorization" in headers or "X-Amz-Credential=" in target
+
     async def admit(self, target: str, headers: Mapping[str, str]) -> Identity:
         """Return who signed a request for the WebSocket.
 

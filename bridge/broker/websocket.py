@@ -1,7 +1,8 @@
-"""MQTT over WebSocket for AWS credentials: what comes in frames is what comes over TLS otherwise.
+"""MQTT over WebSocket: what comes in frames is what comes over TLS otherwise.
 
 "MQTT over WSS" (protocols.html of the AWS IoT Core developer guide): ``wss://<endpoint>/mqtt``, signed with Signature
-Version 4 for the service ``iotdevicegateway`` in the query or in headers, subprotocol ``mqtt``.
+Version 4 for the service ``iotdevicegateway`` in the query or in headers, subprotocol ``mqtt``; or with what a custom
+authorizer asks for, there or in the CONNECT.
 """
 
 import asyncio
@@ -20,7 +21,9 @@ from websockets.typing import Subprotocol
 from bridge.broker.connection import ClientConnection
 from bridge.broker.limits import MOST_PACKET_BYTES
 from bridge.broker.server import Broker, Identity
+from bridge.broker.visitors import Visitor
 from bridge.front_door.presigned import RefusedUrlError
+from bridge.tls import server_name
 
 log = logging.getLogger(__name__)
 # It tells of every connection.
@@ -28,8 +31,9 @@ logging.getLogger("websockets.server").setLevel(logging.WARNING)
 
 _DATA = (Opcode.BINARY, Opcode.CONT)
 
-# Says who signed a request, by its target and headers; raises `RefusedUrlError`.
-Admit = Callable[[str, Headers], Awaitable[Identity]]
+# Says who a request is from, by its target, its headers and the server's name that TLS asked for; raises
+# `RefusedUrlError`.
+Admit = Callable[[str, Headers, str], Awaitable[Identity | Visitor]]
 
 
 class WebSocket(asyncio.Protocol, asyncio.Transport):
@@ -138,7 +142,8 @@ class WebSocket(asyncio.Protocol, asyncio.Transport):
             self._reject(HTTPStatus.NOT_FOUND, f"MQTT over WebSocket is at /mqtt, not at {path}\n")
             return
         try:
-            identity = await self._admit(request.path, request.headers)
+            name = server_name(self._transport) if self._transport else ""
+            who = await self._admit(request.path, request.headers, name)
         except Exception as error:
             reason = str(error) if isinstance(error, RefusedUrlError) else "the credentials cannot be checked"
             log.info("refused a WebSocket: %s", reason, exc_info=not isinstance(error, RefusedUrlError))
@@ -148,7 +153,8 @@ class WebSocket(asyncio.Protocol, asyncio.Transport):
         self._flush()
         if self._protocol.state is not State.OPEN or self._transport is None:
             return
-        self._connection = ClientConnection(self._broker, identity)
+        known = (None, who) if isinstance(who, Visitor) else (who, None)
+        self._connection = ClientConnection(self._broker, *known)
         self._connection.connection_made(self)
 
     def _reject(self, status: HTTPStatus, text: str) -> None:

@@ -13,9 +13,11 @@ import typer
 import uvloop
 from aiohttp import web
 
+from bridge.authorizers import FUNCTION_SECONDS
 from bridge.clients import clients, invoker
 from bridge.control_plane import control_plane
 from bridge.data_plane import devices
+from bridge.data_plane.authorizers import ControlAuthorizers
 from bridge.data_plane.devices import Devices
 from bridge.data_plane.http import Operation, Operations, application
 from bridge.data_plane.jobs import Jobs
@@ -92,6 +94,12 @@ def main(
     provisioning = Provisioning(store, registry, hooks, answers.more)
     shelf = Shelf(store, "rolealias", arns)
     aliases = RoleAliases(shelf, account_id, clients(aws, region))
+    authorizer_shelf = Shelf(store, "authorizer", arns)
+    authorizers = ControlAuthorizers(
+        authorizer_shelf,
+        Shelf(store, "defaultauthorizer", arns),
+        invoker(aws, region, seconds=FUNCTION_SECONDS),
+    )
     requests = Requests(store, [shadows.handle, executions.handle, provisioning.handle], answers)
     # Not of a broker that cannot answer one client alone.
     provisioned = provisioning.topic_filters if names_publishers else ()
@@ -121,7 +129,7 @@ def main(
         ("iot-jobs-data", "UpdateJobExecution"): executions.update_job_execution,
         **{
             ("iot", name): operation
-            for part in (control, aliases, Tags(shelf))
+            for part in (control, aliases, authorizers, Tags(shelf, authorizer_shelf))
             for name, operation in part.operations().items()
         },
     }

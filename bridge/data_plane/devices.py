@@ -25,6 +25,7 @@ from bridge.data_plane.http import MOST_BODY_BYTES, Operations, answered
 from bridge.data_plane.role_aliases import RoleAliases
 from bridge.policies import Connection
 from bridge.registry import Principal, Registry
+from bridge.tls import server_name
 
 log = structlog.get_logger()
 
@@ -99,7 +100,9 @@ class Devices:
             ServiceError: its certificate is not registered and ACTIVE.
         """
         transport = request.transport
-        der = transport.get_extra_info("ssl_object").getpeercert(binary_form=True) if transport else None
+        if transport is None:
+            raise ConnectionError("the client is gone")
+        der = transport.get_extra_info("ssl_object").getpeercert(binary_form=True)
         if not der:
             raise ServiceError(*_FORBIDDEN)
         certificate_id = hashlib.sha256(der).hexdigest()
@@ -116,6 +119,7 @@ class Devices:
             certificate,
             source_ip=request.remote,
             connect_attributes=(),
+            domain_name=server_name(transport),
         )
         return Caller(principal, connection)
 

@@ -58,7 +58,7 @@ def main(
     aws_port: Annotated[int, typer.Option(help="Port of AWS's APIs (AWS_ENDPOINT_URL).")] = 4566,
     mqtt_port: Annotated[int, typer.Option(help="Port of MQTT over TLS.")] = 8883,
     websocket_port: Annotated[
-        int, typer.Option(help="Port of MQTT over WebSocket with AWS credentials; AWS's is 443.")
+        int, typer.Option(help="Port of MQTT over WebSocket, and with custom authorizers; AWS's is 443.")
     ] = 8444,
     data_port: Annotated[
         int, typer.Option(help="Port of iot-data (AWS_ENDPOINT_URL_IOT_DATA_PLANE).")
@@ -241,7 +241,7 @@ def _welcome(place: Place) -> str:
   AWS APIs         export AWS_ENDPOINT_URL={place.aws_url} AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test \
 AWS_DEFAULT_REGION={place.region}
   MQTT over TLS    localhost:{place.mqtt}, authority {place.folder}/certificates/ca.crt
-  MQTT, WebSocket  wss://localhost:{place.websocket}/mqtt, signed by the credentials above
+  MQTT, WebSocket  wss://localhost:{place.websocket}/mqtt, signed by the credentials above, or a custom authorizer
   HTTPS            https://localhost:{place.https}, with a device's certificate
   iot-data, jobs   {place.aws_url}, and by itself http://127.0.0.1:{place.data} (AWS_ENDPOINT_URL_IOT_DATA_PLANE)
   a device         aws iot create-keys-and-certificate --set-as-active, attach-policy, and connect

@@ -101,7 +101,7 @@ class Connection:
         connect_attributes: of ``PersistentConnect`` and ``LastWill`` what CONNECT asks for; None: not known here.
         last_will_topic: of the last will, if there is one.
         thing: the name of the thing that it is; None: as the client id.
-        domain_name: the name that the client asked for in TLS (SNI); None: not known here.
+        domain_name: the name that the client asked for in TLS (SNI), "" if it asked for none; None: not known here.
     """
 
     client_id: str
@@ -128,7 +128,7 @@ class Connection:
             "iot:clientid": (self.client_id,) if self.client_id else (),
             "iot:connection.thing.isattached": (str(attached).lower(),),
             "iot:connection.thing.thingname": (self.thing_name,) if attached else (),
-            "iot:domainname": _one(self.domain_name),
+            "iot:domainname": () if self.domain_name == "" else _one(self.domain_name),
         }
         if self.certificate is None and self.common_name:
             found["iot:certificate.subject.commonname"] = (self.common_name,)

@@ -143,6 +143,8 @@ def start_own_broker(place: Place, endpoints: Endpoints) -> Process:
             *(word for name in REQUIRED for word in ("--required-client", name)),
             "--iot-endpoint-url",
             endpoints.iot,
+            "--aws-endpoint-url",
+            endpoints.aws,
             "--region",
             place.region,
             "--state-dir",

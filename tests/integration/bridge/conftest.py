@@ -198,6 +198,7 @@ class Device:
         folder: Path,
         *,
         will: str | None = None,
+        host: str = "localhost",
         protocol: MQTTProtocolVersion = MQTTProtocolVersion.MQTTv311,
     ) -> None:
         self.name = client_id
@@ -223,7 +224,7 @@ class Device:
         )
         self.client.on_subscribe = lambda _c, _d, _m, reasons, _p: self.subscribed.extend(reasons)
         try:
-            self.client.connect("localhost", stack.place.ports.mqtt, keepalive=20)
+            self.client.connect(host, stack.place.ports.mqtt, keepalive=20)
         except OSError:
             self.refused.set()
         self.client.loop_start()

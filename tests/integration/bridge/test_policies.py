@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from testbed.identity.enrolment import Enrolment
-from tests.integration.bridge.conftest import Device, Rules, Stack, drain, sqs, wait_for
+from tests.integration.bridge.conftest import PATIENCE_SECONDS, Device, Rules, Stack, drain, sqs, wait_for
 from tests.integration.conftest import REGION
 
 HOME = f"arn:aws:iot:{REGION}:000000000000:"
@@ -43,8 +43,9 @@ class Registered:
         self.iot.add_thing_to_thing_group(thingName=self.name, thingGroupName=group)
         return arn
 
-    def connect(self) -> Device:
-        self.devices.append(Device(self.stack, self.name, self.stack.place.certificates / "devices"))
+    def connect(self, **options: Any) -> Device:
+        folder = self.stack.place.certificates / "devices"
+        self.devices.append(Device(self.stack, self.name, folder, **options))
         return self.devices[-1]
 
 
@@ -71,6 +72,17 @@ def reaches(stack: Stack, device: Device, topic: str, queue: str) -> bool:
         return {"topic": topic} in found
 
     return bool(wait_for(came))
+
+
+# Mosquitto does not tell the name.
+@pytest.mark.parametrize("stack", ["own"], indirect=True)
+def test_the_name_that_a_device_asks_for_counts(thing: Registered) -> None:
+    """``iot:DomainName`` is the name in TLS (SNI), which a client that connects to an address does not give."""
+    thing.give(allow("iot:Connect", "client/*", "Deny", StringNotEquals={"iot:DomainName": "localhost"}))
+    named = thing.connect()
+    assert named.connected.wait(PATIENCE_SECONDS)
+    named.close()
+    assert thing.connect(host="127.0.0.1").refused.wait(PATIENCE_SECONDS)
 
 
 def test_attributes_and_groups_open_topics(
