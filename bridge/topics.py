@@ -22,6 +22,10 @@ DATA_PLANE_READY_TOPIC = "$bridge/ready/data-plane"
 # with {"cleanSession": bool, "preventWillMessage": bool}, as the API's DeleteConnection has them.
 DISCONNECT_PREFIX = "$bridge/disconnect/"
 
+# The broker tells the data plane of a client whose certificate is not registered and ACTIVE, and was refused:
+# {"certificate": base64 of DER, "address": str, "serverName": str}.
+UNKNOWN_CERTIFICATE_TOPIC = "$bridge/unknown-certificate"
+
 # A trusted client lifts the limit of publishes for connections from now on, or sets it: {"publishesPerSecond": 100},
 # 0 for none. Benches do, whose clients stand for many devices each.
 LIMITS_TOPIC = "$bridge/limits"

@@ -408,6 +408,7 @@ class ClientConnection(asyncio.Protocol):
                     client_id,
                     certificate_id,
                 )
+                self._broker.tell_of_unknown(self._certificate, self.address, self._server_name)
                 return Reason.NOT_AUTHORIZED
         identity = self.identity
         assert identity is not None  # noqa: S101  # all others were refused

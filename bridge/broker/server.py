@@ -1,6 +1,8 @@
 """The broker: sessions, and what goes from one to the other."""
 
 import asyncio
+import base64
+import json
 import logging
 import time
 from collections.abc import Collection
@@ -20,7 +22,7 @@ from bridge.broker.spool import Stored
 from bridge.packets import Reason
 from bridge.policies import Policies
 from bridge.presence import Connected, next_version
-from bridge.topics import FROM_PREFIX, SHARED_PREFIX
+from bridge.topics import FROM_PREFIX, SHARED_PREFIX, UNKNOWN_CERTIFICATE_TOPIC
 
 if TYPE_CHECKING:
     from bridge.broker.connection import ClientConnection
@@ -152,6 +154,15 @@ class Broker:
     async def identify(self, certificate_id: str, common_name: str) -> Identity | None:
         """Return what `Guard.identify` returns."""
         return await self._guard.identify(certificate_id, common_name)
+
+    def tell_of_unknown(self, certificate: bytes, address: str, server_name: str) -> None:
+        """Tell the data plane of a certificate (DER) that is not registered and ACTIVE: its CA may be registered."""
+        told = {
+            "certificate": base64.b64encode(certificate).decode(),
+            "address": address,
+            "serverName": server_name,
+        }
+        self.route(Message(UNKNOWN_CERTIFICATE_TOPIC, json.dumps(told).encode(), 1, ""))
 
     def limits_of(self, identity: Identity) -> Limits:
         """Return the limits of somebody's connections."""

@@ -23,8 +23,11 @@ from bridge.data_plane.http import Operation, Operations, application
 from bridge.data_plane.jobs import Jobs
 from bridge.data_plane.jobs_control import ControlJobs
 from bridge.data_plane.jobs_device import DeviceJobs
+from bridge.data_plane.just_in_time import JustInTime
 from bridge.data_plane.provisioning import HOOK_SECONDS, Provisioning
 from bridge.data_plane.publishing import publish
+from bridge.data_plane.register_thing import ControlRegistration
+from bridge.data_plane.registrar import Registrar
 from bridge.data_plane.requests import Answers, Requests
 from bridge.data_plane.retained import Retained
 from bridge.data_plane.role_aliases import RoleAliases
@@ -90,19 +93,23 @@ def main(
     registry = control_plane(iot_endpoint_url, region)
     control = ControlJobs(store, jobs, registry, answers.more)
     aws = aws_endpoint_url or iot_endpoint_url
-    hooks = invoker(aws, region, seconds=HOOK_SECONDS)
-    provisioning = Provisioning(store, registry, hooks, answers.more)
+    registrar, hooks = Registrar(registry), invoker(aws, region, seconds=HOOK_SECONDS)
+    provisioning = Provisioning(store, registry, registrar, hooks, answers.more)
+    just_in_time = JustInTime(registry, registrar, account_id)
     shelf = Shelf(store, "rolealias", arns)
     aliases = RoleAliases(shelf, account_id, clients(aws, region))
+    registration = ControlRegistration(registry, registrar)
     authorizer_shelf = Shelf(store, "authorizer", arns)
     authorizers = ControlAuthorizers(
         authorizer_shelf,
         Shelf(store, "defaultauthorizer", arns),
         invoker(aws, region, seconds=FUNCTION_SECONDS),
     )
-    requests = Requests(store, [shadows.handle, executions.handle, provisioning.handle], answers)
-    # Not of a broker that cannot answer one client alone.
-    provisioned = provisioning.topic_filters if names_publishers else ()
+    requests = Requests(
+        store, [shadows.handle, executions.handle, provisioning.handle, just_in_time.handle], answers
+    )
+    # Not of a broker that cannot answer one client alone, and tells of no unknown certificates.
+    provisioned = (*provisioning.topic_filters, *just_in_time.topic_filters) if names_publishers else ()
     session = DataPlaneSession(
         broker_host,
         broker_port,
@@ -129,7 +136,7 @@ def main(
         ("iot-jobs-data", "UpdateJobExecution"): executions.update_job_execution,
         **{
             ("iot", name): operation
-            for part in (control, aliases, authorizers, Tags(shelf, authorizer_shelf))
+            for part in (control, registration, aliases, authorizers, Tags(shelf, authorizer_shelf))
             for name, operation in part.operations().items()
         },
     }
@@ -151,6 +158,7 @@ def main(
             answers.run,
             control.run,
             provisioning.run,
+            just_in_time.run,
             *([] if names_publishers else [_say_ready]),
         ]
         uvloop.run(_serve(session, ports, work, host))

@@ -6,6 +6,7 @@ from typing import Any
 _STATUS = {
     "AccessDeniedException": 403,
     "ConflictException": 409,
+    "ConflictingResourceUpdateException": 409,
     "DeleteConflictException": 409,
     "ForbiddenException": 403,
     "InternalFailureException": 500,
@@ -18,6 +19,7 @@ _STATUS = {
     "RequestEntityTooLargeException": 413,
     "ResourceAlreadyExistsException": 409,
     "ResourceNotFoundException": 404,
+    "ResourceRegistrationFailureException": 400,
     "ServiceUnavailableException": 503,
     "TerminalStateException": 410,
     "UnauthorizedException": 401,

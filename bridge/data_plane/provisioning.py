@@ -5,7 +5,6 @@ goes to the client that asked, and to nobody else: it may have a private key in 
 """
 
 import asyncio
-import hashlib
 import json
 import re
 import secrets
@@ -17,12 +16,12 @@ from urllib.parse import quote
 import structlog
 from botocore.exceptions import BotoCoreError, ClientError
 from cryptography import x509
-from cryptography.x509.oid import NameOID
 
 from bridge.clients import FunctionFailedError, Invoke
 from bridge.control_plane import ControlPlane
+from bridge.data_plane.registrar import Registrar, own_parameters
 from bridge.data_plane.store import Store
-from bridge.data_plane.templates import Plan, TemplateError, fill
+from bridge.data_plane.templates import TemplateError, fill
 from bridge.topics import TO_PREFIX
 
 log = structlog.get_logger()
@@ -40,7 +39,6 @@ _TOPIC = re.compile(
 _TOKEN_SECONDS = 3600.0
 # "Pre-provisioning hooks".
 HOOK_SECONDS = 5.0
-_OF_A_THING = {"ThingName", "AttributePayload", "ThingTypeName", "ThingGroups", "OverrideSettings"}
 
 
 class _RefusalError(Exception):
@@ -65,6 +63,7 @@ class Provisioning:
         self,
         store: Store,
         registry: ControlPlane,
+        registrar: Registrar,
         invoke: Invoke,
         answered: Callable[[], None],
     ) -> None:
@@ -73,11 +72,12 @@ class Provisioning:
         Args:
             store: of requests and of the tokens of certificates.
             registry: makes certificates and things.
+            registrar: carries out templates.
             invoke: calls a template's hook, a function.
             answered: called when an answer was left to publish.
         """
         self._store, self._registry, self._answered = store, registry, answered
-        self._invoke = invoke
+        self._registrar, self._invoke = registrar, invoke
         self._more = asyncio.Event()
         self._more.set()
         store.db.executescript(_TABLES)
@@ -191,53 +191,11 @@ class Provisioning:
                 "parameters": parameters,
             }
             parameters = {**parameters, **self._ask_hook(hook["targetArn"], asked)}
-        plan = fill(template["templateBody"], {**_own_parameters(described), **parameters})
-        thing = self._apply(plan, certificate, described["certificateArn"])
+        known = x509.load_pem_x509_certificate(described["certificatePem"].encode())
+        plan = fill(template["templateBody"], {**own_parameters(known, certificate), **parameters})
+        self._registrar.apply(plan, certificate)
+        thing = str(plan.thing.properties["ThingName"]) if plan.thing else ""
         return {"deviceConfiguration": plan.configuration, "thingName": thing}
-
-    def _apply(self, plan: Plan, certificate: str, arn: str) -> str:
-        thing = ""
-        if plan.thing is not None:
-            thing = str(plan.thing.get("ThingName", ""))
-            self._make_thing(thing, plan.thing)
-            self._registry.call("AttachThingPrincipal", thingName=thing, principal=arn)
-        for policy in plan.policies:
-            name = policy.get("PolicyName")
-            if document := policy.get("PolicyDocument"):
-                text = document if isinstance(document, str) else json.dumps(document)
-                name = name or f"provisioned-{hashlib.sha256(text.encode()).hexdigest()[:32]}"
-                self._unless_there("CreatePolicy", policyName=name, policyDocument=text)
-            self._registry.call("AttachPolicy", policyName=name, target=arn)
-        status = str(plan.certificate.get("Status", "Active")).upper()
-        self._registry.call("UpdateCertificate", certificateId=certificate, newStatus=status)
-        return thing
-
-    def _make_thing(self, name: str, properties: Mapping[str, Any]) -> None:
-        unknown = properties.keys() - {
-            "ThingName",
-            "AttributePayload",
-            "ThingTypeName",
-            "ThingGroups",
-            "OverrideSettings",
-        }
-        if unknown or not name or properties["OverrideSettings"]:
-            said = ", ".join(sorted(unknown)) or ("OverrideSettings" if name else "a thing without ThingName")
-            raise TemplateError(f"{said}: not supported here")
-        options: dict[str, Any] = {}
-        if "AttributePayload" in properties:
-            options["attributePayload"] = {"attributes": properties["AttributePayload"]}
-        if "ThingTypeName" in properties:
-            options["thingTypeName"] = properties["ThingTypeName"]
-        self._unless_there("CreateThing", thingName=name, **options)
-        for group in properties.get("ThingGroups", []):
-            self._registry.call("AddThingToThingGroup", thingGroupName=group, thingName=name)
-
-    def _unless_there(self, operation: str, **parameters: Any) -> None:
-        try:
-            self._registry.call(operation, **parameters)
-        except ClientError as error:
-            if error.response["Error"]["Code"] != "ResourceAlreadyExistsException":
-                raise
 
     def _ask_hook(self, function: str, asked: Mapping[str, Any]) -> dict[str, str]:
         """Return what the pre-provisioning hook overrides.
@@ -268,23 +226,3 @@ def _parse(payload: bytes, form: str) -> dict[str, Any]:
     if not isinstance(request, dict):
         raise _RefusalError(400, "InvalidPayload", "The payload is not a JSON object")
     return request
-
-
-def _own_parameters(described: Mapping[str, Any]) -> dict[str, str]:
-    """Return what a template may ask of the certificate."""
-    certificate = x509.load_pem_x509_certificate(described["certificatePem"].encode())
-    names = {
-        "CommonName": NameOID.COMMON_NAME,
-        "Country": NameOID.COUNTRY_NAME,
-        "Organization": NameOID.ORGANIZATION_NAME,
-        "OrganizationalUnit": NameOID.ORGANIZATIONAL_UNIT_NAME,
-        "StateName": NameOID.STATE_OR_PROVINCE_NAME,
-        "DistinguishedNameQualifier": NameOID.DN_QUALIFIER,
-    }
-    found = {
-        name: str(values[0].value)
-        for name, oid in names.items()
-        if (values := certificate.subject.get_attributes_for_oid(oid))
-    }
-    found |= {"Id": described["certificateId"], "SerialNumber": str(certificate.serial_number)}
-    return {f"AWS::IoT::Certificate::{name}": value for name, value in found.items()}

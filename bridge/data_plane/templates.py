@@ -14,12 +14,22 @@ class TemplateError(ValueError):
 
 
 @dataclass(frozen=True)
+class Resource:
+    """A resource of a template: its name there, its type, its properties and its ``OverrideSettings``."""
+
+    name: str
+    kind: str
+    properties: Mapping[str, Any]
+    overrides: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class Plan:
     """What a filled-in template says; None for a resource that it has not."""
 
-    thing: Mapping[str, Any] | None
-    certificate: Mapping[str, Any]
-    policies: tuple[Mapping[str, Any], ...]
+    thing: Resource | None
+    certificate: Resource | None
+    policies: tuple[Resource, ...]
     configuration: dict[str, str] = field(default_factory=dict)
 
 
@@ -33,26 +43,32 @@ def fill(body: str, parameters: Mapping[str, str]) -> Plan:
     Raises:
         TemplateError: a parameter has no value, or a resource or a function is not known.
     """
-    template = json.loads(body)
+    try:
+        template = json.loads(body)
+    except ValueError as error:
+        raise TemplateError(f"the template is not JSON: {error}") from error
     values = {
         name: declared["Default"]
         for name, declared in template.get("Parameters", {}).items()
         if "Default" in declared
     }
     values |= parameters
+    for name in template.get("Parameters", {}):
+        _reference(name, values)
     mappings = template.get("Mappings", {})
-    thing: Mapping[str, Any] | None = None
-    certificate: Mapping[str, Any] = {}
-    policies: list[Mapping[str, Any]] = []
-    for name, resource in template.get("Resources", {}).items():
-        properties = _value(resource.get("Properties", {}), values, mappings)
-        match resource.get("Type"):
+    thing: Resource | None = None
+    certificate: Resource | None = None
+    policies: list[Resource] = []
+    for name, written in template.get("Resources", {}).items():
+        properties = _value(written.get("Properties", {}), values, mappings)
+        resource = Resource(name, written.get("Type", ""), properties, written.get("OverrideSettings", {}))
+        match resource.kind:
             case "AWS::IoT::Thing":
-                thing = {**properties, "OverrideSettings": resource.get("OverrideSettings", {})}
+                thing = resource
             case "AWS::IoT::Certificate":
-                certificate = properties
+                certificate = resource
             case "AWS::IoT::Policy":
-                policies.append(properties)
+                policies.append(resource)
             case kind:
                 raise TemplateError(f"resource {name} has the type {kind}, which is not known")
     configuration = _value(template.get("DeviceConfiguration", {}), values, mappings)

@@ -2,9 +2,9 @@
 
 ministack 1.5.33 publishes what `iot-data` is given to a broker of its own and runs the rules on it, beside our
 broker and our bridge. Here its `iot-data`, `iot-jobs-data` and a part of `iot` (Jobs, and what it has not: role
-aliases, authorizers) are handed over to the data plane at ``DATA_PLANE_URL``, and so are the events of its registry
-("$aws/events/..."). What it was asked by is what it checked before: the signature, and with ``AUTH=true`` the
-caller's policies.
+aliases, authorizers, RegisterThing) are handed over to the data plane at ``DATA_PLANE_URL``, and so are the events of
+its registry ("$aws/events/..."). What it was asked by is what it checked before: the signature, and with ``AUTH=true``
+the caller's policies.
 """
 
 import asyncio
@@ -78,12 +78,17 @@ async def hand_over(
 async def _handle_control_plane(
     method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, Any]
 ) -> Answer:
-    if _OURS.fullmatch(path) or (_TAGS.fullmatch(path) and _TAGGED_BY_US.match(_tagged(body, query))):
+    if _is_ours(method, path) or (_TAGS.fullmatch(path) and _TAGGED_BY_US.match(_tagged(body, query))):
         return await hand_over(method, path, headers, body, query)
     answer: Answer = await _control_plane(method, path, headers, body, query)
     if path == "/endpoint" and answer[0] == 200:
         return 200, answer[1], json.dumps({"endpointAddress": _endpoint}).encode()
     return answer
+
+
+def _is_ours(method: str, path: str) -> bool:
+    # ListThings is a GET of the same path as RegisterThing.
+    return (method, path) == ("POST", "/things") or _OURS.fullmatch(path) is not None
 
 
 def _tagged(body: bytes, query: dict[str, Any]) -> str:

@@ -17,7 +17,7 @@ def filled(value: Any, **parameters: str) -> Any:
     }
     thing = fill(json.dumps(template), parameters).thing
     assert thing is not None
-    return thing["value"]
+    return thing.properties["value"]
 
 
 @pytest.mark.parametrize(
