@@ -50,6 +50,8 @@ _KNOWN = {
     "api_key_value",
     # A key id that a test makes up, for a caller whom nobody knows.
     "ASIAUNKNOWN000000000",
+    # What a test's custom authorizer lets in.
+    "let me in",
 }
 
 # Digests of packages and nothing else.
