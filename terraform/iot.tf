@@ -6,6 +6,11 @@ data "aws_iot_endpoint" "data" {
 
 locals {
   # Where pages listen, by MQTT over WebSocket; empty is nowhere.
+  # Read by every AWS SDK.
+  iot_data_endpoints = var.iot_data_endpoint == "" ? {} : {
+    AWS_ENDPOINT_URL_IOT_DATA_PLANE      = var.iot_data_endpoint
+    AWS_ENDPOINT_URL_IOT_JOBS_DATA_PLANE = var.iot_data_endpoint
+  }
   realtime_endpoint = var.realtime_endpoint == null ? data.aws_iot_endpoint.data.endpoint_address : var.realtime_endpoint
 }
 

@@ -34,7 +34,7 @@ resource "aws_lambda_function" "telemetry_handler" {
   }
 
   environment {
-    variables = {
+    variables = merge({
       STATIONS_TABLE               = aws_dynamodb_table.stations.name
       HISTORY_TABLE                = aws_dynamodb_table.history.name
       HISTORY_RESOLUTION_SECONDS   = tostring(var.history_resolution_seconds)
@@ -45,7 +45,9 @@ resource "aws_lambda_function" "telemetry_handler" {
       LOG_LEVEL                    = var.log_level
       POWERTOOLS_SERVICE_NAME      = local.telemetry_function_name
       POWERTOOLS_METRICS_NAMESPACE = local.metrics_namespace
-    }
+      },
+      local.iot_data_endpoints,
+    )
   }
 
   # The log group first: Lambda would make one of its own, without retention.
@@ -121,6 +123,7 @@ resource "aws_lambda_function" "api_handler" {
       POWERTOOLS_SERVICE_NAME      = local.api_function_name
       POWERTOOLS_METRICS_NAMESPACE = local.metrics_namespace
       },
+      local.iot_data_endpoints,
       local.cors ? { CORS_ORIGIN = local.cors_origin } : {},
       local.realtime_endpoint == "" ? {} : { REALTIME_ENDPOINT = "wss://${local.realtime_endpoint}/mqtt" },
       local.oidc ? { AUTHORIZER_REQUIRED = "1" } : {},

@@ -392,6 +392,17 @@ variable "realtime_endpoint" {
   }
 }
 
+variable "iot_data_endpoint" {
+  description = "Where functions find AWS IoT's data plane (iot-data, iot-jobs-data), for local engines whose one port lacks it. Empty: at AWS, or at that port."
+  type        = string
+  default     = ""
+
+  validation {
+    condition     = can(regex("^(https?://[A-Za-z0-9.:-]+)?$", var.iot_data_endpoint))
+    error_message = "iot_data_endpoint must be a URL without a path, or empty."
+  }
+}
+
 variable "alarm_email" {
   description = "Address that alarms are mailed to; null mails nobody. Wanted in prod and with monthly_budget_usd: an alarm that nobody hears is none."
   type        = string

@@ -193,6 +193,22 @@ run "no_listening_by_websocket" {
   }
 }
 
+run "functions_are_told_where_iot_data_is" {
+  command = plan
+
+  variables {
+    iot_data_endpoint = "http://127.0.0.1:9443"
+  }
+
+  assert {
+    condition = alltrue([
+      for function in [aws_lambda_function.telemetry_handler, aws_lambda_function.api_handler] :
+      function.environment[0].variables["AWS_ENDPOINT_URL_IOT_DATA_PLANE"] == "http://127.0.0.1:9443"
+    ])
+    error_message = "on engines whose port lacks iot-data the SDKs in functions must find it elsewhere"
+  }
+}
+
 run "by_default_what_costs_or_opens_is_off" {
   command = plan
 

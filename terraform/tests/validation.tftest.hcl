@@ -38,6 +38,7 @@ run "each_rule_refuses" {
     oidc_issuer                      = "http://issuer.example"
     cors_origin                      = "https://dashboard.example/page"
     realtime_endpoint                = "wss://iot.example/mqtt"
+    iot_data_endpoint                = "iot.example:9443"
     queue_age_alarm_seconds          = 59
     alarm_email                      = "nobody"
     silence_alarm_minutes            = 4
@@ -80,6 +81,7 @@ run "each_rule_refuses" {
     var.oidc_issuer,
     var.cors_origin,
     var.realtime_endpoint,
+    var.iot_data_endpoint,
     var.queue_age_alarm_seconds,
     var.alarm_email,
     var.silence_alarm_minutes,

@@ -16,6 +16,7 @@ from testbed.deploy.project import project
 from testbed.deploy.settings import Settings
 from testbed.deploy.stations import enrolment_of
 from testbed.errors import TestbedError
+from testbed.host import ports
 from testbed.host.processes import Process
 from testbed.pipeline import api, logs, quiet
 
@@ -106,10 +107,8 @@ def status_command(as_json: AsJson = False) -> None:
     if deployment.api_key_file.is_file():
         table.add_row("API key", f"in {short(str(deployment.api_key_file))}; send it as x-api-key")
     table.add_row("MQTT", f"{deployment.mqtt_host}:{deployment.mqtt_port} (mTLS)")
-    if deployment.ports and deployment.ports.websocket and deployment.engine_name == "embedded":
-        table.add_row("WebSocket", f"wss://localhost:{deployment.ports.websocket}/mqtt (Signature Version 4)")
-    if deployment.ports and deployment.ports.https:
-        table.add_row("HTTPS", f"https://localhost:{deployment.ports.https} (a device's certificate)")
+    for name, where in _more_ports(deployment).items():
+        table.add_row(name, where)
     for name, count in counts.items():
         table.add_row(name.replace("_", " "), str(count))
     out.print(table)
@@ -128,6 +127,22 @@ def _status(deployment: Deployment) -> dict[str, Any]:
         "mqtt": {"host": deployment.mqtt_host, "port": deployment.mqtt_port},
         "processes": {name: process.alive() for name, process in deployment.processes.items()},
         "outputs": msgspec.to_builtins(deployment.outputs),
+    }
+
+
+def _more_ports(deployment: Deployment) -> dict[str, str]:
+    """Return where devices connect otherwise than by MQTT with certificates, as far as somebody listens there."""
+    if deployment.ports is None:
+        return {}
+    found = {
+        "WebSocket": (
+            deployment.ports.websocket,
+            "wss://localhost:{}/mqtt (AWS credentials, or an authorizer)",
+        ),
+        "HTTPS": (deployment.ports.https, "https://localhost:{} (a device's certificate)"),
+    }
+    return {
+        name: form.format(port) for name, (port, form) in found.items() if port and not ports.is_free(port)
     }
 
 

@@ -20,7 +20,7 @@ from testbed.deploy.project import project
 from testbed.deploy.settings import Settings
 from testbed.deploy.terraform import Workspace, fingerprint
 from testbed.engines import choice
-from testbed.engines.base import Engine, Ports
+from testbed.engines.base import Engine, Place, Ports
 from testbed.errors import TestbedError
 from testbed.host import ports, processes
 from testbed.host.processes import Process
@@ -71,16 +71,16 @@ def up(settings: Settings, say: Say) -> Deployment:
         engine.install()
     with watch.part("packages"):
         packages = build_packages(engine.runtime())
-    variables = _variables(settings, engine, packages)
+    known, deployment = deployment, deployment or _new_deployment(settings, engine, settings.folder(name))
+    variables = _variables(settings, engine, packages, deployment.place)
     wanted = fingerprint(variables, packages)
-    if deployment and deployment.alive() and deployment.fingerprint == wanted:
-        say(f"Already up. {_where(deployment)}")
-        return deployment
+    if known and known.alive() and known.fingerprint == wanted:
+        say(f"Already up. {_where(known)}")
+        return known
 
-    fresh = deployment is None or not _alive(deployment, but=_TALK)
-    if fresh and deployment:
-        _begin_anew_if_forgotten(deployment, engine, say)
-    deployment = deployment or _new_deployment(settings, engine, settings.folder(name))
+    fresh = known is None or not _alive(known, but=_TALK)
+    if fresh and known:
+        _begin_anew_if_forgotten(known, engine, say)
     # Ctrl-C or an error: nothing that this call has started stays behind.
     with processes.stopped_on_failure():
         _bring_up(deployment, engine, settings, variables, fresh=fresh, watch=watch, say=say)
@@ -193,7 +193,7 @@ def _begin_anew_if_forgotten(deployment: Deployment, engine: Engine, say: Say) -
     )
 
 
-def _variables(settings: Settings, engine: Engine, packages: Path) -> dict[str, Any]:
+def _variables(settings: Settings, engine: Engine, packages: Path, place: Place) -> dict[str, Any]:
     """Return Terraform's variables."""
     runtime = engine.runtime()
     here = project()
@@ -204,6 +204,7 @@ def _variables(settings: Settings, engine: Engine, packages: Path) -> dict[str, 
         "packages": str(packages),
         "python": runtime.python,
         "architecture": runtime.architecture,
+        "iot_data": engine.endpoints(place).iot_data,
     }
     switched_off = {name: value for name, value in engine.lacks.variables.items() if name in declared}
     return here.local_variables(values) | switched_off

@@ -24,9 +24,9 @@ class _Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 class TerraformTable(_Table, frozen=True):
     """Where Terraform is, and what a local target sets; see docs/own-project.md.
 
-    Values of ``local`` may contain ``{packages}``, ``{project}``, ``{region}``, ``{environment}``, ``{python}``
-    and ``{architecture}``. The variables in ``unset`` are set to null, which TOML cannot write. ``api_key`` names the
-    variable that gets a random key.
+    Values of ``local`` may contain ``{packages}``, ``{project}``, ``{region}``, ``{environment}``, ``{iot_data}``,
+    ``{python}`` and ``{architecture}``. The variables in ``unset`` are set to null, which TOML cannot write.
+    ``api_key`` names the variable that gets a random key.
     """
 
     folder: str = "terraform"

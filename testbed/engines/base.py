@@ -64,11 +64,16 @@ class Place:
 
 @dataclass(frozen=True)
 class Endpoints:
-    """Where an engine answers. ``iot`` is the control plane; ``api`` is a format with api_id and stage."""
+    """Where an engine answers.
+
+    ``iot`` is the control plane; ``api`` is a format with api_id and stage; ``iot_data`` is where functions find
+    iot-data and iot-jobs-data, "" where they are at ``aws`` like all else.
+    """
 
     aws: str
     iot: str
     api: str
+    iot_data: str = ""
 
     @classmethod
     def on_loopback(cls, aws_port: int, iot_port: int) -> Self:

@@ -113,7 +113,10 @@ class ComposeEngine:
 
     def endpoints(self, place: Place) -> Endpoints:
         """Return LocalStack for all but IoT, which is on a port of its own."""
-        return Endpoints.on_loopback(place.ports.aws, place.ports.iot)
+        # Functions are containers of the same network.
+        return replace(
+            Endpoints.on_loopback(place.ports.aws, place.ports.iot), iot_data="http://data-plane:9443"
+        )
 
     def start_cloud(self, place: Place) -> list[Process]:
         """Start LocalStack and the IoT control plane, and wait until they are healthy."""

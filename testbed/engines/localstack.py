@@ -5,10 +5,11 @@ Mosquitto, so ministack never runs a rule itself.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from testbed.engines import embedded
 from testbed.engines.base import LOCALSTACK_LACKS, Endpoints, EngineName, Place, Runtime, ShardRunner
-from testbed.engines.bridge import start_bridge, start_data_plane
+from testbed.engines.bridge import data_plane_url, start_bridge, start_data_plane
 from testbed.engines.localstack_process import install, server
 from testbed.engines.mosquitto import ensure_mosquitto, installed_version, start_mosquitto, wait_admitted
 from testbed.host.environments import locked_version
@@ -46,7 +47,9 @@ class LocalStackEngine:
 
     def endpoints(self, place: Place) -> Endpoints:
         """Return LocalStack for all but IoT, which is on a port of its own."""
-        return Endpoints.on_loopback(place.ports.aws, place.ports.iot)
+        return replace(
+            Endpoints.on_loopback(place.ports.aws, place.ports.iot), iot_data=data_plane_url(place)
+        )
 
     def start_cloud(self, place: Place) -> list[Process]:
         """Start LocalStack and the IoT control plane, and wait on real calls."""

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from testbed.engines import choice
-from testbed.engines.base import EngineName
+from testbed.engines.base import EngineName, Place, Ports
 from testbed.errors import TestbedError
 from testbed.paths import REPOSITORY
 
@@ -37,6 +37,16 @@ def test_an_engine_is_found_by_its_name_and_names_its_versions(name: EngineName)
     assert engine.name == name
     assert engine.cloud in engine.versions()
     assert 0 < engine.pace <= 1
+
+
+@pytest.mark.parametrize(
+    ("name", "where"),
+    [("embedded", ""), ("localstack", "http://127.0.0.1:7"), ("compose", "http://data-plane:9443")],
+)
+def test_functions_find_iot_data_on_every_engine(name: EngineName, where: str, tmp_path: Path) -> None:
+    """Empty is `AWS_ENDPOINT_URL`, which a port that checks the caller's policies has; LocalStack's has no iot-data."""
+    place = Place(tmp_path, Ports(aws=1, mqtt=2, metrics=3, data=7), "eu-central-1")
+    assert choice.engine(name).endpoints(place).iot_data == where
 
 
 def test_what_an_engine_lacks_is_refused_with_a_remedy() -> None:
