@@ -83,6 +83,12 @@ def simulate(
     ledger: Annotated[
         Path | None, typer.Option(help="File that gets a line for each acknowledged message.")
     ] = None,
+    shadow: Annotated[
+        bool, typer.Option("--shadow/--no-shadow", help="Follow settings in each station's device shadow.")
+    ] = False,
+    settings: Annotated[
+        Path | None, typer.Option(help="File that keeps the stations' settings over a restart.")
+    ] = None,
     summary: Annotated[Path | None, typer.Option(help="File that gets the summary as JSON.")] = None,
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="A line for each publish, whatever the fleet's size.")
@@ -118,6 +124,8 @@ def simulate(
             replay_window=replay_window,
             basic_ingest=basic_ingest,
             ledger=ledger,
+            shadow=shadow,
+            settings=settings,
             storm_every=storm_every,
             storm_share=storm_share,
             payload_bytes=payload_bytes,

@@ -1,4 +1,4 @@
-"""One station's MQTT connection: a non-blocking socket on the event loop, and MQTT 3.1.1's publisher's half.
+"""One station's MQTT connection: a non-blocking socket on the event loop, and a device's half of MQTT 3.1.1.
 
 paho-mqtt carried this first; docs/decisions/0005-mqtt-client.md has the figures that replaced it.
 """
@@ -81,6 +81,7 @@ class Connection:
         "_endpoint",
         "_greeted",
         "_gulping",
+        "_heard",
         "_identities",
         "_in",
         "_keeper",
@@ -94,6 +95,7 @@ class Connection:
         "_socket",
         "_spoke_at",
         "_station_id",
+        "_subscribed",
         "_writing",
     )
 
@@ -106,6 +108,8 @@ class Connection:
         acknowledged: Callable[[Sequence[int]], None],
         lost: Callable[[], None],
         drained: Callable[[], None] = lambda: None,
+        heard: Callable[[str, bytes], None] = lambda _topic, _payload: None,
+        subscribed: Callable[[bytes], None] = lambda _codes: None,
     ) -> None:
         """Connect to nothing yet.
 
@@ -117,11 +121,14 @@ class Connection:
             lost: called once when an established connection ends without `close` or `abort`; never from
                 within `publish`.
             drained: called when the socket took what was published: there is room again if it was `backlogged`.
+            heard: called with topic and payload of what was subscribed to; it is acknowledged after that.
+            subscribed: called with SUBACK's return codes (3.9.3).
         """
         self._station_id = station_id
         self._endpoint = endpoint
         self._identities = identities
         self._acknowledged, self._lost, self._drained = acknowledged, lost, drained
+        self._heard, self._subscribed = heard, subscribed
         self._loop = asyncio.get_running_loop()
         self._socket: socket.socket | None = None
         self._pending: Callable[[], int] = lambda: 0
@@ -166,11 +173,18 @@ class Connection:
         TLS record, cost more than a message.
         """
         packet_ids = self._packet_ids(len(payloads)) if qos else (0,) * len(payloads)
-        self._out += topic.publish(payloads, packet_ids)
+        self._send(topic.publish(payloads, packet_ids))
+        return packet_ids
+
+    def subscribe(self, filters: Sequence[str]) -> None:
+        """Ask for messages at QoS 1, up to 8 filters (AWS IoT's limit of a request); `subscribed` has the answer."""
+        self._send(packets.subscribe(filters, self._packet_ids(1)[0]))
+
+    def _send(self, data: bytes) -> None:
+        self._out += data
         if not (self._scheduled or self._writing):
             self._scheduled = True
             self._loop.call_soon(self._flush)
-        return packet_ids
 
     def _packet_ids(self, count: int) -> Sequence[int]:
         first = self._next_packet_id
@@ -326,9 +340,16 @@ class Connection:
             self._acknowledged(acknowledged)
             return
         self._in += data
-        for kind, body in packets.take(self._in):
+        for kind, flags, body in packets.take(self._in):
             if kind == packets.PUBACK:
                 self._acknowledged((int.from_bytes(body[:2]),))
+            elif kind == packets.PUBLISH:
+                topic, payload, packet_id = packets.message(flags, body)
+                self._heard(topic, payload)
+                if packet_id:
+                    self._send(packets.puback(packet_id))
+            elif kind == packets.SUBACK:
+                self._subscribed(body[2:])
             elif kind == packets.PINGRESP:
                 self._pinged = False
             elif kind == packets.CONNACK and self._greeted and not self._greeted.done():

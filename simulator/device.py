@@ -12,7 +12,9 @@ from simulator.connection import Connection, Identities
 from simulator.ledger import Ledger
 from simulator.messages import Message, Messages
 from simulator.options import FleetOptions, FleetSummary
-from simulator.packets import Topic
+from simulator.packets import FAILURE, Topic
+from simulator.settings import Settings
+from simulator.shadow import Shadow
 
 log = logging.getLogger("simulator")
 
@@ -48,6 +50,9 @@ class Network(Protocol):
     def finished(self) -> None:
         """Count a device that has published its share and has nothing unacknowledged."""
 
+    def deaf(self, station_id: str) -> None:
+        """Note that the broker does not let a device subscribe to its shadow."""
+
     def refused(self, station_id: str, error: OSError) -> None:
         """Count a connection that failed and will be tried again."""
 
@@ -62,11 +67,13 @@ class Device:
         "_ever_connected",
         "_finished",
         "_fleet",
+        "_interval",
         "_messages",
         "_next_at",
         "_pause",
         "_random",
         "_remembered",
+        "_shadow",
         "_station_id",
         "_timer",
         "_topic",
@@ -74,8 +81,10 @@ class Device:
         "_waiting",
     )
 
-    def __init__(self, fleet: Network, station_id: str, messages: Messages) -> None:
-        """Connect to nothing yet."""
+    def __init__(
+        self, fleet: Network, station_id: str, messages: Messages, shadow: Shadow | None = None
+    ) -> None:
+        """Connect to nothing yet; with ``shadow`` the station listens to its operator."""
         self._fleet = fleet
         self._station_id = station_id
         self._messages = messages
@@ -91,6 +100,12 @@ class Device:
         self._connecting: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._next_at = 0.0
+        self._interval = options.interval
+        self._shadow = shadow
+        if shadow:
+            shadow.changed = self._on_settings
+            self._interval = shadow.settings.reporting_interval_seconds
+            messages.follow(shadow.settings, 0)
         self._pause = _FIRST_PAUSE
         self._ever_connected = self._blocked = self._finished = False
         self._unacknowledged: dict[int, Message] = {}
@@ -147,6 +162,8 @@ class Device:
                 acknowledged=self._on_acknowledged,
                 lost=self._on_lost,
                 drained=self._on_drained,
+                heard=self._on_heard,
+                subscribed=self._on_subscribed,
             )
             try:
                 async with fleet.handshakes:
@@ -157,6 +174,8 @@ class Device:
             pause = self._next_pause()
         self._connection, self._connecting = connection, None
         limit = fleet.options.messages
+        if self._shadow:
+            connection.subscribe(self._shadow.filters)
         if not (fleet.options.interval or fleet.stopping.is_set() or self._messages.sequence == limit):
             connection.gulp(_GULP)
         self._replay()
@@ -165,7 +184,7 @@ class Device:
         if first:
             loop = asyncio.get_running_loop()
             # Spread over the interval, or all stations would speak at once.
-            self._next_at = loop.time() + self._random.uniform(0, fleet.options.interval)
+            self._next_at = loop.time() + self._random.uniform(0, self._interval)
             if not fleet.stopping.is_set():
                 self._timer = loop.call_at(self._next_at, self._publish)
 
@@ -201,8 +220,38 @@ class Device:
             self._blocked = True
             return
         loop = asyncio.get_running_loop()
-        self._next_at = max(self._next_at + options.interval, loop.time())
+        self._next_at = max(self._next_at + self._interval, loop.time())
         self._timer = loop.call_at(self._next_at, self._publish)
+
+    # --- what an operator says -----------------------------------------------
+
+    def _on_subscribed(self, codes: bytes) -> None:
+        if self._shadow is None or self._connection is None:
+            return
+        if max(codes) >= FAILURE:
+            self._fleet.deaf(self._station_id)
+            return
+        self._connection.publish(Topic(self._shadow.get_topic), [b""], 1)
+
+    def _on_heard(self, topic: str, payload: bytes) -> None:
+        if self._shadow is None or self._connection is None:
+            return
+        # One that is lost with its connection is made good by what is asked at the next.
+        if report := self._shadow.hear(topic, payload):
+            self._connection.publish(Topic(self._shadow.update_topic), [report], 1)
+
+    def _on_settings(self, settings: Settings) -> None:
+        now = asyncio.get_running_loop().time()
+        elapsed = min(max(0.0, self._interval - (self._next_at - now)), self._interval) if self._timer else 0
+        self._messages.follow(settings, elapsed)
+        self._interval = settings.reporting_interval_seconds
+        log.info("Settings of %s: %s", self._station_id, settings)
+        if self._timer:
+            self._timer.cancel()
+            self._next_at = now + self._interval
+            self._timer = asyncio.get_running_loop().call_at(self._next_at, self._publish)
+
+    # --- what it says --------------------------------------------------------
 
     def _room(self) -> int:
         """Count the messages that may be made."""

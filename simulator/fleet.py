@@ -13,6 +13,8 @@ from simulator.device import Device
 from simulator.ledger import Ledger
 from simulator.messages import Filler, Messages, Telemetry, station_ids
 from simulator.options import FleetError, FleetOptions, FleetSummary
+from simulator.shadow import Shadow
+from simulator.state import SettingsFile
 from simulator.templates import ModelMessages, load
 
 log = logging.getLogger("simulator")
@@ -34,7 +36,7 @@ class Fleet:
         """Make the stations; `run` connects them.
 
         Raises:
-            FleetError: a certificate is missing.
+            FleetError: a certificate is missing, or the stations' settings cannot be kept.
         """
         self.options = options
         self.ledger = ledger
@@ -47,11 +49,22 @@ class Fleet:
         self.identities = Identities(options.endpoint)
         self.handshakes = asyncio.Semaphore(_HANDSHAKES)
         messages = self._messages(options.start or datetime.now(UTC))
-        self._devices = [Device(self, station_id, messages(station_id)) for station_id in ids]
+        listens = options.shadow and options.interval > 0 and not options.model
+        settings = SettingsFile(options.settings if listens else None)
+        self._devices = [
+            Device(
+                self,
+                station_id,
+                messages(station_id),
+                Shadow(station_id, options.interval, settings) if listens else None,
+            )
+            for station_id in ids
+        ]
         self.summary.stations = self._unfinished = len(self._devices)
         self._failure: BaseException | None = None
         self._impatient = False
         self._told: set[str] = set()
+        self._told_deaf = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._begun = 0.0
 
@@ -135,6 +148,12 @@ class Fleet:
         self._unfinished -= 1
         if not self._unfinished:
             self.stopping.set()
+
+    def deaf(self, station_id: str) -> None:
+        """Note that a station may not subscribe to its shadow: it keeps publishing."""
+        if not self._told_deaf:
+            self._told_deaf = True
+            log.warning("%s may not subscribe to its device shadow: nothing can be set there.", station_id)
 
     def refused(self, station_id: str, error: OSError) -> None:
         """Note that a connection failed, and will be tried again."""

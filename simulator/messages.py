@@ -8,6 +8,7 @@ import msgspec
 
 from simulator.model import Station
 from simulator.options import TOPIC_ROOT, FleetOptions
+from simulator.settings import Settings
 
 TOPIC = f"{TOPIC_ROOT}/{{station_id}}/telemetry"
 
@@ -46,6 +47,9 @@ class Messages(Protocol):
     def next(self) -> Message:
         """Let an interval pass; the message at its end."""
 
+    def follow(self, settings: Settings, elapsed: float) -> None:
+        """Change the settings, ``elapsed`` seconds after the last message."""
+
     def described(self) -> str:
         """Say what the last message said, in short."""
 
@@ -61,6 +65,7 @@ class Telemetry:
         self._prefix = f"{station_id}-{run_id}-"
         self._station = Station(station_id, options.seed, start, options.scenario)
         self._moment = start
+        self._speed = options.speed
         self._step = options.interval * options.speed
         # Without a start of its own the station lives in real time, and late messages say when they were made.
         self._real_time = options.start is None and options.speed == 1
@@ -79,6 +84,13 @@ class Telemetry:
         telemetry["sequence"] = self.sequence
         telemetry["timestamp"] = timestamp
         return Message(self.sequence, timestamp, _encode(telemetry))
+
+    def follow(self, settings: Settings, elapsed: float) -> None:
+        """See `Messages.follow`."""
+        self._station.step(elapsed * self._speed)
+        self._moment += timedelta(seconds=elapsed * self._speed)
+        self._step = settings.reporting_interval_seconds * self._speed
+        self._station.settings = settings
 
     def described(self) -> str:
         """See `Messages.described`."""
@@ -102,6 +114,9 @@ class Filler:
         """See `Messages.next`."""
         self.sequence += 1
         return Message(self.sequence, "", self._payload)
+
+    def follow(self, settings: Settings, elapsed: float) -> None:
+        """Do nothing: bytes have no settings."""
 
     def described(self) -> str:
         """See `Messages.described`."""

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from simulator.scenario import NORMAL, Event, Scenario
+from simulator.settings import Settings
 
 SECONDS_A_DAY = 86_400.0
 
@@ -138,6 +139,7 @@ class Station:
         self._demand = scenario.demand.highway if self.site is HIGHWAY else scenario.demand.urban
         self._warmer = scenario.warmer
         self._events = tuple(event for event in scenario.events if fate.random() < event.share)
+        self.settings = Settings(0)
         self._clock = start.timestamp()
         self._zone = start.tzinfo
         self.generation = self._random.choices(GENERATIONS, [kind.share for kind in GENERATIONS])[0]
@@ -171,7 +173,17 @@ class Station:
     @property
     def ready(self) -> int:
         """Packs that can be handed out."""
-        return sum(pack.charge >= READY_AT for pack in self.packs)
+        enough = self._ready_at
+        return sum(pack.charge >= enough for pack in self.packs)
+
+    @property
+    def _full(self) -> float:
+        return self.settings.max_state_of_charge_percent / 100
+
+    @property
+    def _ready_at(self) -> float:
+        """Charge of a pack that is handed out: where less is charged, that much less a percent. Assumed."""
+        return min(READY_AT, self._full - 0.01)
 
     def telemetry(self) -> dict[str, Any]:
         """Return what the station reports now, without what the sender adds (message id, sequence, timestamp)."""
@@ -196,6 +208,8 @@ class Station:
         return [event for event in self._events if event.lasts(moment.hour + moment.minute / 60)]
 
     def _status(self, ready: int) -> str:
+        if self.settings.maintenance_mode:
+            return "MAINTENANCE"
         events = self._happening()
         if any(event.grid == 0 for event in events):
             return "GRID_OUTAGE"
@@ -208,7 +222,7 @@ class Station:
         self.temperature_c += (self._ambient() - self.temperature_c) * min(1.0, seconds / 1800)
         arrived = self._poisson(self.arrival_rate() * seconds)
         self.arrivals_total += arrived
-        room = max(0, _PATIENCE - self.queue)
+        room = 0 if self.settings.maintenance_mode else max(0, _PATIENCE - self.queue)
         self.turned_away_total += max(0, arrived - room)
         self.queue += min(arrived, room)
         self._swap(seconds)
@@ -221,9 +235,9 @@ class Station:
 
     def _swap(self, seconds: float) -> None:
         self._bay_free_in = max(0.0, self._bay_free_in - seconds)
-        while self.queue and self._bay_free_in < seconds:
+        while self.queue and self._bay_free_in < seconds and not self.settings.maintenance_mode:
             full = max(self.packs, key=lambda pack: pack.charge)
-            if full.charge < READY_AT:
+            if full.charge < self._ready_at:
                 return
             # The slot gets the car's pack, emptied by the mean energy of a swap, give or take a fifth.
             used = ENERGY_A_SWAP_KWH * self._random.uniform(0.8, 1.2)
@@ -238,12 +252,14 @@ class Station:
         events = self._happening()
         broken = max((event.broken_slots for event in events), default=0)
         left = min((event.grid for event in events), default=1.0)
-        wanted = [(pack, self._charge_kw(pack)) for pack in self.packs[broken:] if pack.charge < 0.999]
+        limit = min(0.999, self._full)
+        wanted = [(pack, self._charge_kw(pack)) for pack in self.packs[broken:] if pack.charge < limit]
         total = sum(kw for _, kw in wanted)
-        # All slots share the grid connection.
-        share = min(1.0, left * self.generation.grid_kw * EFFICIENCY / total) if total else 0.0
+        # All slots share the grid connection, and what an operator leaves of it.
+        grid_kw = min(left * self.generation.grid_kw, self.settings.charging_power_limit_kw)
+        share = min(1.0, grid_kw * EFFICIENCY / total) if total else 0.0
         for pack, kw in wanted:
-            pack.charge = min(1.0, pack.charge + kw * share * seconds / 3600 / pack.kwh)
+            pack.charge = min(self._full, pack.charge + kw * share * seconds / 3600 / pack.kwh)
         self.power_kw = total * share / EFFICIENCY
         self.energy_kwh += self.power_kw * seconds / 3600
 

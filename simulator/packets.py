@@ -1,4 +1,4 @@
-"""The publisher's half of MQTT 3.1.1, as bytes and back; no sockets here.
+"""A station's half of MQTT 3.1.1, as bytes and back; no sockets here.
 
 Section numbers refer to the OASIS standard "MQTT Version 3.1.1".
 """
@@ -7,7 +7,9 @@ import struct
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
-CONNACK, PUBACK, PINGRESP = 2, 4, 13
+CONNACK, PUBLISH, PUBACK, SUBACK, PINGRESP = 2, 3, 4, 9, 13
+# A code of SUBACK from which on it is a refusal (3.9.3).
+FAILURE = 0x80
 PINGREQ = bytes((0xC0, 0))
 DISCONNECT = bytes((0xE0, 0))
 # PUBACK's first two bytes: type 4, two bytes follow.
@@ -60,6 +62,33 @@ class Topic:
         return b"".join(parts)
 
 
+def subscribe(filters: Sequence[str], packet_id: int) -> bytes:
+    """Build a SUBSCRIBE packet (3.8) for QoS 1."""
+    encoded = [topic_filter.encode() for topic_filter in filters]
+    parts = [len(each).to_bytes(2) + each + b"\x01" for each in encoded]
+    return _packet(0x82, packet_id.to_bytes(2) + b"".join(parts))
+
+
+def puback(packet_id: int) -> bytes:
+    """Build a PUBACK packet (3.4)."""
+    return bytes((PUBACK << 4, 2)) + packet_id.to_bytes(2)
+
+
+def message(flags: int, body: bytes) -> tuple[str, bytes, int]:
+    """Read a PUBLISH packet (3.3): topic, payload, and the identifier to acknowledge, 0 at QoS 0.
+
+    Raises:
+        ProtocolError: it is none.
+    """
+    begin = 2 + int.from_bytes(body[:2])
+    packet_id = int.from_bytes(body[begin : begin + 2]) if flags & 0x06 else 0
+    try:
+        topic = body[2:begin].decode()
+    except UnicodeDecodeError as error:
+        raise ProtocolError("the broker sent a topic that is no UTF-8") from error
+    return topic, body[begin + 2 if flags & 0x06 else begin :], packet_id
+
+
 def refusal(connack: bytes) -> str | None:
     """Say why a CONNACK packet refuses (3.2.2.3), or None if it does not."""
     if len(connack) != 2:
@@ -67,8 +96,8 @@ def refusal(connack: bytes) -> str | None:
     return _REFUSALS.get(connack[1], f"code {connack[1]}") if connack[1] else None
 
 
-def take(buffer: bytearray) -> list[tuple[int, bytes]]:
-    """Take all whole packets from the front of ``buffer``, as (type, what follows the fixed header).
+def take(buffer: bytearray) -> list[tuple[int, int, bytes]]:
+    """Take all whole packets from the front of ``buffer``, as (type, flags, what follows the fixed header).
 
     Raises:
         ProtocolError: a length that is none.
@@ -90,7 +119,7 @@ def take(buffer: bytearray) -> list[tuple[int, bytes]]:
             break
         if position + length > end:
             break
-        found.append((buffer[start] >> 4, bytes(buffer[position : position + length])))
+        found.append((buffer[start] >> 4, buffer[start] & 0x0F, bytes(buffer[position : position + length])))
         start = position + length
     del buffer[:start]
     return found

@@ -11,6 +11,7 @@ import msgspec
 
 from simulator.messages import Message
 from simulator.options import FleetError, FleetOptions
+from simulator.settings import Settings
 
 _encode = msgspec.json.Encoder().encode
 
@@ -98,6 +99,9 @@ class ModelMessages:
     def described(self) -> str:
         """See `Messages.described`."""
         return _encode(self._last).decode()
+
+    def follow(self, settings: Settings, elapsed: float) -> None:
+        """Do nothing: a model of the user's own has no settings."""
 
     def message_id(self, sequence: int) -> str:
         """See `Messages.message_id`."""

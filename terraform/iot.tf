@@ -24,6 +24,10 @@ locals {
   iot_arn    = "arn:aws:iot:${var.aws_region}:${local.account_id}"
 
   station_topic = "${local.topic_root}/${local.thing_name}/telemetry"
+
+  # What a station asks its own shadow, and is told of it.
+  shadow_topics  = "$aws/things/${local.thing_name}/shadow/*"
+  commands_topic = "${local.topic_root}/${local.thing_name}/commands"
 }
 
 locals {
@@ -38,26 +42,27 @@ locals {
         Condition = { Bool = { "iot:Connection.Thing.IsAttached" = "true" } }
       },
       {
-        Sid    = "PublishOwnTelemetry"
+        Sid    = "PublishOwn"
         Effect = "Allow"
         Action = "iot:Publish"
         Resource = [
           "${local.iot_arn}:topic/${local.station_topic}",
           # Basic Ingest: straight to the rule, without the broker's price for a message.
           "${local.iot_arn}:topic/$aws/rules/${local.rule_prefix}_telemetry_rule/${local.station_topic}",
+          "${local.iot_arn}:topic/${local.shadow_topics}",
         ]
       },
       {
-        Sid      = "SubscribeToOwnCommands"
+        Sid      = "SubscribeToOwn"
         Effect   = "Allow"
         Action   = "iot:Subscribe"
-        Resource = "${local.iot_arn}:topicfilter/${local.topic_root}/${local.thing_name}/commands"
+        Resource = [for topic in [local.commands_topic, local.shadow_topics] : "${local.iot_arn}:topicfilter/${topic}"]
       },
       {
-        Sid      = "ReceiveOwnCommands"
+        Sid      = "ReceiveOwn"
         Effect   = "Allow"
         Action   = "iot:Receive"
-        Resource = "${local.iot_arn}:topic/${local.topic_root}/${local.thing_name}/commands"
+        Resource = [for topic in [local.commands_topic, local.shadow_topics] : "${local.iot_arn}:topic/${topic}"]
       },
     ]
   })

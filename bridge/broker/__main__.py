@@ -108,16 +108,12 @@ def main(
 
 
 async def _until_stopped(broker: Broker, guard: RegistryGuard, listeners: list[Listener]) -> None:
-    watchers = [
-        asyncio.create_task(guard.watch(broker.disconnect_certificates)),
-        asyncio.create_task(guard.follow(broker.connected_certificates)),
-    ]
+    watcher = asyncio.create_task(guard.watch(broker.disconnect_certificates))
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     await stopped.wait()
-    for watcher in watchers:
-        watcher.cancel()
+    watcher.cancel()
     for listener in listeners:
         listener.close()
     broker.close()

@@ -124,6 +124,7 @@ def command(deployment: Deployment, num_stations: int, interval: float, extra: S
         "--topic",
         deployment.telemetry_topic("{device}"),
         *_model(deployment),
+        *_settings(deployment),
         "--num-stations",
         str(num_stations),
         "--interval",
@@ -144,6 +145,13 @@ def _model(deployment: Deployment) -> list[str]:
         file.write_bytes(msgspec.json.encode(here.described.devices.message))
         model = str(file)
     return ["--prefix", here.device_prefix, *(["--model", model] if model else [])]
+
+
+def _settings(deployment: Deployment) -> list[str]:
+    """Return the options of battery-swap stations, which listen; ``--no-shadow`` after them switches it off."""
+    if project().described.devices.model or project().described.devices.message:
+        return []
+    return ["--shadow", "--settings", str(deployment.path / "station-settings.ndjson")]
 
 
 def _environment() -> dict[str, str]:

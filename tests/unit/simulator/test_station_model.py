@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from simulator import model
 from simulator.model import GENERATIONS, Pack, Station
+from simulator.settings import Settings
 
 START = datetime(2026, 3, 2, tzinfo=UTC)
 STATIONS = 150
@@ -139,3 +140,46 @@ def test_telemetry_is_always_possible(seed: int, steps: list[float], hour: int, 
         assert all(0 <= pack.charge <= 1 for pack in station.packs)
         assert told["status"] == ("OK" if told["battery_available"] else "NO_BATTERY")
         swaps = told["swaps_total"]
+
+
+def emptied() -> Station:
+    """Make a station whose packs are all empty, and that nobody comes to."""
+    station = Station("station-01", SEED, START + timedelta(hours=12))
+    station.hold_temperature(25.0)
+    station.packs = [Pack(75.0, 0.0) for _ in range(station.generation.slots)]
+    station.swaps_a_day = 0.0
+    return station
+
+
+def test_a_power_limit_slows_charging_in_proportion() -> None:
+    free, limited = emptied(), emptied()
+    limited.settings = Settings(5, charging_power_limit_kw=free.generation.grid_kw / 4)
+    free.step(600)
+    limited.step(600)
+    assert free.power_kw == pytest.approx(free.generation.grid_kw)
+    assert limited.power_kw == pytest.approx(free.generation.grid_kw / 4)
+    assert stored_kwh(limited) == pytest.approx(stored_kwh(free) / 4)
+
+
+def test_packs_are_charged_to_the_highest_state_of_charge_and_handed_out_there() -> None:
+    station = emptied()
+    station.settings = Settings(5, max_state_of_charge_percent=80)
+    station.step(6 * 3600)
+    assert all(0.79 <= pack.charge <= 0.8 for pack in station.packs)
+    assert station.ready == station.generation.slots
+
+
+def test_a_station_in_maintenance_swaps_nothing_and_no_car_vanishes() -> None:
+    station = Station("station-01", SEED, START + timedelta(hours=12))
+    station.swaps_a_day = 400.0
+    station.step(3600)
+    swaps = station.swaps_total
+    assert swaps
+    station.settings = Settings(5, maintenance_mode=True, maintenance_reason="door")
+    station.step(3600)
+    assert station.swaps_total == swaps
+    assert station.telemetry()["status"] == "MAINTENANCE"
+    assert station.arrivals_total == station.swaps_total + station.queue + station.turned_away_total
+    station.settings = Settings(5)
+    station.step(3600)
+    assert station.swaps_total > swaps

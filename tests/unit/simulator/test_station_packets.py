@@ -42,8 +42,8 @@ def test_answers_arrive_whole_however_they_are_cut(identifiers: list[int], cuts:
         buffer += data[:size]
         data = data[size:]
         found += packets.take(buffer)
-    assert found == [(packets.PUBACK, number.to_bytes(2)) for number in identifiers] + [
-        (packets.PINGRESP, b"")
+    assert found == [(packets.PUBACK, 0, number.to_bytes(2)) for number in identifiers] + [
+        (packets.PINGRESP, 0, b"")
     ]
     assert not buffer
 
@@ -80,3 +80,25 @@ def test_a_length_that_is_none_is_an_error() -> None:
     """A peer that speaks something else is not waited for until memory ends."""
     with pytest.raises(packets.ProtocolError):
         packets.take(bytearray(b"\x20\xff\xff\xff\xff\xff"))
+
+
+@given(filters=st.lists(st.text("ab/+#ä€", min_size=1, max_size=30), min_size=1, max_size=8))
+def test_subscribe_is_read_as_it_was_meant(filters: list[str]) -> None:
+    packet = parsed(packets.subscribe(filters, 7))
+    packet_id, found = broker.parse_subscribe(packet.body)
+    assert (packet_id, [(each.topic_filter, each.qos) for each in found]) == (
+        7,
+        [(each, 1) for each in filters],
+    )
+
+
+@given(payload=st.binary(max_size=300), packet_id=st.integers(0, 65_535))
+def test_what_the_broker_publishes_is_read_as_it_was_meant(payload: bytes, packet_id: int) -> None:
+    data = broker.publish(
+        "a/ä".encode(), payload, qos=min(1, packet_id), packet_id=packet_id
+    ) + broker.suback(9, [1, 0x80])
+    (kind, flags, body), answer = packets.take(bytearray(data))
+    assert kind == packets.PUBLISH
+    assert packets.message(flags, body) == ("a/ä", payload, packet_id)
+    assert answer == (packets.SUBACK, 0, b"\x00\x09\x01\x80")
+    assert parsed(packets.puback(513)).body == b"\x02\x01"
