@@ -13,6 +13,12 @@ INSTALLED := .venv/.installed
 export TARGET ENGINE DEPLOYMENT PROJECT ENVIRONMENT AWS_PORT MQTT_PORT METRICS_PORT AIR_GAPPED ENFORCE_IAM PYTHON \
   STATIONS INTERVAL
 
+# Make takes any word for a setting; a misspelt one must not be a setting that is ignored.
+SETTINGS := TARGET ENGINE DEPLOYMENT PROJECT ENVIRONMENT AIR_GAPPED ENFORCE_IAM PYTHON STATIONS INTERVAL ARGS WHAT LOAD \
+  %_PORT AWS_% TF_VAR_% LAMBDA_% IOT_ENDPOINT TESTBED_HOME UV_%
+UNKNOWN := $(filter-out $(SETTINGS),$(foreach name,$(.VARIABLES),$(if $(filter line,$(origin $(name))),$(name))))
+$(if $(UNKNOWN),$(error There is no setting $(UNKNOWN). docs/setup-guide.md lists them))
+
 $(INSTALLED): pyproject.toml uv.lock scripts/bootstrap
 	@scripts/bootstrap
 

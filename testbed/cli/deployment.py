@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from typing import Annotated, Any
 
 import msgspec
@@ -9,7 +10,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from testbed.cli.console import AsJson, Yes, app, asking_unless, out, say, short, show_json
+from testbed.cli.console import AsJson, Yes, app, asking_unless, out, say, short, show_json, with_settings
 from testbed.deploy import aws, dev, lifecycle, policies
 from testbed.deploy.deployment import Deployment, current
 from testbed.deploy.project import project
@@ -24,7 +25,15 @@ from testbed.pipeline import api, logs, quiet
 @app.command("up")
 def up_command(yes: Yes = False) -> None:
     """Start the cloud and deploy to it."""
-    lifecycle.up(Settings.from_environment(), say, asking_unless(yes))
+    try:
+        lifecycle.up(Settings.from_environment(), say, asking_unless(yes))
+    except KeyboardInterrupt:
+        say(
+            with_settings(
+                "Interrupted. make up goes on from here; make down removes what is left.", os.environ
+            )
+        )
+        raise
 
 
 @app.command("down")

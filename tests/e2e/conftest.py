@@ -25,6 +25,9 @@ from testbed.identity.enrolment import Enrolment
 from testbed.pipeline import api
 from testbed.stations.mqtt import Device
 
+# A local suite does not collect what is of AWS alone, nor AWS's the reverse.
+collect_ignore = ["test_dashboard.py" if os.environ.get("TARGET") == "aws" else "test_dashboard_aws.py"]
+
 # Generous: a slow machine must not fail a test, and a wait ends as soon as its condition holds.
 PATIENCE_SECONDS = 60.0
 

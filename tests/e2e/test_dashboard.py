@@ -43,8 +43,6 @@ QUIET = (
 PATIENCE_MS = 60_000
 CREDENTIALS = Credentials("dashboard", "a key for this run")
 
-pytestmark = pytest.mark.skipif(os.environ.get("TARGET") == "aws", reason="on AWS: test_dashboard_aws.py")
-
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:

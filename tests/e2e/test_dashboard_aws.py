@@ -22,8 +22,6 @@ from testbed.pipeline import api
 from tests.e2e.conftest import Connect
 from tests.e2e.test_dashboard import PATIENCE_MS, PROGRAMS, QUIET, telemetry, wait_for_ready
 
-pytestmark = pytest.mark.skipif(os.environ.get("TARGET") != "aws", reason="the page on AWS: make rehearse")
-
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:

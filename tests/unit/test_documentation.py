@@ -42,6 +42,9 @@ _TESTBED = re.compile(r"scripts/testbed (?:--debug )?([a-z][a-z-]*)")
 _BENCH = re.compile(r"python -m bench ([a-z][a-z-]*)")
 
 
+_SETTING = re.compile(r"`([A-Z][A-Z_]+)(?:<name>)?`")
+
+
 def sources() -> list[Path]:
     """List the repository's files of text that git knows or would add."""
     listed = subprocess.run(
@@ -166,3 +169,22 @@ def test_nothing_tells_the_projects_private_history() -> None:
         for found in private.finditer(path.read_text())
     }
     assert not told
+
+
+def test_make_takes_the_settings_that_are_documented_and_no_other() -> None:
+    rows = [
+        line for line in (REPOSITORY / "docs" / "setup-guide.md").read_text().splitlines() if "| `" in line
+    ]
+    settings = {
+        f"{name}x" if name.endswith("_") else name for row in rows for name in _SETTING.findall(row[:60])
+    }
+    assert {"ENGINE", "AWS_REGION", "TF_VAR_x", "ARGS"} <= settings
+    make = ["make", "--dry-run", "help"]
+    subprocess.run(
+        [*make, *(f"{name}=1" for name in settings)], cwd=REPOSITORY, check=True, capture_output=True
+    )
+    misspelt = subprocess.run(
+        [*make, "ENGIN=localstack"], cwd=REPOSITORY, capture_output=True, text=True, check=False
+    )
+    assert misspelt.returncode != 0
+    assert "There is no setting ENGIN." in misspelt.stderr

@@ -19,10 +19,7 @@ from tests.integration.bridge.conftest import PATIENCE_SECONDS, Device, Stack, w
 Made = tuple[bytes, bytes]
 
 
-@pytest.fixture(autouse=True)
-def _own_broker(stack: Stack) -> None:
-    if stack.is_mosquitto:
-        pytest.skip("Mosquitto knows the certificates of one authority")
+pytestmark = pytest.mark.own_broker("Mosquitto knows the certificates of one authority")
 
 
 def self_signed(name: str, *, begins: timedelta = timedelta(-1), ends: timedelta = timedelta(1)) -> Made:

@@ -183,12 +183,11 @@ def test_the_brokers_own_topics_are_closed_whatever_a_policy_says(
     assert found == [{"who": victim}, {"who": victim}]
 
 
+@pytest.mark.own_broker("Mosquitto drops what AWS closes the connection for")
 def test_a_shadow_is_updated_under_the_clients_own_name_alone(
     stack: Stack, device: MakeDevice, rules: Rules, queue: str, name: str
 ) -> None:
     """A policy decides about the reserved topics that AWS lets clients use ("Reserved topics")."""
-    if stack.is_mosquitto:
-        pytest.skip("Mosquitto keeps $aws to itself as yet")
     rules.add(
         name.replace("-", "_"),
         "SELECT clientid() AS who, topic() AS at FROM '$aws/things/+/shadow/update'",

@@ -24,10 +24,7 @@ TOPIC_NAME_INVALID, TOPIC_FILTER_INVALID, QUOTA_EXCEEDED, NOT_AUTHORIZED = 0x90,
 CLIENT_ID_INVALID, QOS_NOT_SUPPORTED, TOO_LARGE, NO_SUBSCRIPTION_IDS = 0x85, 0x9B, 0x95, 0xA1
 
 
-@pytest.fixture(autouse=True)
-def _own_broker(stack: Stack) -> None:
-    if stack.is_mosquitto:
-        pytest.skip("Mosquitto has limits of its own")
+pytestmark = pytest.mark.own_broker("Mosquitto has limits of its own")
 
 
 @pytest.mark.parametrize(

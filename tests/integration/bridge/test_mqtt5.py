@@ -17,11 +17,7 @@ from testbed.identity.enrolment import Enrolment
 from tests.integration.bridge.conftest import PATIENCE_SECONDS, Rules, Stack, drain, sqs, wait_for
 from tests.integration.bridge.five import MakeFive, properties
 
-
-@pytest.fixture(autouse=True)
-def _own_broker(stack: Stack) -> None:
-    if stack.is_mosquitto:
-        pytest.skip("Mosquitto's MQTT 5 is Mosquitto's")
+pytestmark = pytest.mark.own_broker("Mosquitto's MQTT 5 is Mosquitto's")
 
 
 def test_a_connack_says_what_aws_iot_has(five: MakeFive, name: str) -> None:

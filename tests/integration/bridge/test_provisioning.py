@@ -65,6 +65,11 @@ TEMPLATE = {
 }
 
 
+pytestmark = pytest.mark.own_broker(
+    "Mosquitto cannot answer one client alone, and an answer has a private key in it"
+)
+
+
 @pytest.fixture
 def template(stack: Stack, name: str) -> Iterator[str]:
     """Make an enabled template."""

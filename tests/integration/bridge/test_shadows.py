@@ -109,13 +109,19 @@ def test_rules_fire_on_requests_and_on_answers(
     assert stubs == ["update", "update", "update/accepted", "update/documents", "update/rejected"]
 
 
-@pytest.mark.parametrize("victim", ["data-plane", "broker"])
+@pytest.mark.parametrize(
+    "victim",
+    [
+        "data-plane",
+        pytest.param(
+            "broker", marks=pytest.mark.own_broker("Mosquitto, killed, may lose what it acknowledged")
+        ),
+    ],
+)
 def test_an_update_that_was_acknowledged_counts_once_whoever_is_killed(
     stack: Stack, device: MakeDevice, rules: Rules, queue: str, name: str, victim: str
 ) -> None:
     """The version of a shadow is the number of its updates: none is lost, and none is carried out twice."""
-    if stack.is_mosquitto and victim == "broker":
-        pytest.skip("Mosquitto acknowledges from memory: what it had a moment before a kill may be lost")
     updates = 200
     rule = name.replace("-", "_")
     topic = f"$aws/things/{name}/shadow/update"

@@ -30,8 +30,7 @@ from tests.integration.conftest import REGION
 ROOT = Credentials("test", "test")
 
 
-# Mosquitto knows no Signature Version 4.
-pytestmark = pytest.mark.parametrize("stack", ["own"], indirect=True)
+pytestmark = pytest.mark.own_broker("Mosquitto knows no Signature Version 4")
 
 
 class Browser:

@@ -28,8 +28,9 @@ def test_ctrl_c_while_terraform_applies_stops_all_that_was_started() -> None:
         assert begun, up.stderr and up.stderr.read()
         family = psutil.Process(up.pid).children(recursive=True)
         up.send_signal(signal.SIGINT)
-        up.communicate(timeout=120)
+        said, _ = up.communicate(timeout=120)
     assert up.returncode == 130
+    assert f"make down DEPLOYMENT={settings['DEPLOYMENT']} ENGINE=embedded removes what is left" in said
     try:
         left = [each.cmdline() for each in _ours(settings["DEPLOYMENT"])]
         assert not left
