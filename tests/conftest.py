@@ -10,8 +10,10 @@ from xdist.scheduler import LoadScopeScheduling
 # What runs against the one deployment of the end-to-end tests.
 _DEPLOYED = ("e2e", "faults")
 
-# A shell that runs the suite in the background has it ignore Ctrl-C, and so would every program that a test starts.
+# A shell that runs the suite in the background has it ignore Ctrl-C, and `nohup` a terminal's end, and so would every
+# program that a test starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # How long an example takes is the machine's business: other programs run on it.
 settings.register_profile(

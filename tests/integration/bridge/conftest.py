@@ -61,8 +61,12 @@ POLICY = {
 }
 
 
+# For what does not depend on the broker.
+ONE_RULES_ENGINE = pytest.mark.own_broker("either broker has the same rules engine beside it")
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out with Mosquitto what is marked ``own_broker(why)``: what AWS does and Mosquitto does not."""
+    """Leave out with Mosquitto what is marked ``own_broker(why)``."""
     theirs = [item for item in items if item.get_closest_marker("own_broker") and "mosquitto" in item.name]
     config.hook.pytest_deselected(items=theirs)
     items[:] = [item for item in items if item not in theirs]

@@ -10,7 +10,7 @@ from paho.mqtt.enums import MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from tests.integration.bridge.conftest import MakeDevice, Rules, Stack, drain, sqs, wait_for
+from tests.integration.bridge.conftest import ONE_RULES_ENGINE, MakeDevice, Rules, Stack, drain, sqs, wait_for
 from tests.integration.conftest import REGION
 
 ROLE = "arn:aws:iam::000000000000:role/r"
@@ -48,6 +48,7 @@ def make_table(stack: Stack, name: str) -> None:
     )
 
 
+@ONE_RULES_ENGINE
 def test_targets_come_from_templates(
     stack: Stack, device: MakeDevice, rules: Rules, queue: str, name: str
 ) -> None:
@@ -118,6 +119,7 @@ def handler(event, context):
     assert items.scan(TableName=name)["Items"] == [{"id": {"S": "in"}, "body": {"M": {"x": {"N": "1"}}}}]
 
 
+@ONE_RULES_ENGINE
 def test_batch_mode_makes_a_record_of_each_element(
     stack: Stack, device: MakeDevice, rules: Rules, name: str
 ) -> None:
@@ -160,6 +162,7 @@ def test_batch_mode_makes_a_record_of_each_element(
     assert [event["timestamp"] for event in events()] == [record["timestamp"] for record in sent]
 
 
+@ONE_RULES_ENGINE
 def test_an_alarm_is_set_and_a_state_machine_started(
     stack: Stack, device: MakeDevice, rules: Rules, name: str
 ) -> None:
@@ -205,6 +208,7 @@ def test_an_alarm_is_set_and_a_state_machine_started(
     assert json.loads(described["input"]) == {"state": "ALARM"}
 
 
+@ONE_RULES_ENGINE
 def test_all_failed_actions_of_a_message_make_one_error_document(
     stack: Stack, device: MakeDevice, rules: Rules, queue: str, name: str
 ) -> None:
@@ -246,6 +250,7 @@ def test_a_rule_fires_once_whatever_other_rules_match(
     )
 
 
+@ONE_RULES_ENGINE
 def test_functions_ask_other_services(
     stack: Stack, device: MakeDevice, rules: Rules, queue: str, name: str
 ) -> None:
@@ -288,6 +293,7 @@ def test_functions_ask_other_services(
     ]
 
 
+@ONE_RULES_ENGINE
 def test_a_secret_that_is_not_there_fails_the_rule(
     stack: Stack, device: MakeDevice, rules: Rules, queue: str, name: str
 ) -> None:
@@ -299,6 +305,7 @@ def test_a_secret_that_is_not_there_fails_the_rule(
     assert "get_secret()" in error["failures"][0]["errorMessage"]
 
 
+@ONE_RULES_ENGINE
 def test_a_rule_that_asks_a_slow_function_does_not_hold_up_the_others(
     stack: Stack, device: MakeDevice, rules: Rules, queue: str, name: str
 ) -> None:
@@ -315,6 +322,7 @@ def test_a_rule_that_asks_a_slow_function_does_not_hold_up_the_others(
     assert arrived(stack, queue, 2) == [{"rule": "quick"}, {"rule": "slow"}]
 
 
+@ONE_RULES_ENGINE
 def test_statements_that_ministack_cannot_read_reach_the_bridge(
     stack: Stack, device: MakeDevice, rules: Rules, queue: str, name: str
 ) -> None:
@@ -385,6 +393,7 @@ def test_mqtt5_properties_reach_rules_and_republished_messages(
     ]
 
 
+@ONE_RULES_ENGINE
 def test_a_shadow_is_asked_for(stack: Stack, device: MakeDevice, rules: Rules, queue: str, name: str) -> None:
     """get_thing_shadow, classic and named (iot-sql-functions); a thing without that shadow gives Undefined."""
     sender = device(name)
@@ -404,6 +413,7 @@ def test_a_shadow_is_asked_for(stack: Stack, device: MakeDevice, rules: Rules, q
     assert arrived(stack, queue, 1) == [{"classic": 1, "named": 2}]
 
 
+@ONE_RULES_ENGINE
 def test_a_rule_reads_what_the_shadow_service_says(
     stack: Stack, device: MakeDevice, rules: Rules, queue: str, name: str
 ) -> None:

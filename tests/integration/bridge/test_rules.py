@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 
-from tests.integration.bridge.conftest import MakeDevice, Rules, Stack, drain, sqs, wait_for
+from tests.integration.bridge.conftest import ONE_RULES_ENGINE, MakeDevice, Rules, Stack, drain, sqs, wait_for
 from tests.integration.conftest import REGION
 
 ROLE = "arn:aws:iam::000000000000:role/r"
 
 
+@ONE_RULES_ENGINE
 def test_a_message_is_changed_by_the_rule_and_sent(
     stack: Stack, device: MakeDevice, rules: Rules, queue: str, name: str
 ) -> None:
@@ -39,6 +40,7 @@ def test_basic_ingest_reaches_its_rule_alone(
     assert found == [{"topic": f"t/{name}/a"}]
 
 
+@ONE_RULES_ENGINE
 def test_each_action_takes_the_message(
     stack: Stack, device: MakeDevice, rules: Rules, queue: str, name: str
 ) -> None:
@@ -125,6 +127,7 @@ def handler(event, context):
 """
 
 
+@ONE_RULES_ENGINE
 def test_lambda_and_firehose_take_the_message(
     stack: Stack, device: MakeDevice, rules: Rules, name: str
 ) -> None:
@@ -173,6 +176,7 @@ def test_lambda_and_firehose_take_the_message(
     assert objects() == {"one": {"id": "one", "x": 1}, "stream": {"id": "one", "x": 1}}
 
 
+@ONE_RULES_ENGINE
 def test_http_posts_and_tries_again(
     stack: Stack, device: MakeDevice, rules: Rules, queue: str, name: str
 ) -> None:
@@ -213,6 +217,7 @@ def test_http_posts_and_tries_again(
         server.server_close()
 
 
+@ONE_RULES_ENGINE
 def test_one_bad_message_of_a_batch_does_not_take_its_neighbours_along(
     stack: Stack, device: MakeDevice, rules: Rules, queue: str, name: str
 ) -> None:
@@ -229,6 +234,7 @@ def test_one_bad_message_of_a_batch_does_not_take_its_neighbours_along(
     assert [one["ruleName"] for one in found if "ruleName" in one] == ["neighbours"]
 
 
+@ONE_RULES_ENGINE
 def test_a_failed_action_sends_awss_error_document(
     stack: Stack, device: MakeDevice, rules: Rules, queue: str, name: str
 ) -> None:
@@ -248,6 +254,7 @@ def test_a_failed_action_sends_awss_error_document(
     assert failure["failedResource"] == nowhere
 
 
+@ONE_RULES_ENGINE
 @pytest.mark.parametrize(
     ("sql", "action", "named"),
     [

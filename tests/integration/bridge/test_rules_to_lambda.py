@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.bridge.conftest import MakeDevice, Rules, Stack, wait_for
+from tests.integration.bridge.conftest import ONE_RULES_ENGINE, MakeDevice, Rules, Stack, wait_for
 
 # The long form: LAMBDA_MESSAGES=2000.
 MESSAGES = int(os.environ.get("LAMBDA_MESSAGES", "60"))
@@ -45,6 +45,7 @@ def _function(stack: Stack, name: str, reserved: int | None) -> str:
     return arn
 
 
+@ONE_RULES_ENGINE
 @pytest.mark.parametrize("reserved", [None, 4])
 def test_each_message_of_a_burst_is_executed(
     stack: Stack, device: MakeDevice, rules: Rules, name: str, reserved: int | None

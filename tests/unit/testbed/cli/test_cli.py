@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from testbed.__main__ import run
+from testbed.cli import console
 from testbed.deploy.deployment import Deployment
 from testbed.paths import REPOSITORY
 from tests.outputs import outputs
@@ -34,19 +36,28 @@ CASES = [
 ]
 
 
-def command(arguments: list[str], home: Path, **environment: str) -> "subprocess.CompletedProcess[str]":
-    clean = {
+def _clean() -> dict[str, str]:
+    """Return what tells a command nothing."""
+    return {
         name: value for name, value in os.environ.items() if not name.startswith("AWS_") and name != "ENGINE"
     }
+
+
+def _environment(home: Path, given: dict[str, str]) -> dict[str, str]:
+    """Return what a command of a user without an account has, and ``given``."""
     nowhere = {
         "AWS_EC2_METADATA_DISABLED": "true",
         "AWS_CONFIG_FILE": os.devnull,
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
     }
+    return nowhere | {"TESTBED_HOME": str(home), "NO_COLOR": "1"} | given
+
+
+def command(arguments: list[str], home: Path, **environment: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
         [sys.executable, "-m", "testbed", *arguments],
         cwd=REPOSITORY,
-        env=clean | nowhere | {"TESTBED_HOME": str(home), "NO_COLOR": "1"} | environment,
+        env=_clean() | _environment(home, environment),
         capture_output=True,
         text=True,
         check=False,
@@ -55,20 +66,36 @@ def command(arguments: list[str], home: Path, **environment: str) -> "subprocess
 
 @pytest.mark.parametrize(("environment", "arguments", "problem", "remedy"), CASES)
 def test_an_error_is_one_line_with_its_remedy(
-    environment: dict[str, str], arguments: list[str], problem: str, remedy: str, tmp_path: Path
+    environment: dict[str, str],
+    arguments: list[str],
+    problem: str,
+    remedy: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    done = command(arguments, tmp_path, **environment)
-    assert done.returncode == 1
-    assert problem in done.stderr
-    assert remedy in done.stderr
-    assert "Traceback" not in done.stderr
-    assert len(done.stderr.strip().splitlines()) <= 2
+    for name in [name for name in os.environ if name not in _clean()]:
+        monkeypatch.delenv(name)
+    for name, value in _environment(tmp_path, environment).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(
+        console, "clean_up_when_terminated", lambda: None
+    )  # this process is not the command's own
+    monkeypatch.setattr(sys, "argv", ["testbed", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        run()
+    said = capsys.readouterr().err
+    assert ended.value.code == 1
+    assert problem in said
+    assert remedy in said
+    assert len(said.strip().splitlines()) <= 2
 
 
-def test_debug_shows_where_it_came_from(tmp_path: Path) -> None:
-    done = command(["--debug", "status"], tmp_path)
-    assert done.returncode == 1
-    assert "Traceback" in done.stderr
+def test_debug_alone_shows_where_an_error_came_from(tmp_path: Path) -> None:
+    plain, debug = (command([*options, "status"], tmp_path) for options in ([], ["--debug"]))
+    assert (plain.returncode, debug.returncode) == (1, 1)
+    assert "Traceback" not in plain.stderr
+    assert "Traceback" in debug.stderr
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["up", "--help"], ["simulate", "--help"]])
