@@ -22,8 +22,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from tests.integration.bridge.conftest import PATIENCE_SECONDS, Stack, wait_for
 from tests.integration.bridge.test_actions import make_function
 
-# Mosquitto asks no function.
-pytestmark = pytest.mark.parametrize("stack", ["own"], indirect=True)
+pytestmark = pytest.mark.own_broker("Mosquitto asks no function")
 
 # Lets in who gives the password or the token, and checks the event against custom-auth-lambda.html.
 FUNCTION = """

@@ -17,8 +17,7 @@ from botocore.exceptions import ClientError
 from bridge.authority import Authority, KeyPair, certificate_id
 from tests.integration.bridge.conftest import PATIENCE_SECONDS, Rules, Stack, drain, sqs, wait_for
 
-# Mosquitto takes the certificates of one authority.
-pytestmark = pytest.mark.parametrize("stack", ["own"], indirect=True)
+pytestmark = pytest.mark.own_broker("Mosquitto takes the certificates of one authority")
 
 # The developer guide's example, with a policy of ours.
 TEMPLATE = {

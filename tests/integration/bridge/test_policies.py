@@ -74,8 +74,7 @@ def reaches(stack: Stack, device: Device, topic: str, queue: str) -> bool:
     return bool(wait_for(came))
 
 
-# Mosquitto does not tell the name.
-@pytest.mark.parametrize("stack", ["own"], indirect=True)
+@pytest.mark.own_broker("Mosquitto does not tell the name")
 def test_the_name_that_a_device_asks_for_counts(thing: Registered) -> None:
     """``iot:DomainName`` is the name in TLS (SNI), which a client that connects to an address does not give."""
     thing.give(allow("iot:Connect", "client/*", "Deny", StringNotEquals={"iot:DomainName": "localhost"}))

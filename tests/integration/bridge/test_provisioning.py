@@ -15,8 +15,9 @@ from testbed.identity.enrolment import Enrolment
 from tests.integration.bridge import device_sdk
 from tests.integration.bridge.conftest import PATIENCE_SECONDS, Device, Stack, wait_for
 
-# Mosquitto cannot answer one client alone, and an answer has a private key in it.
-pytestmark = pytest.mark.parametrize("stack", ["own"], indirect=True)
+pytestmark = pytest.mark.own_broker(
+    "Mosquitto cannot answer one client alone, and an answer has a private key in it"
+)
 
 CLAIM = {
     "Version": "2012-10-17",
@@ -63,11 +64,6 @@ TEMPLATE = {
     },
     "DeviceConfiguration": {"Url": {"Fn::FindInMap": ["Urls", {"Ref": "Place"}, "Url"]}},
 }
-
-
-pytestmark = pytest.mark.own_broker(
-    "Mosquitto cannot answer one client alone, and an answer has a private key in it"
-)
 
 
 @pytest.fixture
