@@ -108,12 +108,16 @@ def main(
 
 
 async def _until_stopped(broker: Broker, guard: RegistryGuard, listeners: list[Listener]) -> None:
-    watcher = asyncio.create_task(guard.watch(broker.disconnect_certificates))
+    watchers = [
+        asyncio.create_task(guard.watch(broker.disconnect_certificates)),
+        asyncio.create_task(guard.follow(broker.connected_certificates)),
+    ]
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     await stopped.wait()
-    watcher.cancel()
+    for watcher in watchers:
+        watcher.cancel()
     for listener in listeners:
         listener.close()
     broker.close()

@@ -153,6 +153,23 @@ class ClientConnection(asyncio.Protocol):
         """Whether the client is one of the testbed's own."""
         return self.identity is not None and self.identity.trusted
 
+    @property
+    def has_certificate(self) -> bool:
+        """Whether the client showed one."""
+        return bool(self._certificate)
+
+    def follow(self, identity: "Identity") -> None:
+        """Take what the registry says of the client's certificate now; its subscriptions stay, as on AWS."""
+        known = self.identity
+        if known is None or self._policy_connection is None:
+            return
+        if (known.policies, known.things) == (identity.policies, identity.things):
+            return
+        log.info("what %s may do has changed", self.name)
+        self.identity = replace(known, policies=identity.policies, things=identity.things)
+        self._policy_connection = replace(self._policy_connection, things=identity.things)
+        self._forget_answers()
+
     def send(self, stored: Stored, *, qos: int, packet_id: int = 0, duplicate: bool = False) -> bool:
         """Send a message; return False for one that is longer than the client takes."""
         packet = publish_packet(stored, self._level, qos=qos, packet_id=packet_id, duplicate=duplicate)
@@ -218,6 +235,11 @@ class ClientConnection(asyncio.Protocol):
         ):
             return False
         return self.may("iot:Publish", f"topic/{topic}")
+
+    def _forget_answers(self) -> None:
+        """Ask the policies anew from now on."""
+        self._allowed.clear()
+        self._own_topics.clear()
 
     def _refusal(self, action: str, resource: str) -> str:
         """Return why `may` is false."""
@@ -377,8 +399,7 @@ class ClientConnection(asyncio.Protocol):
         except Exception:
             log.exception("cannot ask the authorizer of %s again", self.name)
             admitted = False
-        self._allowed.clear()
-        self._own_topics.clear()
+        self._forget_answers()
         if not admitted:
             # "If failures occur during custom authentication, AWS IoT Core terminates the connection."
             self.end(Reason.NOT_AUTHORIZED, "AUTH_ERROR")

@@ -2,9 +2,10 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
+from bridge.broker.connection import ClientConnection
 from bridge.broker.server import Identity
 from bridge.policies import Policies
 from bridge.registry import Registry
@@ -15,6 +16,9 @@ _POLL_SECONDS = 2.0
 # Of a long list reading takes a while, in which the loop waits for the interpreter: at most so great a part of the
 # time, and a deactivated certificate is noticed within so many seconds still.
 _POLL_SHARE, _POLL_SECONDS_AT_MOST = 1 / 20, 10.0
+# Who is connected is asked about again in turn, in so great a part of the time: seconds for a few devices, minutes for
+# thousands, as on AWS. Where an answer takes long the pause is this at most.
+_FOLLOW_SHARE, _FOLLOW_PAUSE_AT_MOST = 1 / 50, 2.0
 
 
 class RegistryGuard:
@@ -38,6 +42,27 @@ class RegistryGuard:
         if principal is None or not principal.active:
             return None
         return Identity(certificate_id, common_name, principal.things, principal.policies)
+
+    async def follow(self, connected: Callable[[], Mapping[str, list[ClientConnection]]]) -> None:
+        """Give live connections what their certificates may do by now, for ever.
+
+        Args:
+            connected: returns the connections by the ids of their certificates.
+        """
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(_POLL_SECONDS)
+            for certificate_id, connections in connected().items():
+                begun = loop.time()
+                try:
+                    found = await self.identify(certificate_id, "")
+                except Exception as error:  # the control plane is away; what was allowed stays so
+                    log.warning("the registry does not answer: %s", error)
+                    break
+                if found is not None:
+                    for connection in connections:
+                        connection.follow(found)
+                await asyncio.sleep(min((loop.time() - begun) / _FOLLOW_SHARE, _FOLLOW_PAUSE_AT_MOST))
 
     async def watch(self, disconnect: Callable[[set[str]], None]) -> None:
         """Hand every newly deactivated or deleted certificate to ``disconnect``, for ever."""

@@ -338,6 +338,15 @@ class Broker:
                 log.info("closing %s: its certificate is not active any more", connection.name)
                 connection.end(Reason.NOT_AUTHORIZED, "FORBIDDEN_ACCESS")
 
+    def connected_certificates(self) -> dict[str, list["ClientConnection"]]:
+        """Return the connections of clients that showed a certificate, by its id; without the testbed's own."""
+        found: dict[str, list[ClientConnection]] = {}
+        for connection in self.connections:
+            identity = connection.identity
+            if identity and connection.has_certificate and not identity.trusted:
+                found.setdefault(identity.principal, []).append(connection)
+        return found
+
     def disconnect(self, client_id: str, *, clean_session: bool, prevent_will: bool) -> bool:
         """Do what the API's DeleteConnection does; return whether there was a connection or a session."""
         session = self.sessions.get(client_id)

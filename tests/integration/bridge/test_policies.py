@@ -9,6 +9,7 @@ import pytest
 
 from testbed.identity.enrolment import Enrolment
 from tests.integration.bridge.conftest import PATIENCE_SECONDS, Device, Rules, Stack, drain, sqs, wait_for
+from tests.integration.bridge.five import MakeFive
 from tests.integration.conftest import REGION
 
 HOME = f"arn:aws:iot:{REGION}:000000000000:"
@@ -82,6 +83,35 @@ def test_the_name_that_a_device_asks_for_counts(thing: Registered) -> None:
     assert named.connected.wait(PATIENCE_SECONDS)
     named.close()
     assert thing.connect(host="127.0.0.1").refused.wait(PATIENCE_SECONDS)
+
+
+@pytest.mark.parametrize("stack", ["own"], indirect=True)
+def test_a_change_of_policies_reaches_a_connection_that_lasts(
+    five: MakeFive, stack: Stack, name: str
+) -> None:
+    """A policy that is attached, changed and taken away again: AWS follows within minutes."""
+    client = five(name)
+    iot = stack.emulator.client("iot")
+    [principal] = iot.list_thing_principals(thingName=name)["principals"]
+
+    def answers(topic: str, reason: str) -> bool:
+        mid = client.client.publish(topic, b"x", qos=1).mid
+        assert wait_for(lambda: mid in client.acknowledged)
+        return str(client.acknowledged[mid]) == reason
+
+    assert answers(f"more/{name}", "Not authorized")
+    statement = allow("iot:Publish", f"topic/more/{name}")
+    document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    iot.create_policy(policyName=name, policyDocument=document)
+    iot.attach_policy(policyName=name, target=principal)
+    assert wait_for(lambda: answers(f"more/{name}", "Success"))
+    another = document.replace("topic/more/", "topic/another/")
+    iot.create_policy_version(policyName=name, policyDocument=another, setAsDefault=True)
+    assert wait_for(lambda: answers(f"another/{name}", "Success"))
+    assert answers(f"more/{name}", "Not authorized")
+    iot.detach_policy(policyName=name, target=principal)
+    assert wait_for(lambda: answers(f"another/{name}", "Not authorized"))
+    assert not client.gone.is_set()
 
 
 def test_attributes_and_groups_open_topics(
