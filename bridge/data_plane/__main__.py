@@ -19,7 +19,7 @@ from bridge.control_plane import control_plane
 from bridge.data_plane import devices
 from bridge.data_plane.authorizers import ControlAuthorizers
 from bridge.data_plane.devices import Devices
-from bridge.data_plane.http import Operation, Operations, application
+from bridge.data_plane.http import Admit, Operation, Operations, application
 from bridge.data_plane.jobs import Jobs
 from bridge.data_plane.jobs_control import ControlJobs
 from bridge.data_plane.jobs_device import DeviceJobs
@@ -35,6 +35,7 @@ from bridge.data_plane.session import DataPlaneSession, Outgoing
 from bridge.data_plane.shadows import Shadows
 from bridge.data_plane.shelf import Shelf, Tags
 from bridge.data_plane.store import Store
+from bridge.data_plane.visitors import Visitors
 from bridge.programs import configure_logs, most_connections
 from bridge.registry import Registry
 from bridge.tls import server_context
@@ -100,11 +101,8 @@ def main(
     aliases = RoleAliases(shelf, account_id, clients(aws, region))
     registration = ControlRegistration(registry, registrar)
     authorizer_shelf = Shelf(store, "authorizer", arns)
-    authorizers = ControlAuthorizers(
-        authorizer_shelf,
-        Shelf(store, "defaultauthorizer", arns),
-        invoker(aws, region, seconds=FUNCTION_SECONDS),
-    )
+    functions = invoker(aws, region, seconds=FUNCTION_SECONDS)
+    authorizers = ControlAuthorizers(authorizer_shelf, Shelf(store, "defaultauthorizer", arns), functions)
     requests = Requests(
         store, [shadows.handle, executions.handle, provisioning.handle, just_in_time.handle], answers
     )
@@ -145,7 +143,12 @@ def main(
         await session.publish(Outgoing(topic, payload))
 
     service = Operations(operations, answers.more)
-    ports = [Port(port, application(service, tell, lambda: session.ready))]
+    visitors = Visitors(authorizers, functions)
+
+    def admit_visitor(request: web.Request) -> Admit | None:
+        return visitors.admit if visitors.expects(request) else None
+
+    ports = [Port(port, application(service, admit_visitor, tell, lambda: session.ready))]
     if https_port:
         if server_certificate is None or server_key is None:
             sys.exit("error: --https-port needs --server-certificate and --server-key")

@@ -109,10 +109,10 @@ class ControlAuthorizers:
 
     async def describe_default(self, _parameters: Mapping[str, Any]) -> dict[str, Any]:
         """Carry out ``DescribeDefaultAuthorizer``."""
-        default = self._defaults.find(_DEFAULT)
+        default = self.find(None)
         if default is None:
             raise ServiceError("ResourceNotFoundException", "There is no default authorizer")
-        return {"authorizerDescription": self._description(default["authorizerName"])}
+        return {"authorizerDescription": default}
 
     async def clear_default(self, _parameters: Mapping[str, Any]) -> dict[str, Any]:
         """Carry out ``ClearDefaultAuthorizer``."""
@@ -136,6 +136,12 @@ class ControlAuthorizers:
             "refreshAfterInSeconds": decision.refresh_after,
             "disconnectAfterInSeconds": decision.disconnect_after,
         }
+
+    def find(self, name: str | None) -> dict[str, Any] | None:
+        """Return the description of an authorizer, of the default if it is not named; None if there is none."""
+        default = self._defaults.find(_DEFAULT)
+        wanted = name or (default and default["authorizerName"])
+        return self._description(wanted) if wanted and self._shelf.find(wanted) else None
 
     def _description(self, name: str) -> dict[str, Any]:
         return {**self._shelf.get(name), **self._named(name)}

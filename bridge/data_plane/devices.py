@@ -23,7 +23,7 @@ from bridge.data_plane import wire
 from bridge.data_plane.errors import ServiceError
 from bridge.data_plane.http import MOST_BODY_BYTES, Operations, answered
 from bridge.data_plane.role_aliases import RoleAliases
-from bridge.policies import Connection
+from bridge.policies import Connection, Policies
 from bridge.registry import Principal, Registry
 from bridge.tls import server_name
 
@@ -49,27 +49,29 @@ def _all(_parameters: Mapping[str, Any]) -> str:
     return "*"
 
 
-# "AWS IoT Core action resources" (iot-action-resources.html). What is not here nobody may do.
-_RESOURCES: Mapping[str, _Resource] = {
-    "Publish": _topic,
-    "GetRetainedMessage": _topic,
-    "ListRetainedMessages": _all,
-    "GetThingShadow": _thing,
-    "UpdateThingShadow": _thing,
-    "DeleteThingShadow": _thing,
-    "ListNamedShadowsForThing": _all,
-    "GetPendingJobExecutions": _thing,
-    "StartNextPendingJobExecution": _thing,
-    "DescribeJobExecution": _thing,
-    "UpdateJobExecution": _thing,
+# "AWS IoT Core action resources" (iot-action-resources.html); of jobs "AWS IoT Core policies for HTTPS protocol"
+# (iot-data-plane-jobs.html). What is not here nobody may do.
+_RESOURCES: Mapping[str, tuple[str, _Resource]] = {
+    "Publish": ("iot", _topic),
+    "GetRetainedMessage": ("iot", _topic),
+    "ListRetainedMessages": ("iot", _all),
+    "GetThingShadow": ("iot", _thing),
+    "UpdateThingShadow": ("iot", _thing),
+    "DeleteThingShadow": ("iot", _thing),
+    "ListNamedShadowsForThing": ("iot", _all),
+    "GetPendingJobExecutions": ("iotjobsdata", _thing),
+    "StartNextPendingJobExecution": ("iotjobsdata", _thing),
+    "DescribeJobExecution": ("iotjobsdata", _thing),
+    "UpdateJobExecution": ("iotjobsdata", _thing),
 }
 
 
 @dataclass(frozen=True)
 class Caller:
-    """A device at the other end of a TLS connection."""
+    """A device that makes a request: the id of its certificate, or what a custom authorizer calls it."""
 
-    principal: Principal
+    name: str
+    policies: Policies
     connection: Connection
 
     def may(self, action: str, resource: str, refusal: tuple[str, str] = _FORBIDDEN) -> None:
@@ -78,11 +80,27 @@ class Caller:
         Raises:
             ServiceError: they do not allow it.
         """
-        policies = self.principal.policies
-        if not policies.allow(action, resource, self.connection):
-            why = policies.refusal(action, resource, self.connection)
-            log.info("device_refused", certificate=self.principal.certificate_id, reason=why)
+        if not self.policies.allow(action, resource, self.connection):
+            why = self.policies.refusal(action, resource, self.connection)
+            log.info("device_refused", principal=self.name, reason=why)
             raise ServiceError(*refusal)
+
+    def call(self, request: web.Request, body: bytes) -> wire.Call:
+        """Read a call of iot-data or iot-jobs-data, if its policies allow it.
+
+        Raises:
+            ServiceError: they do not, or it is none.
+        """
+        target = request.raw_path
+        call = wire.read(wire.service_at(target), request.method, target, request.headers, body)
+        if call.operation not in _RESOURCES:
+            raise ServiceError("NotImplementedException", f"{call.operation} is not for devices here")
+        prefix, resource_of = _RESOURCES[call.operation]
+        resource = resource_of(call.parameters)
+        self.may(f"{prefix}:{call.operation}", resource)
+        if call.operation == "Publish" and call.parameters.get("retain"):
+            self.may("iot:RetainPublish", resource)
+        return call
 
 
 class Devices:
@@ -108,7 +126,7 @@ class Devices:
         certificate_id = hashlib.sha256(der).hexdigest()
         principal = await asyncio.get_running_loop().run_in_executor(self._pool, self._find, certificate_id)
         if principal is None or not principal.active:
-            log.info("device_refused", certificate=certificate_id, reason="it is not registered and ACTIVE")
+            log.info("device_refused", principal=certificate_id, reason="it is not registered and ACTIVE")
             raise ServiceError(*_FORBIDDEN)
         certificate = x509.load_der_x509_certificate(der)
         names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
@@ -121,7 +139,7 @@ class Devices:
             connect_attributes=(),
             domain_name=server_name(transport),
         )
-        return Caller(principal, connection)
+        return Caller(certificate_id, principal.policies, connection)
 
     def _find(self, certificate_id: str) -> Principal | None:
         # What was read for the request before may be another policy by now.
@@ -129,29 +147,19 @@ class Devices:
         return self._registry.principal(certificate_id)
 
     async def admit(self, request: web.Request, body: bytes) -> wire.Call:
-        """Read a call of iot-data or iot-jobs-data, if the caller may make it; see `bridge.data_plane.http.Admit`."""
-        caller = await self.caller(request)
-        target = request.raw_path
-        call = wire.read(wire.service_at(target), request.method, target, request.headers, body)
-        resource_of = _RESOURCES.get(call.operation)
-        if resource_of is None:
-            raise ServiceError("NotImplementedException", f"{call.operation} is not for devices here")
-        resource = resource_of(call.parameters)
-        caller.may(f"iot:{call.operation}", resource)
-        if call.operation == "Publish" and call.parameters.get("retain"):
-            caller.may("iot:RetainPublish", resource)
-        return call
+        """Read a call, if the caller may make it; see `bridge.data_plane.http.Admit`."""
+        return (await self.caller(request)).call(request, body)
 
 
 async def _credentials(request: web.Request, _body: bytes, devices: Devices, aliases: RoleAliases) -> bytes:
     """Give a device the credentials of a role alias, if its certificate's policies allow it."""
     caller = await devices.caller(request)
     alias, thing = request.match_info["alias"], request.headers.get("x-amzn-iot-thingname")
-    if thing is not None and thing not in caller.principal.things:
+    if thing is not None and thing not in caller.connection.things:
         raise ServiceError("AccessDeniedException", "Invalid thing name passed")
     named = replace(caller, connection=replace(caller.connection, thing=thing))
     named.may("iot:AssumeRoleWithCertificate", f"rolealias/{alias}", _ACCESS_DENIED)
-    return json.dumps(await aliases.credentials(alias, caller.principal.certificate_id)).encode()
+    return json.dumps(await aliases.credentials(alias, caller.name)).encode()
 
 
 def application(operations: Operations, devices: Devices, aliases: RoleAliases) -> web.Application:

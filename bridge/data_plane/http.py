@@ -76,18 +76,22 @@ async def _read_signed(request: web.Request, body: bytes) -> wire.Call:
 
 
 def application(
-    operations: Operations, tell: Callable[[str, bytes], Awaitable[None]], healthy: Callable[[], bool]
+    operations: Operations,
+    admit_visitor: Callable[[web.Request], Admit | None],
+    tell: Callable[[str, bytes], Awaitable[None]],
+    healthy: Callable[[], bool],
 ) -> web.Application:
-    """Make the service for callers who sign.
+    """Make the service for callers who sign, or whom a custom authorizer lets in.
 
     Args:
         operations: what they may ask for.
+        admit_visitor: returns what decides about a request for an authorizer; None for one that must be signed.
         tell: publishes an event of the control plane, with its topic and payload.
         healthy: whether ``/health`` answers 200.
     """
 
     async def answer(request: web.Request) -> web.Response:
-        return await operations.answer(request, _read_signed)
+        return await operations.answer(request, admit_visitor(request) or _read_signed)
 
     async def event(request: web.Request) -> web.Response:
         await tell(request.match_info["topic"], await request.read())

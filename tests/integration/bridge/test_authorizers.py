@@ -8,10 +8,12 @@ import base64
 import json
 import threading
 from collections.abc import Callable, Iterator
+from http import HTTPStatus
 from typing import Any
 
 import paho.mqtt.client as mqtt
 import pytest
+import requests
 from awscrt import mqtt5
 from awsiot import mqtt5_client_builder
 from botocore.exceptions import ClientError
@@ -44,6 +46,7 @@ def handler(event, context):
     allowed = event.get("token") == "a token" if event["signatureVerified"] else password == "let me in"
     connect = {"Effect": "Allow", "Action": "iot:Connect", "Resource": "arn:aws:iot:*:*:client/" + name}
     own = ["arn:aws:iot:*:*:%s/own/${iot:ClientId}" % kind for kind in ("topic", "topicfilter")]
+    own.append("arn:aws:iot:*:*:topic/http/" + name)
     more = {"Effect": "Allow", "Action": ["iot:Publish", "iot:Subscribe", "iot:Receive"], "Resource": own}
     return {
         "isAuthenticated": allowed,
@@ -226,6 +229,28 @@ def test_the_default_authorizer_decides_where_none_is_named(
     iot.clear_default_authorizer()
     late = visit(direct, f"{name}-late-tls", auth_username="someone", auth_password=b"let me in")
     assert late.refused.wait(PATIENCE_SECONDS)
+
+
+def test_an_http_request_may_publish_by_an_authorizer(
+    stack: Stack, authorizer: MakeAuthorizer, name: str, signing_key: rsa.RSAPrivateKey
+) -> None:
+    """By `requests`, as "HTTPS" of custom-auth.html has it, with and without what the authorizer wants."""
+    authorizer(signed=True)
+    given = {
+        "x-amz-customauthorizer-name": name,
+        "x-amz-customauthorizer-signature": _signature(signing_key, "a token"),
+        "TokenKey": "a token",
+    }
+
+    def post(topic: str, headers: dict[str, str]) -> int:
+        url = f"http://127.0.0.1:{stack.place.ports.data}/topics/{topic}?qos=1"
+        return requests.post(url, data=b"x", headers=headers, timeout=PATIENCE_SECONDS).status_code
+
+    assert post("http/tested", given) == HTTPStatus.OK
+    assert post("own/other", given) == HTTPStatus.FORBIDDEN
+    assert post("http/tested", given | {"TokenKey": "another"}) == HTTPStatus.UNAUTHORIZED
+    assert post("http/tested", given | {"x-amz-customauthorizer-name": "none"}) == HTTPStatus.UNAUTHORIZED
+    assert post("http/tested", {}) == HTTPStatus.FORBIDDEN
 
 
 def test_an_authorizer_can_be_tried_by_the_api(

@@ -30,7 +30,7 @@ POLICY = {
         },
         {
             "Effect": "Allow",
-            "Action": ["iot:GetThingShadow", "iot:UpdateThingShadow", "iot:GetPendingJobExecutions"],
+            "Action": ["iot:GetThingShadow", "iot:UpdateThingShadow", "iotjobsdata:GetPendingJobExecutions"],
             "Resource": "arn:aws:iot:*:*:thing/${iot:Certificate.Subject.CommonName}",
         },
         # Of HTTPS there is no client id: this opens nothing.
