@@ -85,7 +85,7 @@ def test_the_name_that_a_device_asks_for_counts(thing: Registered) -> None:
     assert thing.connect(host="127.0.0.1").refused.wait(PATIENCE_SECONDS)
 
 
-@pytest.mark.parametrize("stack", ["own"], indirect=True)
+@pytest.mark.own_broker("Mosquitto grants and drops")
 def test_a_change_of_policies_reaches_a_connection_that_lasts(
     five: MakeFive, stack: Stack, name: str
 ) -> None:
