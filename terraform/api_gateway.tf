@@ -28,6 +28,12 @@ resource "aws_api_gateway_resource" "history" {
   path_part   = "history"
 }
 
+resource "aws_api_gateway_resource" "settings" {
+  rest_api_id = aws_api_gateway_rest_api.stations.id
+  parent_id   = aws_api_gateway_resource.station.id
+  path_part   = "settings"
+}
+
 resource "aws_api_gateway_resource" "other" {
   rest_api_id = aws_api_gateway_rest_api.stations.id
   parent_id   = aws_api_gateway_rest_api.stations.root_resource_id
@@ -40,6 +46,7 @@ locals {
     stations = aws_api_gateway_resource.stations.id
     station  = aws_api_gateway_resource.station.id
     history  = aws_api_gateway_resource.history.id
+    settings = aws_api_gateway_resource.settings.id
     other    = aws_api_gateway_resource.other.id
   }
 }

@@ -1,6 +1,6 @@
 # Stations table: the latest state of every station, one item each.
 #
-# Without a block server_side_encryption both tables are encrypted by a key that DynamoDB owns, free of charge. A block
+# Without a block server_side_encryption the tables are encrypted by a key that DynamoDB owns, free of charge. A block
 # with `enabled = true` takes the account's key aws/dynamodb, of which KMS bills each use.
 
 resource "aws_dynamodb_table" "stations" {
@@ -10,6 +10,30 @@ resource "aws_dynamodb_table" "stations" {
 
   attribute {
     name = "station_id"
+    type = "S"
+  }
+
+  point_in_time_recovery {
+    enabled = true
+  }
+}
+
+# Operations table: what operators did to a station, who and when.
+
+resource "aws_dynamodb_table" "operations" {
+  name         = "${local.name_prefix}-operations"
+  billing_mode = "PAY_PER_REQUEST"
+  hash_key     = "station_id"
+  range_key    = "operation"
+
+  attribute {
+    name = "station_id"
+    type = "S"
+  }
+
+  # "settings#", when, and the request's id.
+  attribute {
+    name = "operation"
     type = "S"
   }
 

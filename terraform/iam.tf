@@ -99,6 +99,18 @@ data "aws_iam_policy_document" "api_handler" {
   }
 
   statement {
+    sid       = "StationSettings"
+    actions   = ["iot:GetThingShadow", "iot:UpdateThingShadow"]
+    resources = ["${local.iot_arn}:thing/${var.station_prefix}*"]
+  }
+
+  statement {
+    sid       = "Operations"
+    actions   = ["dynamodb:PutItem", "dynamodb:Query"]
+    resources = [aws_dynamodb_table.operations.arn]
+  }
+
+  statement {
     sid       = "CountMessages"
     actions   = ["sqs:GetQueueAttributes"]
     resources = [aws_sqs_queue.telemetry.arn, aws_sqs_queue.dead_letters.arn]

@@ -93,7 +93,7 @@ resource "aws_cloudwatch_log_group" "api_handler" {
 
 resource "aws_lambda_function" "api_handler" {
   function_name    = local.api_function_name
-  description      = "Serves the stations' latest state and last hours over REST"
+  description      = "Serves the stations' latest state and last hours over REST, and changes their settings"
   filename         = "${var.lambda_package_dir}/api_handler.zip"
   source_code_hash = filebase64sha256("${var.lambda_package_dir}/api_handler.zip")
   handler          = "api_handler.app.handler"
@@ -117,6 +117,8 @@ resource "aws_lambda_function" "api_handler" {
       HISTORY_HOURS                = tostring(var.history_hours)
       TELEMETRY_QUEUE_URL          = aws_sqs_queue.telemetry.id
       DEAD_LETTER_QUEUE_URL        = aws_sqs_queue.dead_letters.id
+      OPERATIONS_TABLE             = aws_dynamodb_table.operations.name
+      STATION_PREFIX               = var.station_prefix
       ALARM_PREFIX                 = "${local.name_prefix}-"
       REALTIME_TOPIC_FILTER        = local.telemetry_topic_filter
       LOG_LEVEL                    = var.log_level
@@ -127,6 +129,7 @@ resource "aws_lambda_function" "api_handler" {
       local.cors ? { CORS_ORIGIN = local.cors_origin } : {},
       local.realtime_endpoint == "" ? {} : { REALTIME_ENDPOINT = "wss://${local.realtime_endpoint}/mqtt" },
       local.oidc ? { AUTHORIZER_REQUIRED = "1" } : {},
+      var.operate_with_key ? { OPERATE_WITH_KEY = "1" } : {},
     )
   }
 

@@ -54,6 +54,11 @@ output "history_table_name" {
   value       = aws_dynamodb_table.history.name
 }
 
+output "operations_table_name" {
+  description = "DynamoDB table with what operators did: who changed which settings, and when."
+  value       = aws_dynamodb_table.operations.name
+}
+
 output "telemetry_bucket_name" {
   description = "S3 bucket of the archive; objects are under telemetry/."
   value       = aws_s3_bucket.telemetry.id

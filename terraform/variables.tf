@@ -381,6 +381,12 @@ variable "dashboard_dir" {
   default     = "../dashboard"
 }
 
+variable "operate_with_key" {
+  description = "Whether the API's key alone may change stations' settings where no token is asked for (oidc_issuer). A key tells callers apart and proves nobody: leave it false where settings matter."
+  type        = bool
+  default     = false
+}
+
 variable "realtime_endpoint" {
   description = "Host that GET /realtime sends pages to, for telemetry by MQTT over WebSocket. null is AWS IoT Core's of this account; empty is none, as on local engines."
   type        = string
@@ -389,6 +395,17 @@ variable "realtime_endpoint" {
   validation {
     condition     = var.realtime_endpoint == null ? true : can(regex("^[A-Za-z0-9.:-]*$", var.realtime_endpoint))
     error_message = "realtime_endpoint must be a host, without a scheme or a path."
+  }
+}
+
+variable "station_prefix" {
+  description = "How the names of the stations' things begin; the API may read and change the shadows of those, and of no other thing of the account."
+  type        = string
+  default     = "station-"
+
+  validation {
+    condition     = can(regex("^[A-Za-z0-9:_-]{1,64}$", var.station_prefix))
+    error_message = "station_prefix must be 1 to 64 letters, digits, colons, underscores and hyphens."
   }
 }
 

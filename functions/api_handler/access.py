@@ -1,6 +1,7 @@
 """A second look at what API Gateway let through."""
 
 import os
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -21,3 +22,23 @@ def require_authorizer(event: Any) -> None:
         problem = Problem(HTTPStatus.UNAUTHORIZED, "The request was not authorized by a token.")
         problem.headers["WWW-Authenticate"] = "Bearer"
         raise problem
+
+
+def require_operate(event: Any) -> None:
+    """Refuse a change by who may read alone.
+
+    The authorizer's policy has refused readers before; so this is a second lock. Without an authorizer there is the
+    API's key, which tells callers apart and proves nobody: it is enough where Terraform's operate_with_key says so.
+
+    Raises:
+        Problem: 403.
+    """
+    context: Mapping[str, Any] = (event.get("requestContext") if isinstance(event, dict) else None) or {}
+    if authorizer := context.get("authorizer"):
+        if "operate" not in str(authorizer.get("scopes", "")).split():
+            raise Problem(HTTPStatus.FORBIDDEN, "This needs a token with the scope operate.")
+    elif context and not os.environ.get("OPERATE_WITH_KEY"):
+        raise Problem(
+            HTTPStatus.FORBIDDEN,
+            "This needs a token with the scope operate: a key alone may read here (oidc_issuer, operate_with_key).",
+        )

@@ -9,14 +9,18 @@ from aws_lambda_powertools import Logger
 from botocore.config import Config
 
 from api_handler.history import History, Window
+from api_handler.operations import Operations
 from api_handler.realtime import Realtime
 from api_handler.routes import Services, respond
+from api_handler.settings import Settings
 from api_handler.stations import Stations
 from api_handler.summary import Summary
 
 for _name in (
     "STATIONS_TABLE",
     "HISTORY_TABLE",
+    "OPERATIONS_TABLE",
+    "STATION_PREFIX",
     "HISTORY_RESOLUTION_SECONDS",
     "HISTORY_HOURS",
     "TELEMETRY_QUEUE_URL",
@@ -46,6 +50,7 @@ _services = Services(
         Window(int(os.environ["HISTORY_RESOLUTION_SECONDS"]), int(os.environ["HISTORY_HOURS"])),
     ),
     Summary.from_environment(_session),
+    Settings.of(_session, Operations(_client, os.environ["OPERATIONS_TABLE"]), os.environ["STATION_PREFIX"]),
     Realtime.from_environment(_session),
 )
 

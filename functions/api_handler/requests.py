@@ -1,5 +1,7 @@
 """An HTTP request as API Gateway's proxy integration hands it over."""
 
+import base64
+import binascii
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
@@ -14,12 +16,17 @@ _MOST_DIGITS = 9
 
 
 class Request(msgspec.Struct, frozen=True):
-    """A request; ``path`` starts with a slash and is decoded, ``query`` has each parameter's values."""
+    """A request; ``path`` starts with a slash and is decoded, ``query`` has each parameter's values.
+
+    ``caller`` is who asks, as API Gateway knows him: a token's subject, or else ``key:`` and the id of his API key.
+    """
 
     method: str
     path: str
     query: dict[str, list[str]]
     request_id: str
+    body: bytes = b""
+    caller: str = "unknown"
 
     @classmethod
     def of(cls, event: Any, context: Any) -> "Request":
@@ -37,9 +44,11 @@ class Request(msgspec.Struct, frozen=True):
         query: dict[str, list[str]] = asked.get("multiValueQueryStringParameters") or {
             name: [value] for name, value in (asked.get("queryStringParameters") or {}).items()
         }
-        named: str | None = (asked.get("requestContext") or {}).get("requestId")
+        context_of_gateway = asked.get("requestContext") or {}
+        named: str | None = context_of_gateway.get("requestId")
         request_id = named if named else str(getattr(context, "aws_request_id", "unknown"))
-        return cls(method.upper(), "/" + unquote(path).strip("/"), query, request_id)
+        decoded = "/" + unquote(path).strip("/")
+        return cls(method.upper(), decoded, query, request_id, _body(asked), _caller(context_of_gateway))
 
     def allow_only(self, *names: str) -> None:
         """Refuse other query parameters: one that is ignored looks like one that worked.
@@ -93,3 +102,21 @@ class Request(msgspec.Struct, frozen=True):
         if text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS and least <= int(text) <= greatest:
             return int(text)
         raise bad_parameter(name, f"must be an integer from {least} to {greatest}")
+
+
+def _body(asked: Any) -> bytes:
+    text = asked.get("body") or ""
+    try:
+        return base64.b64decode(text, validate=True) if asked.get("isBase64Encoded") else text.encode()
+    except binascii.Error as error:
+        raise Problem(HTTPStatus.BAD_REQUEST, "The body is no base64, as the event says it is.") from error
+
+
+def _caller(context: Any) -> str:
+    identity = context.get("identity") or {}
+    if subject := (context.get("authorizer") or {}).get("principalId"):
+        return str(subject)
+    if key := identity.get("apiKeyId"):
+        return f"key:{key}"
+    # `aws lambda invoke` needs IAM's permission; CloudTrail has who used it.
+    return str(identity.get("userArn") or ("key:unknown" if context else "lambda:InvokeFunction"))

@@ -11,29 +11,31 @@ from urllib.parse import quote
 
 import msgspec
 
-from api_handler.access import require_authorizer
+from api_handler.access import require_authorizer, require_operate
 from api_handler.headers import common
 from api_handler.history import History
 from api_handler.paging import from_token, to_token
 from api_handler.problems import Problem, bad_parameter, internal_error, method_not_allowed, not_found
 from api_handler.realtime import Realtime
 from api_handler.requests import Request
+from api_handler.settings import Settings
 from api_handler.stations import Stations
 from api_handler.summary import Summary
 
-ALLOW = "GET, HEAD, OPTIONS"
+READING = ("GET", "HEAD", "OPTIONS")
 MOST_BATTERIES = 10_000
 MOST_POINTS = 1500  # a day of minutes
 
-_STATION = re.compile(r"/stations/([A-Za-z0-9:_-]{1,128})(/history)?", re.ASCII)
+_STATION = re.compile(r"/stations/([A-Za-z0-9:_-]{1,128})(?:/(history|settings))?", re.ASCII)
 
 
 class Services(msgspec.Struct, frozen=True):
-    """What the routes read. ``realtime`` is None where pages cannot connect: on local engines."""
+    """What the routes use. ``realtime`` is None where pages cannot connect: on local engines."""
 
     stations: Stations
     history: History
     summary: Summary
+    settings: Settings
     realtime: Realtime | None = None
 
 
@@ -55,7 +57,7 @@ def respond(event: Any, context: Any, services: Services, failed: Callable[[], N
     try:
         request = Request.of(event, context)
         require_authorizer(event)
-        answer = _route(request, services)
+        answer = _route(request, services, event)
     except Problem as problem:
         answer = _problem(problem, request)
     except Exception:
@@ -64,16 +66,21 @@ def respond(event: Any, context: Any, services: Services, failed: Callable[[], N
     return _proxied(answer, request)
 
 
-def _route(request: Request, services: Services) -> Answer:
-    action = _find(request, services)
+def _route(request: Request, services: Services, event: Any) -> Answer:
+    read, changes = _find(request, services)
+    allow = ", ".join((*READING, *changes))
     if request.method == "OPTIONS":
-        return Answer(HTTPStatus.NO_CONTENT, headers={"Allow": ALLOW})
-    if request.method not in ("GET", "HEAD"):
-        raise method_not_allowed(request.method, ALLOW)
-    return Answer(HTTPStatus.OK, action())
+        return Answer(HTTPStatus.NO_CONTENT, headers={"Allow": allow})
+    if request.method in READING:
+        return Answer(HTTPStatus.OK, read())
+    if request.method not in changes:
+        raise method_not_allowed(request.method, allow)
+    require_operate(event)
+    return Answer(HTTPStatus.ACCEPTED, changes[request.method]())
 
 
-def _find(request: Request, services: Services) -> Callable[[], Any]:
+def _find(request: Request, services: Services) -> tuple[Callable[[], Any], dict[str, Callable[[], Any]]]:
+    """Return what reads the path, and what changes it, by method."""
     plain: dict[str, Callable[[], Any]] = {
         "/": _index,
         "/openapi.json": _description,
@@ -82,11 +89,15 @@ def _find(request: Request, services: Services) -> Callable[[], Any]:
         "/summary": functools.partial(_summary, request, services.summary),
     }
     if action := plain.get(request.path):
-        return action
+        return action, {}
     if named := _STATION.fullmatch(request.path):
-        if named[2]:
-            return functools.partial(_history, named[1], request, services)
-        return functools.partial(_get, named[1], services.stations)
+        station_id = named[1]
+        if named[2] == "history":
+            return functools.partial(_history, station_id, request, services), {}
+        if named[2] == "settings":
+            change = functools.partial(services.settings.change, station_id, request)
+            return functools.partial(_settings, station_id, request, services), {"PATCH": change}
+        return functools.partial(_get, station_id, services.stations), {}
     raise not_found("There is nothing here; / lists what there is.")
 
 
@@ -161,6 +172,11 @@ def _history(station_id: str, request: Request, services: Services) -> dict[str,
         "count": len(points),
         "next_token": None if end is None else to_token(str(end), "history"),
     }
+
+
+def _settings(station_id: str, request: Request, services: Services) -> dict[str, Any]:
+    request.allow_only()
+    return services.settings.get(station_id)
 
 
 def _place(request: Request, listing: str) -> str | None:

@@ -39,6 +39,7 @@ run "each_rule_refuses" {
     cors_origin                      = "https://dashboard.example/page"
     realtime_endpoint                = "wss://iot.example/mqtt"
     iot_data_endpoint                = "iot.example:9443"
+    station_prefix                   = "station/"
     queue_age_alarm_seconds          = 59
     alarm_email                      = "nobody"
     silence_alarm_minutes            = 4
@@ -82,6 +83,7 @@ run "each_rule_refuses" {
     var.cors_origin,
     var.realtime_endpoint,
     var.iot_data_endpoint,
+    var.station_prefix,
     var.queue_age_alarm_seconds,
     var.alarm_email,
     var.silence_alarm_minutes,

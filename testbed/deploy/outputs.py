@@ -17,6 +17,7 @@ _WORDS = {
     "iot_policy_name": "a thing policy",
     "stations_table_name": "a table of the latest states",
     "history_table_name": "a table of the last hours",
+    "operations_table_name": "a table of what operators did",
     "telemetry_bucket_name": "an archive bucket",
     "telemetry_queue_url": "a queue before the function",
     "dead_letter_queue_url": "a dead-letter queue",
@@ -54,6 +55,7 @@ class Outputs(msgspec.Struct, frozen=True, kw_only=True):
     telemetry_rule_name: str = ""
     stations_table_name: str = ""
     history_table_name: str = ""
+    operations_table_name: str = ""
     telemetry_bucket_name: str = ""
     telemetry_queue_url: str = ""
     dead_letter_queue_url: str = ""

@@ -23,8 +23,18 @@ def get(deployment: Deployment, path: str, **query: str | int) -> tuple[int, Any
     Raises:
         TestbedError: nothing answered, or not in JSON.
     """
-    url = f"{deployment.api_url}{path}" + (f"?{urllib.parse.urlencode(query)}" if query else "")
-    request = urllib.request.Request(url, headers=headers(deployment))  # noqa: S310  # our own API
+    return _ask(deployment, "GET", path + (f"?{urllib.parse.urlencode(query)}" if query else ""), None)
+
+
+def send(deployment: Deployment, method: str, path: str, document: Any) -> tuple[int, Any]:
+    """Send ``document`` as JSON by ``method``, such as PATCH; see `get`."""
+    return _ask(deployment, method, path, json.dumps(document).encode())
+
+
+def _ask(deployment: Deployment, method: str, path: str, body: bytes | None) -> tuple[int, Any]:
+    url = f"{deployment.api_url}{path}"
+    said = headers(deployment) | ({} if body is None else {"Content-Type": "application/json"})
+    request = urllib.request.Request(url, body, said, method=method)  # noqa: S310  # our own API
     try:
         with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as answer:  # noqa: S310
             return answer.status, json.load(answer)

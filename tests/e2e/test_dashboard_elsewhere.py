@@ -20,8 +20,10 @@ from botocore.credentials import Credentials, ReadOnlyCredentials
 from playwright.sync_api import Browser, Page
 
 from api_handler.history import History, Window
+from api_handler.operations import Operations
 from api_handler.realtime import Realtime
 from api_handler.routes import Services, respond
+from api_handler.settings import Settings
 from api_handler.stations import Stations
 from api_handler.summary import Summary
 from testbed.dashboard import in_background, start_door
@@ -70,7 +72,7 @@ class Elsewhere:
             def do_OPTIONS(self) -> None:
                 allow = {
                     "Access-Control-Allow-Origin": elsewhere.origin,
-                    "Access-Control-Allow-Methods": "GET, HEAD, OPTIONS",
+                    "Access-Control-Allow-Methods": "GET, HEAD, OPTIONS, PATCH",
                     "Access-Control-Allow-Headers": "authorization, content-type, x-api-key",
                 }
                 self.answer(204, allow, b"")
@@ -129,6 +131,11 @@ def elsewhere(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> Iterat
         Stations(dynamodb, outputs.stations_table_name),
         History(dynamodb, outputs.history_table_name, Window(60, 24)),
         _summary(deployment, f"ev-swap-{deployment.environment}-"),
+        Settings(
+            lambda: deployment.client("iot-data"),
+            Operations(dynamodb, outputs.operations_table_name),
+            "station-",
+        ),
         Realtime(f"ws://127.0.0.1:{port}/mqtt", deployment.region, deployment.topic_filter, lambda: role),
     )
     with ExitStack() as stack:
@@ -223,6 +230,7 @@ def test_alarms_are_shown(browser: Browser, elsewhere: Elsewhere, deployment: De
             elsewhere.services.stations,
             elsewhere.services.history,
             _summary(deployment, "nothing-"),
+            elsewhere.services.settings,
             elsewhere.services.realtime,
         )
         page.reload()

@@ -1,22 +1,32 @@
 """A cloud of two tables, one bucket and one dead-letter queue for each test, and the handler wired to it."""
 
+import asyncio
 import base64
 import concurrent.futures
 import gzip
+import io
 import itertools
 import json
-from collections.abc import Callable, Iterator
+import tempfile
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.credentials import ReadOnlyCredentials
+from botocore.exceptions import ClientError
 
 from api_handler import history, stations
+from api_handler.operations import Operations
 from api_handler.realtime import Realtime
 from api_handler.routes import Services
+from api_handler.settings import Settings
 from api_handler.summary import Summary
+from bridge.data_plane.errors import ServiceError
+from bridge.data_plane.shadows import Shadows
+from bridge.data_plane.store import Store
 from telemetry_handler.archive import Archive
 from telemetry_handler.batch import Outcome, Stores
 from telemetry_handler.dead_letters import DeadLetters
@@ -35,6 +45,43 @@ REALTIME = Realtime(
 _numbers = itertools.count(1)
 
 
+class DataPlane:
+    """The testbed's device shadow service without its process, asked as botocore's iot-data would be."""
+
+    def __init__(self) -> None:
+        self._folder = tempfile.TemporaryDirectory()
+        # Its store is for one thread.
+        self._thread = concurrent.futures.ThreadPoolExecutor(1)
+        self.store = self._thread.submit(Store, Path(self._folder.name) / "shadows.sqlite").result()
+        self.shadows = self._thread.submit(Shadows, self.store).result()
+
+    def get_thing_shadow(self, **parameters: Any) -> dict[str, Any]:
+        """See botocore."""
+        return self._ask(self.shadows.get_thing_shadow, parameters)
+
+    def update_thing_shadow(self, **parameters: Any) -> dict[str, Any]:
+        """See botocore."""
+        return self._ask(self.shadows.update_thing_shadow, parameters)
+
+    def report(self, station: str, **settings: Any) -> None:
+        """Say as a station what it does."""
+        document = {"state": {"reported": {"settings": settings}}}
+        self.update_thing_shadow(thingName=station, payload=json.dumps(document).encode())
+
+    def _ask(self, operation: Callable[[Any], Coroutine[Any, Any, Any]], parameters: Any) -> dict[str, Any]:
+        try:
+            answer = self._thread.submit(lambda: asyncio.run(operation(parameters))).result()
+        except ServiceError as error:
+            said = {"Error": {"Code": error.code, "Message": error.message}}
+            raise ClientError(said, operation.__name__) from error
+        return {"payload": io.BytesIO(answer["payload"])}
+
+    def close(self) -> None:
+        self._thread.submit(self.store.close).result()
+        self._thread.shutdown()
+        self._folder.cleanup()
+
+
 @dataclass
 class Cloud:
     """The handler's stores on the emulator, with readers for what a test wants to see."""
@@ -44,6 +91,7 @@ class Cloud:
     sqs: Any
     cloudwatch: Any
     pool: concurrent.futures.ThreadPoolExecutor
+    iot: DataPlane = field(default_factory=DataPlane)
     name: str = field(default_factory=lambda: f"functions-{next(_numbers)}")
     outcomes: list[Outcome] = field(default_factory=list)
     resolution: int = 60
@@ -71,6 +119,18 @@ class Cloud:
             ],
             BillingMode="PAY_PER_REQUEST",
         )
+        self.dynamodb.create_table(
+            TableName=self.operations_name,
+            KeySchema=[
+                {"AttributeName": "station_id", "KeyType": "HASH"},
+                {"AttributeName": "operation", "KeyType": "RANGE"},
+            ],
+            AttributeDefinitions=[
+                {"AttributeName": "station_id", "AttributeType": "S"},
+                {"AttributeName": "operation", "AttributeType": "S"},
+            ],
+            BillingMode="PAY_PER_REQUEST",
+        )
         self.queue_url = self.sqs.create_queue(QueueName=self.name)["QueueUrl"]
         self.wire()
 
@@ -91,6 +151,16 @@ class Cloud:
         return f"{self.name}-history"
 
     @property
+    def operations_name(self) -> str:
+        """Name the operations table."""
+        return f"{self.name}-operations"
+
+    @property
+    def settings(self) -> Settings:
+        """Open the stations' settings."""
+        return Settings(lambda: self.iot, Operations(self.dynamodb, self.operations_name), "station-")
+
+    @property
     def alarm_prefix(self) -> str:
         """Say how the names of this cloud's alarms begin."""
         return f"{self.name}-alarm-"
@@ -104,6 +174,7 @@ class Cloud:
             Summary(
                 self.queue_url, self.queue_url, self.alarm_prefix, lambda service: getattr(self, service)
             ),
+            self.settings,
             realtime,
         )
 
@@ -174,6 +245,8 @@ class Cloud:
         """Delete table and queue, and let the bucket be: the emulator ends with the session."""
         self.dynamodb.delete_table(TableName=self.name)
         self.dynamodb.delete_table(TableName=self.history_name)
+        self.dynamodb.delete_table(TableName=self.operations_name)
+        self.iot.close()
         self.sqs.delete_queue(QueueUrl=self.queue_url)
 
 

@@ -1,5 +1,6 @@
 """schemathesis holds the API handler against its OpenAPI file, over HTTP as API Gateway would speak it."""
 
+import base64
 import http.server
 import json
 import os
@@ -31,13 +32,18 @@ class _Gateway(http.server.BaseHTTPRequestHandler):
     def _proxy(self) -> None:
         url = urlsplit(self.path)
         query = parse_qs(url.query, keep_blank_values=True)
-        self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        sent = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         event = {
             "httpMethod": self.command,
             "path": url.path,
             "queryStringParameters": {name: values[-1] for name, values in query.items()} or None,
             "multiValueQueryStringParameters": query or None,
-            "requestContext": {"requestId": "request-1"},
+            "requestContext": {
+                "requestId": "request-1",
+                "authorizer": {"principalId": "t", "scopes": "operate"},
+            },
+            "body": base64.b64encode(sent).decode(),
+            "isBase64Encoded": True,
         }
         answer = respond(event, None, self.services, lambda: None)
         body = answer["body"].encode()
@@ -68,6 +74,8 @@ def gateway(make_cloud: Callable[[], Cloud]) -> Iterator[str]:
             presence("quiet", "connected"),
         )
     )
+    for name in names:
+        cloud.iot.report(name, charging_power_limit_kw=1200)
     _Gateway.services = cloud.services()
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Gateway)
     thread = threading.Thread(target=server.serve_forever)
@@ -93,7 +101,8 @@ schema = schemathesis.openapi.from_dict(json.loads(DESCRIPTION.read_text()) | {"
 def test_the_api_is_as_described(case: schemathesis.Case, gateway: str) -> None:
     """Every answer to every request, good or bad, is one that the description allows."""
     # A schema cannot say which tokens the API gave out, so a well-formed one may be refused all the same.
-    # The same of a `from` that is after `to`.
     query = case.query or {}
-    excluded = [positive_data_acceptance] if "next_token" in query or {"from", "to"} <= set(query) else []
+    # The same of a `from` that is after `to`; and a change's version may be another than the settings have.
+    refusable = "next_token" in query or {"from", "to"} <= set(query) or case.method == "PATCH"
+    excluded = [positive_data_acceptance] if refusable else []
     case.call_and_validate(base_url=gateway, excluded_checks=excluded)
