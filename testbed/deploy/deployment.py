@@ -129,12 +129,10 @@ class Deployment(msgspec.Struct, kw_only=True, dict=True):
 
     def take_outputs(self, outputs: Mapping[str, Any], secret: Container[str] = ()) -> None:
         """Keep Terraform's outputs, of those in ``secret`` the API's key alone, in a file of its own."""
-        described = project().described
+        described, policy = project().described, project().described.devices.policy
         if (key := described.outputs.get(API_KEY)) and key in outputs:
             self.keep_api_key(outputs[key])
-        names = described.outputs | (
-            {"iot_policy_name": described.devices.policy} if described.devices.policy else {}
-        )
+        names = described.outputs | ({"iot_policy_name": policy} if policy else {})
         self.applied = Outputs.named(outputs, names)
         self.terraform_outputs = {
             name: value for name, value in outputs.items() if name not in secret and name != key

@@ -7,10 +7,12 @@ import shutil
 import time
 import urllib.request
 from collections.abc import Container, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+from msgspec.structs import replace as replace_field
 
 from bridge.authority import Authority
 from testbed.deploy import enforced_iam, providers, terraform
@@ -24,6 +26,7 @@ from testbed.engines.base import Engine, Place, Ports
 from testbed.errors import TestbedError
 from testbed.host import ports, processes
 from testbed.host.processes import Process
+from testbed.paths import PROJECT_FILE
 from testbed.say import Say
 
 # A file whose time is that of the cloud's last start: what it saved is newer, or it has not saved what it held.
@@ -66,6 +69,8 @@ def up(settings: Settings, say: Say) -> Deployment:
     if deployment:
         check_unchanged(settings, deployment)
         settings = replace(settings, region=deployment.region, environment=deployment.environment)
+    elif not settings.given & {"AWS_REGION", "AWS_DEFAULT_REGION"} and (region := project().region()):
+        settings = replace(settings, region=region)
     watch = Stopwatch()
     with watch.part("install"):
         engine.install()
@@ -229,12 +234,21 @@ def _apply(deployment: Deployment, variables: dict[str, Any], say: Say) -> None:
     if key and not deployment.api_key_file.is_file():
         # ministack 1.5.33 makes none where the provider sends an empty one.
         deployment.keep_api_key(secrets.token_urlsafe(30))
+    packages = package_folder(deployment.local_engine.runtime())
+    folder = providers.working_folder(
+        project(), deployment.path / "terraform", air_gapped=deployment.air_gapped
+    )
+    for name, function in project().described.functions.items():
+        if function.at:
+            place = deployment.path / "terraform" / "project" / function.at
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(packages / f"{name}.zip", place)
     workspace = Workspace(
-        providers.working_folder(project(), deployment.path / "terraform"),
+        folder,
         deployment.cloud,
         variables,
         providers=providers.choose(deployment.air_gapped),
-        packages=package_folder(deployment.local_engine.runtime()),
+        packages=packages,
         secrets={key: deployment.api_key} if key else {},
         say=say,
     )
@@ -242,9 +256,28 @@ def _apply(deployment: Deployment, variables: dict[str, Any], say: Say) -> None:
     say(
         f"Versions: {workspace.versions()}; {_engine_version(deployment)}; Python {platform.python_version()}"
     )
-    deployment.take_outputs(workspace.apply(), workspace.secret_outputs)
+    outputs = workspace.apply()
+    policy = project().described.devices.policy
+    # An address has a point, which no output's name has.
+    found = {policy: terraform.policy_name(workspace.state(), policy)} if "." in policy else {}
+    deployment.take_outputs(outputs | found, workspace.secret_outputs)
+    if not deployment.outputs.iot_policy_name:
+        _open_policy(deployment, say)
     if deployment.enforce_iam:
         enforced_iam.adapt(deployment)
+
+
+def _open_policy(deployment: Deployment, say: Say) -> None:
+    """Make a thing policy for the devices of a project that names none."""
+    name, client = f"{project().described.name}-testbed", deployment.client("iot")
+    allowed = {"Effect": "Allow", "Action": "iot:*", "Resource": "*"}
+    with suppress(client.exceptions.ResourceAlreadyExistsException):
+        client.create_policy(
+            policyName=name, policyDocument=json.dumps({"Version": "2012-10-17", "Statement": [allowed]})
+        )
+    assert deployment.applied  # noqa: S101  # taken before
+    deployment.applied = replace_field(deployment.applied, iot_policy_name=name)
+    say(f"{PROJECT_FILE} names no thing policy (devices.policy): devices get {name}, which allows everything")
 
 
 def _engine_version(deployment: Deployment) -> str:

@@ -1,8 +1,9 @@
 """The project that is deployed, as its ``testbed.toml`` describes it."""
 
+import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
@@ -14,6 +15,15 @@ from testbed.paths import PROJECT_FILE, project_folder
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
 _BLOCK = re.compile(r'^\s*(variable|output)\s+"([^"]+)"', re.MULTILINE)
+# Folders that hold nothing of a project's own, and endings of what Terraform writes.
+_NOT_OURS = {".git", ".terraform", ".testbed", ".venv", "__pycache__"}
+_WRITTEN = (".tfstate", ".backup", ".tfplan")
+
+# An address of a resource in Terraform's state.
+_ADDRESS = re.compile(r"(module\.[\w\[\]\".-]+\.)*aws_\w+\.[\w\[\]\"-]+")
+_PROVIDER = re.compile(r'^provider\s+"aws"\s*\{(.*?)^\}', re.MULTILINE | re.DOTALL)
+_REGION = re.compile(r'^\s*region\s*=\s*(?:"([a-z0-9-]+)"|var\.(\w+))', re.MULTILINE)
+
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 
 
@@ -39,7 +49,8 @@ class FunctionTable(_Table, frozen=True):
     """A Lambda package: ``{packages}/<name of the table>.zip``.
 
     Python: the folder ``source`` (in the zip under ``into``) with the packages of ``requirements``. Other languages:
-    ``zip`` is a file that ``command`` makes, or a folder. ``output`` is the Terraform output with the function's name:
+    ``zip`` is a file that ``command`` makes, or a folder. ``at`` is where Terraform looks for the zip, if not in
+    ``{packages}``: a path in the project. ``output`` is the Terraform output with the function's name:
     `dev` then updates the function without an apply. ``loaded`` is part of the error by which the function shows, after
     such an update, that it was imported; empty if it answers ``{}`` without one. Without it, nothing is invoked.
     """
@@ -49,6 +60,7 @@ class FunctionTable(_Table, frozen=True):
     requirements: str = ""
     zip: str = ""
     command: list[str] = []
+    at: str = ""
     output: str = ""
     loaded: str | None = None
 
@@ -59,7 +71,8 @@ class DevicesTable(_Table, frozen=True):
     ``name`` ends in ``{number}``. ``topic`` has ``{device}``, and may begin with ``{topic_root}``, the output of that
     name. ``model`` is a JSON file of templates, or a Python class as ``module:Class``; ``message`` is such a template
     itself; without both a device is a battery-swap station.
-    ``policy`` is the Terraform output with the thing policy's name.
+    ``policy`` is the Terraform output with the thing policy's name, or the policy's address in Terraform's state, as
+    ``module.iot.aws_iot_policy.sensor``.
     """
 
     name: str = "device-{number}"
@@ -98,6 +111,44 @@ class Here:
         """Return the names of the variables, or of the outputs, that the Terraform configuration declares."""
         text = "\n".join(path.read_text() for path in self.terraform.glob("*.tf"))
         return {name for block, name in _BLOCK.findall(text) if block == kind}
+
+    def files(self) -> Iterator[Path]:
+        """Yield the project's own files, sorted."""
+        for folder, below, names in os.walk(self.folder, followlinks=True):
+            below[:] = sorted(name for name in below if name not in _NOT_OURS)
+            for name in sorted(names):
+                path = Path(folder) / name
+                if not name.endswith(_WRITTEN) and path.is_file():
+                    yield path
+
+    def region(self) -> str:
+        """Return the region that its `provider "aws"` says, itself or by a variable; empty if it does not say."""
+        text = "\n".join(path.read_text() for path in sorted(self.terraform.glob("*.tf")))
+        for block in _PROVIDER.findall(text):
+            found = _REGION.search(block)
+            if found and not re.search(r"^\s*alias\s*=", block, re.MULTILINE):
+                return found[1] or self._variable(found[2], text)
+        return ""
+
+    def _variable(self, name: str, text: str) -> str:
+        """Return a variable's value as far as it is written: in testbed.toml, a .tfvars file, or as its default."""
+        for table in (self.described.terraform.local, os.environ):
+            value = table.get(name if table is not os.environ else f"TF_VAR_{name}")
+            if isinstance(value, str):
+                return "" if "{" in value else value
+        files = [
+            *sorted(self.terraform.glob("*.auto.tfvars"), reverse=True),
+            self.terraform / "terraform.tfvars",
+        ]
+        given = "\n".join(file.read_text() for file in files if file.is_file())
+        in_file = re.search(rf'^\s*{name}\s*=\s*"([^"]*)"', given, re.MULTILINE)
+        default = re.search(
+            rf'^variable\s+"{name}"\s*\{{.*?^\s*default\s*=\s*"([^"]*)".*?^\}}',
+            text,
+            re.MULTILINE | re.DOTALL,
+        )
+        found = in_file or default
+        return found[1] if found else ""
 
     def local_variables(self, values: Mapping[str, str]) -> dict[str, Any]:
         """Return the variables that a local target sets, with ``values`` in place of their placeholders."""
@@ -170,12 +221,11 @@ def _problems(here: Here) -> list[str]:
         found.append(f"terraform.folder = {described.terraform.folder!r} has no .tf file")
     devices = described.devices
     for key, output in {**described.outputs, "policy of devices": devices.policy}.items():
-        if output and output not in here.declared("output"):
+        address = key == "policy of devices" and _ADDRESS.fullmatch(output)
+        if output and not address and output not in here.declared("output"):
             found.append(f"{key} names the Terraform output {output!r}, which {here.terraform} has not")
     if not devices.name.endswith("{number}") or devices.name.count("{") != 1:
         found.append(f"devices.name = {devices.name!r} does not end in {{number}}, or has another brace")
-    if "{device}" not in devices.topic:
-        found.append(f"devices.topic = {devices.topic!r} has no {{device}}")
     if devices.model and devices.message:
         found.append("devices has both model and message")
     if devices.model.endswith(".json") and not (here.folder / devices.model).is_file():

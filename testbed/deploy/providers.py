@@ -11,15 +11,12 @@ from typing import Any, Protocol
 import boto3
 
 from testbed.deploy.airgap import provider, tf_cmd
-from testbed.deploy.airgap.finish import DROPPED_OUTPUT, finish, withdraw
+from testbed.deploy.airgap.finish import finish, withdraw
 from testbed.deploy.airgap.iot_proxy import iot_proxy
 from testbed.deploy.project import Here, project
 from testbed.paths import REPOSITORY, state_root
 
 _LOCK = ".terraform.lock.hcl"
-
-# Endings of what is not linked into the working copy: copied, or made there.
-_WRITTEN = (".tf", ".tf.json", ".tfvars", ".tfvars.json", ".tfstate", ".backup", ".tfplan", ".log")
 
 Json = dict[str, Any]
 
@@ -53,11 +50,11 @@ class Providers(Protocol):
     def iot_endpoint(self, endpoint: str, session: boto3.Session, region: str) -> Iterator[str]:
         """Give the URL that the provider's IoT calls go to, in front of ``endpoint``."""
 
-    def finish(self, session: boto3.Session, endpoint: str | None, outputs: Json) -> Json:
-        """Set by the AWS API what the provider could not, and return the outputs that are the deployment's."""
+    def finish(self, session: boto3.Session, endpoint: str | None, state: Json) -> None:
+        """Set by the AWS API what the provider could not; ``state`` is Terraform's."""
 
-    def withdraw(self, session: boto3.Session, endpoint: str | None, outputs: Json) -> None:
-        """Remove what `finish` made, after a destroy; ``outputs`` are those of the last apply."""
+    def withdraw(self, session: boto3.Session, endpoint: str | None, state: Json) -> None:
+        """Remove what `finish` made, after a destroy; ``state`` is that of the last apply."""
 
 
 class RegistryProviders:
@@ -79,18 +76,16 @@ class RegistryProviders:
         source = project().terraform
         for file in [*source.glob("*.tf"), *source.glob("*.tf.json"), *source.glob(_LOCK)]:
             shutil.copy(file, folder)
-        _link_others(source, folder)
 
     @contextmanager
     def iot_endpoint(self, endpoint: str, session: boto3.Session, region: str) -> Iterator[str]:  # noqa: ARG002
         """Give ``endpoint`` itself."""
         yield endpoint
 
-    def finish(self, session: boto3.Session, endpoint: str | None, outputs: Json) -> Json:  # noqa: ARG002
-        """Return the outputs: nothing is left to do."""
-        return outputs
+    def finish(self, session: boto3.Session, endpoint: str | None, state: Json) -> None:
+        """Do nothing: nothing is left to do."""
 
-    def withdraw(self, session: boto3.Session, endpoint: str | None, outputs: Json) -> None:
+    def withdraw(self, session: boto3.Session, endpoint: str | None, state: Json) -> None:
         """Do nothing."""
 
 
@@ -100,13 +95,15 @@ class AirGappedProviders:
     def __init__(self) -> None:
         """Derive nothing yet."""
         self._dropped: list[str] = []
+        self._stand_ins: set[str] = set()
 
     @property
     def note(self) -> str:
         """Which provider it is, and how much of the configuration it cannot do."""
+        played = f"; stand-ins play {', '.join(sorted(self._stand_ins))}" if self._stand_ins else ""
         return (
             "Terraform: its registry cannot be reached, so this applies a configuration derived for provider "
-            f"{provider.VERSION}; {len(self._dropped)} settings follow by the AWS API"
+            f"{provider.VERSION}; {len(self._dropped)} settings follow by the AWS API{played}"
         )
 
     def environment(self) -> dict[str, str]:
@@ -134,10 +131,14 @@ class AirGappedProviders:
         from testbed.deploy.airgap.derive import derive  # noqa: PLC0415
 
         schema = provider.schema(terraform, folder / "schema", environment)
-        configuration, self._dropped = derive(project().terraform, schema)
-        (folder / "main.tf.json").write_text(json.dumps(configuration, indent=1))
+        derived = derive(project().terraform, schema)
+        provider.provide(derived.stand_ins)
+        self._dropped, self._stand_ins = derived.dropped, derived.stand_ins
+        for place, configuration in derived.folders.items():
+            module = folder / place
+            module.mkdir(parents=True, exist_ok=True)
+            (module / "main.tf.json").write_text(json.dumps(configuration, indent=1))
         (folder / _LOCK).unlink(missing_ok=True)
-        _link_others(project().terraform, folder)
 
     @contextmanager
     def iot_endpoint(self, endpoint: str, session: boto3.Session, region: str) -> Iterator[str]:
@@ -145,41 +146,53 @@ class AirGappedProviders:
         with iot_proxy(endpoint, session, region) as corrected:
             yield corrected
 
-    def finish(self, session: boto3.Session, endpoint: str | None, outputs: Json) -> Json:
-        """Set what was dropped, as Terraform's output of it has it."""
-        finish(session, endpoint, outputs[DROPPED_OUTPUT])
-        return {name: value for name, value in outputs.items() if name != DROPPED_OUTPUT}
+    def finish(self, session: boto3.Session, endpoint: str | None, state: Json) -> None:
+        """Set what was dropped."""
+        finish(session, endpoint, state)
 
-    def withdraw(self, session: boto3.Session, endpoint: str | None, outputs: Json) -> None:
+    def withdraw(self, session: boto3.Session, endpoint: str | None, state: Json) -> None:
         """Remove what `finish` made."""
-        withdraw(session, endpoint, outputs.get(DROPPED_OUTPUT, []))
+        withdraw(session, endpoint, state)
 
 
-def working_folder(here: Here, root: Path) -> Path:
-    """Return the folder below ``root`` that Terraform works in, from which ``../x`` is what it is in the project."""
+def working_folder(here: Here, root: Path, *, air_gapped: bool) -> Path:
+    """Return the folder below ``root`` that Terraform works in, in a copy of the project.
+
+    It is a copy, for Terraform writes (`archive_file`, `local_file`, a provisioner), and nothing of the user's may
+    change. What Terraform has made there stays; what went from the project goes.
+
+    Args:
+        here: the project.
+        root: for the copy.
+        air_gapped: whether the ``.tf`` files are left out, for they are derived.
+    """
     if here.folder == REPOSITORY:
         return root
-    there, folder = here.folder, root / "project"
-    for part in Path(here.described.terraform.folder).parts:
-        folder.mkdir(parents=True, exist_ok=True)
-        for beside in there.iterdir():
-            link = folder / beside.name
-            if beside.name != part and not beside.name.startswith(".") and not link.exists():
-                link.unlink(missing_ok=True)
-                link.symlink_to(beside)
-        there, folder = there / part, folder / part
+    copy, note = root / "project", root / "copied.json"
+    before = set(json.loads(note.read_text())) if note.is_file() else set()
+    copied = _copy(here, copy, leave_out=(".tf", ".tf.json") if air_gapped else ())
+    for gone in before - copied:
+        (copy / gone).unlink(missing_ok=True)
+    folder = copy / here.described.terraform.folder
+    folder.mkdir(parents=True, exist_ok=True)
+    note.write_text(json.dumps(sorted(copied)))
     return folder
 
 
-def _link_others(source: Path, folder: Path) -> None:
-    """Let modules, templates and other files of the configuration be found from the working copy."""
-    for there in source.iterdir():
-        link = folder / there.name
-        # What Terraform and the testbed write in the working copy must not be written through a link.
-        written = there.name.startswith(".") or there.name.endswith(_WRITTEN)
-        if not written and not link.exists():
-            link.unlink(missing_ok=True)
-            link.symlink_to(there)
+def _copy(here: Here, target: Path, *, leave_out: tuple[str, ...]) -> set[str]:
+    """Copy the files that are new or differ; return the names of all."""
+    copied = set()
+    for file in here.files():
+        if file.name.endswith(leave_out) or file.name == _LOCK:
+            continue
+        name = file.relative_to(here.folder)
+        copy = target / name
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        now, was = file.stat(), copy.stat() if copy.is_file() else None
+        copied.add(name.as_posix())
+        if was is None or (was.st_size, was.st_mtime_ns) != (now.st_size, now.st_mtime_ns):
+            shutil.copy2(file, copy)
+    return copied
 
 
 def choose(air_gapped: bool) -> Providers:

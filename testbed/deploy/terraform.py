@@ -24,6 +24,7 @@ from testbed.deploy.providers import Json, Providers
 from testbed.errors import TestbedError
 from testbed.host import emulated
 from testbed.host.processes import NO_ACCOUNT
+from testbed.paths import PROJECT_FILE, REPOSITORY
 from testbed.say import Say
 
 # What a lost connection to an AWS API says in Terraform's error: the call may have been carried out, and nothing is
@@ -36,8 +37,13 @@ _LOST_CONNECTION = re.compile(
 # Where each program looks for providers that are named without a host.
 _REGISTRIES = {"terraform": "registry.terraform.io", "tofu": "registry.opentofu.org"}
 
-# Terraform reads it after terraform.tfvars.
+# Terraform reads it after terraform.tfvars, and what is in alphabet's order the last wins.
 _OVERRIDES = "environment.auto.tfvars"
+_OWN = "zz-testbed.auto.tfvars.json"
+
+# Takes the place of whatever backend the configuration has: a local target keeps its state itself.
+# (https://developer.hashicorp.com/terraform/language/files/override, "Merging terraform Blocks")
+_OWN_BACKEND = "zz-testbed_override.tf.json"
 
 # How long Terraform may take to finish what is in flight.
 _INTERRUPT_SECONDS = 30
@@ -145,9 +151,37 @@ def fingerprint(variables: Mapping[str, Any], packages: Path) -> str:
     # Terraform reads TF_VAR_... by itself; what it says must count here, too.
     from_environment = {name: value for name, value in os.environ.items() if name.startswith("TF_VAR_")}
     digest = hashlib.sha256(json.dumps([variables, from_environment], sort_keys=True).encode())
-    for path in [*sorted(project().terraform.glob("*.tf")), packages / "built-from"]:
+    here = project()
+    for path in [*sorted(here.terraform.glob("*.tf")), packages / "built-from"]:
         digest.update(path.read_bytes())
+    if here.folder != REPOSITORY:
+        # Modules, and what Terraform makes packages of.
+        for path in here.files():
+            seen = path.stat()
+            digest.update(f"{path} {seen.st_size} {seen.st_mtime_ns}\n".encode())
     return digest.hexdigest()
+
+
+def policy_name(state: Json, address: str) -> str:
+    """Return the name of the thing policy that has an address in Terraform's state.
+
+    Raises:
+        TestbedError: nothing has it.
+    """
+    known = {}
+    for resource in state.get("resources", []):
+        module = f"{resource['module']}." if "module" in resource else ""
+        for instance in resource["instances"]:
+            key = f"[{json.dumps(instance['index_key'])}]" if "index_key" in instance else ""
+            where = f"{module}{resource['type']}.{resource['name']}{key}"
+            known[where] = instance["attributes"].get("name", "")
+    if address not in known:
+        policies = [where for where in known if "aws_iot_policy." in where]
+        raise TestbedError(
+            f"{PROJECT_FILE}: devices.policy = {address!r} is not in Terraform's state.",
+            f"There is {', '.join(policies) or 'no thing policy; leave it out'}.",
+        )
+    return str(known[address])
 
 
 def registry_answers() -> bool:
@@ -227,7 +261,6 @@ class Workspace:
         for stale in (
             *self.folder.glob("*.tf"),
             *self.folder.glob("*.tf.json"),
-            self.folder / "terraform.tfvars",
             self.folder / _OVERRIDES,
         ):
             stale.unlink(missing_ok=True)
@@ -235,14 +268,15 @@ class Workspace:
         if self.providers.note:
             self._say(self.providers.note)
         variables = self._with_own_packages()
-        (self.folder / "terraform.tfvars.json").write_text(json.dumps(variables, indent=1))
+        (self.folder / _OWN).write_text(json.dumps(variables, indent=1))
         if self._defaults and self._defaults.is_file():
-            # terraform.tfvars.json is read after it.
             shutil.copy(self._defaults, self.folder / "terraform.tfvars")
             text = overrides(self._defaults.read_text(), os.environ, ours=self.variables)
             (self.folder / _OVERRIDES).write_text(text)
         if self._state:
             self._state.write_backend(self.folder)
+        elif self.cloud.endpoint is not None:
+            (self.folder / _OWN_BACKEND).write_text('{"terraform": {"backend": {"local": {}}}}')
         # Whatever an earlier run had for a backend, this is the state.
         self._run("init", "-input=false", "-reconfigure")
 
@@ -285,7 +319,21 @@ class Workspace:
             )
             # A plan is good for one apply.
             self._run(*apply, "-auto-approve", show=planned)
-        return self.providers.finish(self.cloud.session(), self.cloud.endpoint, self.outputs())
+        self.providers.finish(self.cloud.session(), self.cloud.endpoint, self.state())
+        return self.outputs()
+
+    def state(self) -> Json:
+        """Return Terraform's state as its file has it; empty before the first apply."""
+        done = subprocess.run(
+            [self.terraform, "state", "pull"],
+            cwd=self.folder,
+            env=self._environment(None),
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        state: Json = json.loads(done.stdout or "{}")
+        return state
 
     def versions(self) -> str:
         """Return what runs here, as ``Terraform 1.11.4, hashicorp/aws 6.73.0``; after `prepare`."""
@@ -320,9 +368,9 @@ class Workspace:
 
     def destroy(self) -> None:
         """Remove everything that was applied."""
-        outputs = self.outputs()
+        state = self.state()
         self._run("destroy", "-input=false", "-auto-approve", show=self.cloud.endpoint is None)
-        self.providers.withdraw(self.cloud.session(), self.cloud.endpoint, outputs)
+        self.providers.withdraw(self.cloud.session(), self.cloud.endpoint, state)
 
     def test(self) -> str:
         """Run ``terraform test`` over what is in ``tests/`` of the folder, and give what it said.
@@ -340,6 +388,11 @@ class Workspace:
         good = (0, 2) if "-detailed-exitcode" in arguments else (0,)
         if status not in good:
             # tflocal passes Terraform's errors on as output.
+            if unset := re.findall(r'root module input variable "(\w+)" is not\s+set', said):
+                raise TestbedError(
+                    f"Terraform variables without a value: {', '.join(sorted(set(unset)))}.",
+                    f"Set them in {PROJECT_FILE}, below [terraform.local], or as TF_VAR_{unset[0]}.",
+                )
             errors = [line for line in said.splitlines() if line.startswith("Error: ")]
             first = errors[0].removeprefix("Error: ") if errors else "see above"
             problem = LostConnectionError if _LOST_CONNECTION.search(said) else TestbedError
@@ -398,7 +451,11 @@ class Workspace:
         if self.cloud.endpoint is None:
             return environment
         # A local engine must never see, nor be mistaken for, the user's real account.
-        environment = {name: value for name, value in environment.items() if not name.startswith("AWS_")}
+        environment = {
+            name: value
+            for name, value in environment.items()
+            if not name.startswith("AWS_") and name != "TF_WORKSPACE"
+        }
         return (
             environment
             | NO_ACCOUNT

@@ -68,7 +68,7 @@ def test_one_bad_record_fails_alone_and_bursts_wait(deployment: Deployment, mapp
 
 
 def test_functions_run_on_the_wanted_runtime(deployment: Deployment) -> None:
-    variables = json.loads((deployment.path / "terraform" / "terraform.tfvars.json").read_text())
+    variables = json.loads((deployment.path / "terraform" / "zz-testbed.auto.tfvars.json").read_text())
     outputs = deployment.outputs
     for function in (outputs.telemetry_function_name, outputs.api_function_name):
         found = deployment.client("lambda").get_function_configuration(FunctionName=function)

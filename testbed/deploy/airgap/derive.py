@@ -1,12 +1,14 @@
 """Derives from ``terraform/`` a configuration that the old provider takes, and lists what it had to drop.
 
-Every dropped resource or argument becomes part of an output, so that Terraform itself computes its
-value; `testbed.deploy.airgap.finish` sets it by the AWS API. What `finish` could not set is an error here, before
-anything is applied: nothing is dropped in silence.
+Every dropped resource or argument becomes the input of a ``terraform_data`` beside it, with the same ``count`` or
+``for_each``, so that Terraform itself computes its value, in modules, too; `testbed.deploy.airgap.finish` sets it by
+the AWS API. What `finish` could not set is an error here, before anything is applied: nothing is dropped in silence.
 """
 
+import os
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +17,11 @@ from hcl2 import SerializationOptions
 from lark.exceptions import UnexpectedInput
 
 from testbed.deploy.airgap import provider
-from testbed.deploy.airgap.finish import DROPPED_OUTPUT, FINISHERS
+from testbed.deploy.airgap.finish import DROPPED, FINISHERS, VALUELESS
 from testbed.errors import TestbedError
 
 # Arguments that every resource may have: Terraform's own, in no provider's schema.
-_META = {"count", "for_each", "depends_on", "lifecycle", "provider"}
+_META = {"count", "for_each", "depends_on", "lifecycle", "provider", "provisioner", "connection"}
 
 # Arguments that the provider knows but whose newer values it refuses; it gets this one instead.
 _REFUSED_VALUES = {("aws_lambda_function", "runtime"): "python3.8"}
@@ -27,83 +29,414 @@ _REFUSED_VALUES = {("aws_lambda_function", "runtime"): "python3.8"}
 # The same resource under the name that it had then.
 _RENAMED = {"aws_s3_object": "aws_s3_bucket_object"}
 
-_COUNTED = re.compile(r"\b(aws_\w+\.\w+)\[0\]\.(\w+)")
+# A reference to an attribute of a resource.
+_REFERENCE = re.compile(r"(?<![\w.])(aws_\w+)\.(\w+)\.(\w+)")
+
+# The argument that is the id of a resource that is dropped; `name` of the others.
+_NATURAL_IDS = {
+    kind: "bucket" for kind, argument in FINISHERS if kind.startswith("aws_s3_bucket_") and not argument
+}
+
+# Blocks of a bucket's website that were arguments then, and what is in them.
+_WEBSITE = {"index_document": "suffix", "error_document": "key"}
+
+# What hashicorp/aws 6 calls `region` was `name`.
+_NEWER_REGION = re.compile(r"\b(data\.aws_region\.\w+)\.region\b")
+
+# Arguments of the provider that say whose account it is: a local cloud's is nobody's.
+_CREDENTIALS = {
+    "access_key",
+    "secret_key",
+    "token",
+    "profile",
+    "shared_credentials_file",
+    "shared_credentials_files",
+    "shared_config_files",
+    "assume_role",
+    "assume_role_with_web_identity",
+    "allowed_account_ids",
+    "forbidden_account_ids",
+}
+
+_HEREDOC = re.compile(r"<<(?P<indented>-?)(\w+)\n(?P<text>(?:.*?\n)??)\s*\2\s*", re.DOTALL | re.MULTILINE)
 
 _OPTIONS = SerializationOptions(strip_string_quotes=True, explicit_blocks=False, with_comments=False)
 
 Json = dict[str, Any]
 
 
-def derive(source: Path, schema: Json) -> tuple[Json, list[str]]:
-    """Derive the configuration.
+@dataclass
+class Derived:
+    """What came of a configuration.
+
+    ``folders`` maps each folder with a module, relative to the root module's, to its configuration in Terraform's JSON
+    syntax; ``dropped`` names what was dropped, and ``stand_ins`` the small providers that it needs.
+    """
+
+    folders: dict[Path, Json] = field(default_factory=dict)
+    dropped: list[str] = field(default_factory=list)
+    stand_ins: set[str] = field(default_factory=set)
+
+
+def derive(source: Path, schema: Json) -> Derived:
+    """Derive the configuration, with the modules that are folders.
 
     Args:
-        source: folder of ``.tf`` files.
+        source: folder of the root module's ``.tf`` files.
         schema: the old provider's, as ``terraform providers schema -json`` gives it.
-
-    Returns:
-        The configuration in Terraform's JSON syntax, and the names of what was dropped from it.
 
     Raises:
         TestbedError: something must be dropped that `testbed.deploy.airgap.finish` cannot set afterwards.
     """
+    made, refused, to_do = Derived(), [], [Path()]
+    while to_do:
+        folder = to_do.pop()
+        if folder in made.folders:
+            continue
+        module = _Module(read(source / folder), "" if folder == Path() else f"{folder}: ", schema)
+        made.folders[folder] = module.derive()
+        made.dropped += module.names
+        made.stand_ins |= module.stand_ins
+        refused += module.refused
+        to_do += [Path(os.path.normpath(folder / each)) for each in module.calls]
+    if refused:
+        raise TestbedError(
+            f"The air-gapped mode cannot derive {', '.join(refused)}.",
+            f"Apply where the Terraform registry can be reached; here there are provider aws {provider.VERSION}, "
+            f"stand-ins for {', '.join(provider.STAND_INS)}, and modules in folders of the project.",
+        )
+    for configuration in made.folders.values():
+        configuration["terraform"] = [_terraform_block(configuration, made.stand_ins)]
+    return made
+
+
+def read(folder: Path) -> Json:
+    """Return all ``.tf`` files of a folder as one, in Terraform's JSON syntax.
+
+    Raises:
+        TestbedError: one is not HCL, or there is none.
+    """
+    files = sorted(folder.glob("*.tf"))
+    if not files:
+        raise TestbedError(f"{folder} has no .tf file, and a module names it.")
     merged: Json = {}
-    for file in sorted(source.glob("*.tf")):
+    for file in files:
         try:
-            read = hcl2.loads(file.read_text(), serialization_options=_OPTIONS)
+            found = hcl2.loads(f"{file.read_text()}\n", serialization_options=_OPTIONS)
         except UnexpectedInput as error:
             raise TestbedError(
                 f"{file}:{error.line}: this is not HCL.", "terraform fmt says more."
             ) from error
-        for kind, blocks in read.items():
-            merged.setdefault(kind, []).extend(blocks)
+        for kind, blocks in found.items():
+            merged.setdefault(kind, []).extend(_without_heredocs(blocks))
+    return merged
 
-    _refuse_others(merged)
-    merged["terraform"] = [{**block, **provider.requirement()} for block in merged.get("terraform", [{}])]
-    dropped: list[Json] = []
-    resources: list[Json] = []
-    for written, name, body in _resources(merged.get("resource", [])):
-        kind = _RENAMED.get(written, written)
-        known = schema["resource_schemas"].get(kind)
-        if known is None:
-            dropped.append(_dropped_whole(kind, name, body))
-            continue
-        resources.append({kind: {name: _prune(kind, name, body, known["block"], dropped)}})
-    merged["resource"] = resources
 
-    gone = {f"{drop['type']}.{drop['name']}" for drop in dropped if drop["argument"] is None}
-    for _, _, body in _resources(resources):
-        if "depends_on" in body:
-            body["depends_on"] = [item for item in map(_bare, body["depends_on"]) if item not in gone]
+def _without_heredocs(value: Any) -> Any:
+    """Return it with the text of heredocs, which the parser leaves as they are written."""
+    if isinstance(value, dict):
+        return {name: _without_heredocs(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_without_heredocs(part) for part in value]
+    if not isinstance(value, str) or not (found := _HEREDOC.fullmatch(value)):
+        return value
+    lines = found["text"].splitlines()
+    margin = 0
+    if found["indented"]:
+        margin = min((len(line) - len(line.lstrip()) for line in lines if line.strip()), default=0)
+    return "".join(f"{line[margin:]}\n" for line in lines)
+
+
+def _terraform_block(configuration: Json, stand_ins: set[str]) -> Json:
+    """Return the ``terraform`` block without a backend: a local target keeps its state itself."""
+    block: Json = provider.requirement(stand_ins)
+    for written in configuration.get("terraform", []):
+        block |= {name: value for name, value in written.items() if name == "required_version"}
+        for providers in written.get("required_providers", []):
+            aliases = providers.get("aws", {}) if isinstance(providers.get("aws"), dict) else {}
+            if "configuration_aliases" in aliases:
+                block["required_providers"]["aws"]["configuration_aliases"] = [
+                    _bare(each) for each in aliases["configuration_aliases"]
+                ]
+    return block
+
+
+class _Module:
+    """One module's derivation: what it keeps, drops, and refuses."""
+
+    def __init__(self, merged: Json, where: str, schema: Json) -> None:
+        self._merged = merged
+        self._where = where
+        self._schema = schema
+        self._dropped: list[Json] = []
+        self.refused: list[str] = []
+        self.stand_ins: set[str] = set()
+        self.calls: list[str] = []
+
+    @property
+    def names(self) -> list[str]:
+        """Labels of what was dropped."""
+        return [f"{self._where}{_label(drop)}" for drop in self._dropped]
+
+    def derive(self) -> Json:
+        """Return the module's configuration; see `Derived` for what else there is then."""
+        merged = self._merged
+        self._check_data()
+        self._call_modules()
+        resources: list[Json] = []
+        websites = _take_websites(merged, self.refused)
+        for written, name, body in _resources(merged.get("resource", [])):
+            kind = _RENAMED.get(written, written)
+            if not kind.startswith("aws_"):
+                self._stand_in(f"{kind}.{name}", kind)
+                resources.append({kind: {name: body}})
+                continue
+            known = self._schema["resource_schemas"].get(kind)
+            if known is None:
+                self._dropped.append({"type": kind, "name": name, "argument": None, "body": body})
+                continue
+            resources.append({kind: {name: self._prune(kind, name, body, known["block"])}})
+        self.refused += [
+            f"{self._where}{_label(drop)}"
+            for drop in self._dropped
+            if (drop["type"], drop["argument"]) not in FINISHERS
+        ]
+        merged["resource"] = resources + [
+            {"terraform_data": {f"{DROPPED}_{number}": _carrier(drop)}}
+            for number, drop in enumerate(self._dropped)
+        ]
+        for blocks in merged.get("provider", []):
+            if "aws" in blocks:
+                self._prune_provider(blocks["aws"])
+        _bare_words(merged)
+        gone = {
+            f"{drop['type']}.{drop['name']}": drop["body"]
+            for drop in self._dropped
+            if drop["argument"] is None
+        }
+        for _, _, body in _resources(merged["resource"]):
+            if "depends_on" in body:
+                body["depends_on"] = [item for item in body["depends_on"] if item not in gone]
+        for website, bucket in websites.items():
+            gone[f"aws_s3_bucket_website_configuration.{website}"] = {
+                name: f"${{aws_s3_bucket.{bucket}.{name}}}"
+                for name in ("website_endpoint", "website_domain", "bucket")
+            }
+        written_again: Json = _written_again(merged, gone, self.refused)
+        return written_again
+
+    def _stand_in(self, label: str, kind: str) -> None:
+        name = kind.partition("_")[0]
+        if name in provider.STAND_INS:
+            self.stand_ins.add(name)
+        elif name != "terraform":
+            self.refused.append(f"{self._where}{label}")
+
+    def _check_data(self) -> None:
+        schemas = self._schema.get("data_source_schemas", {})
+        for kind, name, body in _resources(self._merged.get("data", [])):
+            label = f"data.{kind}.{name}"
+            if kind == "terraform_remote_state":
+                self.refused.append(f"{self._where}{label}")
+            elif not kind.startswith("aws_"):
+                self._stand_in(label, kind)
+            elif kind not in schemas:
+                self.refused.append(f"{self._where}{label}")
+            else:
+                block = schemas[kind]["block"]
+                known = {*block.get("attributes", {}), *block.get("block_types", {}), *_META, "dynamic"}
+                self.refused += [f"{self._where}{label}.{each}" for each in body if each not in known]
+
+    def _call_modules(self) -> None:
+        for block in self._merged.get("module", []):
+            for name, call in block.items():
+                if str(call.get("source", "")).startswith(("./", "../")):
+                    self.calls.append(call["source"])
+                else:
+                    self.refused.append(f"{self._where}module.{name} of {call.get('source')}")
+
+    def _prune_provider(self, body: Json) -> None:
+        """Leave out whose credentials it takes, which the cloud's own replace, and what is newer than it."""
+        block = self._schema["provider"]["block"]
+        known = {*block.get("attributes", {}), *block.get("block_types", {}), "alias"} - _CREDENTIALS
+        for argument in [argument for argument in body if argument not in known]:
+            if argument not in _CREDENTIALS:
+                self.refused.append(f"{self._where}provider.aws.{argument}")
+            del body[argument]
+
+    def _prune(self, kind: str, name: str, body: Json, block: Json) -> Json:
+        attributes, blocks = block.get("attributes", {}), block.get("block_types", {})
+        kept: Json = {}
+        for argument, value in list(body.items()):
+            if argument in _META or argument in blocks:
+                kept[argument] = value
+                self._drop_known_nested(kind, name, argument, value, body)
+                self._refuse_unknown_nested(f"{kind}.{name}.{argument}", value, blocks.get(argument))
+            elif argument == "dynamic":
+                kept[argument] = value
+                for made, content in _undynamic(body).items():
+                    if made in blocks:
+                        self._refuse_unknown_nested(f"{kind}.{name}.{made}", content, blocks[made])
+                    elif made not in body:
+                        self.refused.append(f"{self._where}{kind}.{name}.{made}")
+            elif argument in attributes and (kind, argument) not in _REFUSED_VALUES:
+                kept[argument] = value
+            else:
+                self._dropped.append(
+                    {"type": kind, "name": name, "argument": argument, "value": value, "body": body}
+                )
+                if (kind, argument) in _REFUSED_VALUES:
+                    kept[argument] = _REFUSED_VALUES[kind, argument]
+        kept = {argument: value for argument, value in kept.items() if value != [] or argument not in blocks}
+        refused = [argument for argument in kept if (kind, argument) in _REFUSED_VALUES]
+        if refused:
+            # A second apply must not set it back.
+            lifecycle: Json = dict(*kept.get("lifecycle", [{}]))
+            ignored = lifecycle.get("ignore_changes", [])
+            kept["lifecycle"] = [
+                {**lifecycle, "ignore_changes": ignored if ignored == "${all}" else [*ignored, *refused]}
+            ]
+        return kept
+
+    def _drop_known_nested(self, kind: str, name: str, argument: str, value: Any, body: Json) -> None:
+        """Take out of a block what has a finisher of its own, which knows its value: that may name what is dropped."""
+        blocks: list[Json] = value if isinstance(value, list) else []
+        for block in blocks:
+            for nested in [nested for nested in block if (kind, f"{argument}.{nested}") in FINISHERS]:
+                content, where = block.pop(nested), f"{argument}.{nested}"
+                self._dropped.append(
+                    {
+                        "type": kind,
+                        "name": name,
+                        "argument": where,
+                        "value": None if (kind, where) in VALUELESS else content,
+                        "body": body,
+                    }
+                )
+        if blocks and all(block == {} for block in blocks):
+            body.pop(argument)
+            blocks.clear()
+
+    def _refuse_unknown_nested(self, label: str, value: Any, block_type: Json | None) -> None:
+        if block_type is None:
+            return
+        known = block_type["block"]
+        names = set(known.get("attributes", {})) | set(known.get("block_types", {}))
+        for block in value if isinstance(value, list) else [value]:
+            for nested, content in _undynamic(block).items():
+                if nested not in names:
+                    self.refused.append(f"{self._where}{label}.{nested}")
+                else:
+                    self._refuse_unknown_nested(
+                        f"{label}.{nested}", content, known.get("block_types", {}).get(nested)
+                    )
+
+
+def _take_websites(merged: Json, refused: list[str]) -> dict[str, str]:
+    """Write websites into their buckets, as it was done then; return the buckets by the names of the websites."""
+    kind, found = "aws_s3_bucket_website_configuration", {}
+    buckets = {
+        name: body for of, name, body in _resources(merged.get("resource", [])) if of == "aws_s3_bucket"
+    }
+    for block in merged.get("resource", []):
+        for name, body in block.pop(kind, {}).items():
+            bucket = re.fullmatch(r"\$\{aws_s3_bucket\.(\w+)\.(id|bucket)\}", str(body["bucket"]))
+            if not bucket or bucket[1] not in buckets or body.keys() - {"bucket", *_WEBSITE}:
+                refused.append(f"{kind}.{name}")
+                continue
+            buckets[bucket[1]]["website"] = [
+                {
+                    argument: body[argument][0][inner]
+                    for argument, inner in _WEBSITE.items()
+                    if argument in body
+                }
+            ]
+            found[name] = bucket[1]
+    return found
+
+
+def _carrier(drop: Json) -> Json:
+    """Return the ``terraform_data`` that carries what was dropped to `finish`."""
+    body = drop["body"]
+    repeated = {name: body[name] for name in ("count", "for_each") if name in body}
+    carried = {name: drop[name] for name in ("type", "name", "argument")}
+    if drop["argument"] is None:
+        return {**repeated, "input": {**carried, "value": _without_meta(body)}}
+    index = "[count.index]" if "count" in body else "[each.key]" if "for_each" in body else ""
+    found = f"${{{drop['type']}.{drop['name']}{index}.id}}"
+    return {**repeated, "input": {**carried, "value": drop["value"], "id": found}}
+
+
+def _written_again(merged: Json, gone: dict[str, Json], refused: list[str]) -> Json:
+    """Return it with references that the old provider has words for: to what is gone, and to newer attributes."""
+
+    def argument_of(found: re.Match[str]) -> str:
+        body = gone.get(f"{found[1]}.{found[2]}")
+        if body is None:
+            return found[0]
+        wanted = _NATURAL_IDS.get(found[1], "name") if found[3] == "id" else found[3]
+        value = body.get(wanted)
+        if not isinstance(value, str) or "count" in body or "for_each" in body:
+            refused.append(found[0])
+            return found[0]
+        whole = re.fullmatch(r"\$\{(.*)\}", value, re.DOTALL)
+        return f"({whole[1]})" if whole and "${" not in whole[1] else f'"{value}"'
+
+    def again(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: again(part) for name, part in value.items()}
+        if isinstance(value, list):
+            return [again(part) for part in value]
+        if not isinstance(value, str):
+            return value
+        text = _REFERENCE.sub(argument_of, value) if gone and "${" in value else value
+        for newer, older in _RENAMED.items():
+            text = re.sub(rf"\b{newer}\.", f"{older}.", text)
+        return _NEWER_REGION.sub(r"\1.name", text)
+
+    written: Json = again(merged)
+    return written
+
+
+def _bare_words(merged: Json) -> None:
+    """Take the ``${}`` off references and key words, which Terraform's JSON wants as plain words."""
     for block in merged.get("variable", []):
         for variable in block.values():
             if "type" in variable:
                 variable["type"] = _bare(variable["type"])
+    for section in ("resource", "data"):
+        for _, _, body in _resources(merged.get(section, [])):
+            _bare_meta(body)
+    for block in merged.get("module", []):
+        for call in block.values():
+            _bare_meta(call)
+            if "providers" in call:
+                call["providers"] = {name: _bare(value) for name, value in call["providers"].items()}
+    for block in merged.get("output", []):
+        for output in block.values():
+            if "depends_on" in output:
+                output["depends_on"] = [_bare(each) for each in output["depends_on"]]
+    for block in merged.get("moved", []):
+        block |= {name: _bare(value) for name, value in block.items()}
 
-    unknown = [_label(drop) for drop in dropped if (drop["type"], drop["argument"]) not in FINISHERS]
-    if unknown:
-        raise TestbedError(
-            f"The air-gapped mode cannot set {', '.join(unknown)}: provider {provider.VERSION} does not know it.",
-            "Add a finisher to testbed/deploy/airgap/finish.py, or apply where the Terraform registry can be reached.",
-        )
-    merged.setdefault("output", []).append({DROPPED_OUTPUT: {"value": dropped}})
-    return merged, [_label(drop) for drop in dropped]
 
-
-def _refuse_others(merged: Json) -> None:
-    """Refuse by name what needs the registry: modules, and resources of other providers than aws."""
-    modules = [f"module.{name}" for block in merged.get("module", []) for name in block]
-    foreign = [
-        f"{prefix}{kind}.{name}"
-        for prefix, blocks in (("", merged.get("resource", [])), ("data.", merged.get("data", [])))
-        for kind, name, _ in _resources(blocks)
-        if not kind.startswith(("aws_", "terraform_"))
-    ]
-    if found := modules + foreign:
-        raise TestbedError(
-            f"The air-gapped mode cannot derive {', '.join(found)}: it has the aws provider alone, and no modules.",
-            "Apply where the Terraform registry can be reached.",
-        )
+def _bare_meta(body: Json) -> None:
+    if "depends_on" in body:
+        body["depends_on"] = [_bare(each) for each in body["depends_on"]]
+    if isinstance(body.get("provider"), str):
+        body["provider"] = _bare(body["provider"])
+    for lifecycle in body.get("lifecycle", []) if isinstance(body.get("lifecycle"), list) else []:
+        for name in ("ignore_changes", "replace_triggered_by"):
+            if name in lifecycle:
+                written = lifecycle[name]
+                lifecycle[name] = (
+                    [_bare(each) for each in written] if isinstance(written, list) else _bare(written)
+                )
+    for provisioners in body.get("provisioner", []):
+        for provisioner in provisioners.values():
+            for name in ("when", "on_failure"):
+                if name in provisioner:
+                    provisioner[name] = _bare(provisioner[name])
 
 
 def _resources(blocks: list[Json]) -> Iterator[tuple[str, str, Json]]:
@@ -111,94 +444,6 @@ def _resources(blocks: list[Json]) -> Iterator[tuple[str, str, Json]]:
         for kind, named in block.items():
             for name, body in named.items():
                 yield kind, name, body
-
-
-def _prune(kind: str, name: str, body: Json, block: Json, dropped: list[Json]) -> Json:
-    attributes, blocks = block.get("attributes", {}), block.get("block_types", {})
-    kept: Json = {}
-    for argument, value in body.items():
-        if argument in _META or argument in blocks:
-            kept[argument] = value
-            _drop_known_nested(kind, None if "for_each" in body else name, argument, value, dropped)
-            _refuse_unknown_nested(kind, argument, value, blocks.get(argument))
-        elif argument in attributes and (kind, argument) not in _REFUSED_VALUES:
-            kept[argument] = value
-        else:
-            if "for_each" in body:
-                raise TestbedError(
-                    f"The air-gapped mode cannot drop {argument} from {kind}.{name}, which has for_each.",
-                    "Apply where the Terraform registry can be reached.",
-                )
-            dropped.append(
-                {
-                    "type": kind,
-                    "name": name,
-                    "argument": argument,
-                    "value": value,
-                    "id": _id(kind, name),
-                }
-            )
-            if (kind, argument) in _REFUSED_VALUES:
-                kept[argument] = _REFUSED_VALUES[kind, argument]
-                # A second apply must not set it back.
-                kept.setdefault("lifecycle", [{}])[0].setdefault("ignore_changes", []).append(argument)
-    return kept
-
-
-def _dropped_whole(kind: str, name: str, body: Json) -> Json:
-    """Return a resource that is not there; what it says of others must hold where their switch is off."""
-    return {
-        "type": kind,
-        "name": name,
-        "argument": None,
-        "value": _tolerant(_without_meta(body)),
-        "count": body.get("count", 1),
-    }
-
-
-def _tolerant(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _tolerant(part) for name, part in value.items()}
-    if isinstance(value, list):
-        return [_tolerant(part) for part in value]
-    return _COUNTED.sub(r"one(\1[*].\2)", value) if isinstance(value, str) else value
-
-
-def _id(kind: str, name: str) -> str:
-    """Return what `finish` needs to find the deployed thing; null where a switch has left it out."""
-    return f"${{one({kind}.{name}[*].id)}}"
-
-
-def _drop_known_nested(kind: str, name: str | None, argument: str, value: Any, dropped: list[Json]) -> None:
-    """Take out of a block what has a finisher of its own, which knows its value: that may name what is dropped."""
-    for block in value if isinstance(value, list) else []:
-        for nested in [nested for nested in block if (kind, f"{argument}.{nested}") in FINISHERS]:
-            del block[nested]
-            dropped.append(
-                {
-                    "type": kind,
-                    "name": name or "*",
-                    "argument": f"{argument}.{nested}",
-                    "value": None,
-                    # Of a resource with for_each there are many, and no finisher wants them.
-                    "id": None if name is None else _id(kind, name),
-                }
-            )
-
-
-def _refuse_unknown_nested(kind: str, argument: str, value: Any, block_type: Json | None) -> None:
-    if block_type is None:
-        return
-    known = block_type["block"]
-    names = set(known.get("attributes", {})) | set(known.get("block_types", {}))
-    for block in value if isinstance(value, list) else [value]:
-        for nested, content in _undynamic(block).items():
-            if nested not in names:
-                raise TestbedError(
-                    f"The air-gapped mode cannot drop {argument}.{nested} from {kind}: it is inside a block.",
-                    "Apply where the Terraform registry can be reached.",
-                )
-            _refuse_unknown_nested(kind, nested, content, known.get("block_types", {}).get(nested))
 
 
 def _undynamic(block: Json) -> Json:

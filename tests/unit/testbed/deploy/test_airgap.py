@@ -7,7 +7,7 @@ import pytest
 
 from testbed.deploy.airgap import provider
 from testbed.deploy.airgap.derive import derive, provider_block
-from testbed.deploy.airgap.finish import DROPPED_OUTPUT
+from testbed.deploy.airgap.finish import DROPPED
 from testbed.errors import TestbedError
 
 SCHEMA: dict[str, Any] = {
@@ -39,19 +39,29 @@ HEAD = 'terraform {\n  required_version = ">= 1.5"\n}\nvariable "x" {\n  type = 
 
 def derived(folder: Path, text: str) -> tuple[dict[str, Any], list[str]]:
     (folder / "main.tf").write_text(HEAD + text)
-    return derive(folder, SCHEMA)
+    made = derive(folder, SCHEMA)
+    return made.folders[Path()], made.dropped
 
 
-def test_an_unknown_argument_becomes_an_output_for_the_api(tmp_path: Path) -> None:
+def carried(configuration: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the resources by which Terraform gives what was dropped to the API."""
+    return [
+        body
+        for block in configuration["resource"]
+        for name, body in block.get("terraform_data", {}).items()
+        if name.startswith(DROPPED)
+    ]
+
+
+def test_an_unknown_argument_is_carried_to_the_api(tmp_path: Path) -> None:
     configuration, dropped = derived(
         tmp_path, 'resource "aws_sqs_queue" "q" {\n  name = "n"\n  sqs_managed_sse_enabled = true\n}\n'
     )
     assert dropped == ["aws_sqs_queue.q.sqs_managed_sse_enabled"]
-    assert configuration["resource"] == [{"aws_sqs_queue": {"q": {"name": "n"}}}]
-    [output] = [block[DROPPED_OUTPUT] for block in configuration["output"]]
-    [drop] = output["value"]
-    assert drop["value"] is True
-    assert drop["id"] == "${one(aws_sqs_queue.q[*].id)}"
+    assert configuration["resource"][0] == {"aws_sqs_queue": {"q": {"name": "n"}}}
+    [drop] = carried(configuration)
+    assert drop["input"]["value"] is True
+    assert drop["input"]["id"] == "${aws_sqs_queue.q.id}"
 
 
 def test_an_unknown_resource_leaves_no_reference_behind(tmp_path: Path) -> None:
@@ -62,20 +72,40 @@ def test_an_unknown_resource_leaves_no_reference_behind(tmp_path: Path) -> None:
         f'resource "aws_sqs_queue" "q" {{\n  name = "n"\n  depends_on = [{lifecycle}.l]\n}}\n',
     )
     assert dropped == [f"{lifecycle}.l"]
-    assert configuration["resource"] == [{"aws_sqs_queue": {"q": {"name": "n", "depends_on": []}}}]
+    assert configuration["resource"][0] == {"aws_sqs_queue": {"q": {"name": "n", "depends_on": []}}}
 
 
-def test_what_a_switch_leaves_out_leaves_no_reference_to_it(tmp_path: Path) -> None:
-    """Terraform works the value out all the same: `x[0]` of what is not there would be an error."""
+@pytest.mark.parametrize(
+    ("repeated", "index"), [("count = 2", "count.index"), ("for_each = toset([])", "each.key")]
+)
+def test_what_is_carried_is_there_as_often_as_what_it_is_of(
+    tmp_path: Path, repeated: str, index: str
+) -> None:
+    """So what it says of others holds where their switch is off, too."""
     encryption = "aws_s3_bucket_server_side_encryption_configuration"
     configuration, _ = derived(
         tmp_path,
-        f'resource "{encryption}" "e" {{\n  count = var.x ? 1 : 0\n  bucket = aws_s3_bucket.b[0].id\n}}\n',
+        f'resource "{encryption}" "e" {{\n  {repeated}\n  bucket = aws_s3_bucket.b[{index}].id\n}}\n'
+        f'resource "aws_sqs_queue" "q" {{\n  {repeated}\n  sqs_managed_sse_enabled = true\n}}\n',
     )
-    [output] = [block[DROPPED_OUTPUT] for block in configuration["output"]]
-    [drop] = output["value"]
-    assert drop["value"] == {"bucket": "${one(aws_s3_bucket.b[*].id)}"}
-    assert drop["count"] == "${var.x ? 1 : 0}"
+    whole, argument = carried(configuration)
+    assert whole["input"]["value"] == {"bucket": f"${{aws_s3_bucket.b[{index}].id}}"}
+    assert argument["input"]["id"] == f"${{aws_sqs_queue.q[{index}].id}}"
+    assert whole.keys() == argument.keys() == {"input", repeated.split()[0]}
+
+
+def test_a_reference_to_what_is_dropped_is_to_what_it_says(tmp_path: Path) -> None:
+    configuration, _ = derived(
+        tmp_path,
+        'resource "aws_iot_thing_group" "g" {\n  name = "pumps-${var.x}"\n}\n'
+        'output "group" {\n  value = aws_iot_thing_group.g.name\n}\n',
+    )
+    assert configuration["output"] == [{"group": {"value": '${"pumps-${var.x}"}'}}]
+    with pytest.raises(TestbedError, match=r"aws_iot_thing_group\.g\.arn"):
+        derived(
+            tmp_path,
+            'resource "aws_iot_thing_group" "g" {\n  name = "g"\n}\noutput "o" {\n  value = aws_iot_thing_group.g.arn\n}\n',
+        )
 
 
 def test_an_argument_of_a_block_is_set_afterwards_without_its_value(tmp_path: Path) -> None:
@@ -88,8 +118,7 @@ def test_an_argument_of_a_block_is_set_afterwards_without_its_value(tmp_path: Pa
     assert dropped == ["aws_cloudfront_distribution.d.origin.origin_access_control_id"]
     distribution = configuration["resource"][0]["aws_cloudfront_distribution"]["d"]
     assert distribution == {"comment": "c", "origin": [{"domain_name": "n"}]}
-    [output] = [block[DROPPED_OUTPUT] for block in configuration["output"]]
-    assert output["value"][0]["value"] is None
+    assert carried(configuration)[0]["input"]["value"] is None
 
 
 def test_an_object_of_s3_has_its_old_name(tmp_path: Path) -> None:
@@ -118,10 +147,8 @@ def test_a_refused_value_is_replaced_and_not_set_back_by_the_next_apply(tmp_path
             "      content {\n        red = 1\n      }\n    }\n  }\n}\n",
             "sqs.colours",
         ),
-        (
-            'resource "aws_sqs_queue" "q" {\n  for_each = toset([])\n  sqs_managed_sse_enabled = true\n}\n',
-            "sqs_managed_sse_enabled",
-        ),
+        ('data "aws_new" "n" {\n  a = 1\n}\n', "data.aws_new.n"),
+        ('provider "aws" {\n  region = "r"\n  colour = 1\n}\n', "provider.aws.colour"),
     ],
 )
 def test_what_nobody_could_set_afterwards_stops_the_apply(tmp_path: Path, text: str, named: str) -> None:
@@ -148,18 +175,67 @@ def test_the_version_is_pinned() -> None:
 
 def test_what_needs_the_registry_is_refused_by_name(tmp_path: Path) -> None:
     for text, name in (
-        ('module "network" {\n  source = "./network"\n}\n', "module.network"),
-        ('resource "random_id" "suffix" {\n  byte_length = 4\n}\n', "random_id.suffix"),
-        ('data "archive_file" "code" {\n  type = "zip"\n}\n', "data.archive_file.code"),
+        (
+            'module "network" {\n  source = "terraform-aws-modules/vpc/aws"\n}\n',
+            "module.network of terraform-aws",
+        ),
+        ('resource "docker_image" "i" {\n  name = "i"\n}\n', "docker_image.i"),
+        ('data "http" "ip" {\n  url = "u"\n}\n', "data.http.ip"),
+        ('data "terraform_remote_state" "net" {\n  backend = "s3"\n}\n', "data.terraform_remote_state.net"),
     ):
         with pytest.raises(TestbedError, match=f"cannot derive {name}"):
             derived(tmp_path, text)
+
+
+def test_modules_in_folders_are_derived_and_small_providers_played(tmp_path: Path) -> None:
+    (tmp_path / "modules" / "queue").mkdir(parents=True)
+    (tmp_path / "modules" / "queue" / "main.tf").write_text(
+        'resource "random_id" "r" {\n  byte_length = 4\n}\n'
+        'resource "aws_sqs_queue" "q" {\n  name = random_id.r.hex\n  sqs_managed_sse_enabled = true\n}\n'
+    )
+    (tmp_path / "main.tf").write_text(
+        'terraform {\n  backend "s3" {\n    bucket = "b"\n  }\n}\n'
+        'module "queue" {\n  source = "./modules/queue"\n  depends_on = [data.archive_file.code]\n}\n'
+        'data "archive_file" "code" {\n  type = "zip"\n}\n'
+    )
+    made = derive(tmp_path, SCHEMA)
+    assert made.folders.keys() == {Path(), Path("modules/queue")}
+    assert made.stand_ins == {"archive", "random"}
+    assert made.dropped == ["modules/queue: aws_sqs_queue.q.sqs_managed_sse_enabled"]
+    root = made.folders[Path()]
+    assert root["module"][0]["queue"]["depends_on"] == ["data.archive_file.code"]
+    [block] = root["terraform"]
+    assert block.keys() == {"required_providers"}, "the backend is the testbed's"
+    assert block["required_providers"].keys() == {"aws", "archive", "random"}
+
+
+def test_heredocs_are_their_text(tmp_path: Path) -> None:
+    configuration, _ = derived(
+        tmp_path,
+        'resource "aws_sqs_queue" "q" {\n  name = <<-EOT\n    a\n      "${var.x}"\n  EOT\n}\n',
+    )
+    assert configuration["resource"][0]["aws_sqs_queue"]["q"]["name"] == 'a\n  "${var.x}"\n'
+
+
+def test_a_website_is_written_into_its_bucket(tmp_path: Path) -> None:
+    schema = {"resource_schemas": {"aws_s3_bucket": {"block": {"block_types": {"website": {"block": {}}}}}}}
+    schema["resource_schemas"]["aws_s3_bucket"]["block"]["block_types"]["website"]["block"] = {
+        "attributes": {"index_document": {}}
+    }
+    (tmp_path / "main.tf").write_text(
+        'resource "aws_s3_bucket" "b" {\n}\nresource "aws_s3_bucket_website_configuration" "w" {\n'
+        '  bucket = aws_s3_bucket.b.id\n  index_document {\n    suffix = "index.html"\n  }\n}\n'
+        'output "site" {\n  value = aws_s3_bucket_website_configuration.w.website_endpoint\n}\n'
+    )
+    configuration = derive(tmp_path, schema).folders[Path()]
+    assert configuration["resource"][0]["aws_s3_bucket"]["b"]["website"] == [{"index_document": "index.html"}]
+    assert configuration["output"] == [{"site": {"value": "${(aws_s3_bucket.b.website_endpoint)}"}}]
 
 
 def test_a_configuration_without_variables_and_terraform_block_is_derived(tmp_path: Path) -> None:
     (tmp_path / "main.tf").write_text(
         'variable "untyped" {}\nresource "aws_sqs_queue" "q" {\n  name = "n"\n}\n'
     )
-    assert derive(tmp_path, SCHEMA)[1] == []
+    assert derive(tmp_path, SCHEMA).dropped == []
     (tmp_path / "main.tf").write_text('resource "aws_sqs_queue" "q" {\n  name = "n"\n}\n')
-    assert derive(tmp_path, SCHEMA)[0]["terraform"] == [provider.requirement()]
+    assert derive(tmp_path, SCHEMA).folders[Path()]["terraform"] == [provider.requirement()]

@@ -28,6 +28,9 @@ policy = "thing_policy"
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Make a project and work in a folder of it."""
+    home = tmp_path / "home"
+    tmp_path = tmp_path / "project"
+    tmp_path.mkdir()
     (tmp_path / "terraform").mkdir()
     (tmp_path / "terraform" / "main.tf").write_text(
         'output "thing_policy" { value = "x" }\nvariable "region" {}\n'
@@ -36,7 +39,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     below = tmp_path / "some" / "folder"
     below.mkdir(parents=True)
     monkeypatch.chdir(below)
-    monkeypatch.setenv("TESTBED_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("TESTBED_HOME", str(home))
     return tmp_path
 
 
@@ -75,7 +78,6 @@ def test_placeholders_are_filled_and_devices_have_their_topic() -> None:
         ('name = "cold-chain"', "", "required field `name`"),
         ("unset =", "unsett =", "unknown field `unsett` in terraform"),
         ("limit = 2 }", "limit = }", "line 4"),
-        ('topic = "trucks/{device}/state"', 'topic = "trucks"', "devices.topic = 'trucks' has no {device}"),
         ('topic = "trucks/{device}/state"', "topic = 3", "Expected `str`, got `int` in devices.topic"),
         ('"thing_policy"', '"thing"', "names the Terraform output 'thing'"),
         ("[devices]", '[functions.f]\nsource = "nowhere"\n[devices]', "functions.f.source = 'nowhere' is not a folder"),
@@ -129,22 +131,45 @@ def test_a_users_command_and_a_folder_become_packages(folder: Path) -> None:
         packaging.build(runtime, target)
 
 
-def test_terraform_finds_what_is_beside_its_folder_and_writes_through_no_link(folder: Path) -> None:
+def test_terraform_works_in_a_copy_of_the_project(folder: Path) -> None:
     (folder / "lambda").mkdir()
     (folder / "lambda" / "app.py").write_text("here")
-    for name in ("module/main.tf", "apply.log", "terraform.tfvars", "terraform.tfstate"):
+    for name in ("module/main.tf", "terraform.tfvars", "terraform.tfstate"):
         (folder / "terraform" / name).parent.mkdir(exist_ok=True)
         (folder / "terraform" / name).write_text("the user's")
-    work = providers.working_folder(project(), folder / "home" / "terraform")
-    for _ in range(2):
-        work.mkdir(exist_ok=True)
-        providers.choose(False).lay_out("terraform", work, {})
-        assert (work / ".." / "lambda" / "app.py").read_text() == "here"
-        assert (work / "module" / "main.tf").read_text() == "the user's"
-        assert not (work / "main.tf").is_symlink()
-        for written in ("apply.log", "terraform.tfvars", "terraform.tfstate"):
-            assert not (work / written).exists()
-        work = providers.working_folder(project(), folder / "home" / "terraform")
+    home = folder.parent / "home"
+    home.mkdir()
+    work = providers.working_folder(project(), home, air_gapped=False)
+    assert (work / ".." / "lambda" / "app.py").read_text() == "here"
+    assert (
+        (work / "module" / "main.tf").read_text() == (work / "terraform.tfvars").read_text() == "the user's"
+    )
+    assert not (work / "terraform.tfstate").exists()
+    (work / "made-by-terraform.zip").write_text("")
+    (work / "terraform.tfvars").write_text("written by a provisioner")
+    assert (folder / "terraform" / "terraform.tfvars").read_text() == "the user's"
+    (folder / "lambda" / "app.py").unlink()
+    providers.working_folder(project(), home, air_gapped=False)
+    assert not (work / ".." / "lambda" / "app.py").exists()
+    assert (work / "made-by-terraform.zip").exists()
+    assert not (providers.working_folder(project(), home / "derived", air_gapped=True) / "main.tf").exists()
+
+
+@pytest.mark.parametrize(
+    ("written", "region"),
+    [
+        ('provider "aws" {\n  region = "eu-west-3"\n}\n', "eu-west-3"),
+        (
+            'provider "aws" {\n  region = var.r\n}\nvariable "r" {\n  default = "ap-south-1"\n}\n',
+            "ap-south-1",
+        ),
+        ('provider "aws" {\n  alias = "us"\n  region = "us-east-1"\n}\n', ""),
+        ("", ""),
+    ],
+)
+def test_the_region_is_the_providers(folder: Path, written: str, region: str) -> None:
+    (folder / "terraform" / "provider.tf").write_text(written)
+    assert project().region() == region
 
 
 def test_the_reference_has_every_key_and_no_other() -> None:
