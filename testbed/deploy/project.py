@@ -43,6 +43,7 @@ class TerraformTable(_Table, frozen=True):
     local: dict[str, Any] = {}
     unset: list[str] = []
     api_key: str = ""
+    leave_out: list[str] = []
 
 
 class FunctionTable(_Table, frozen=True):

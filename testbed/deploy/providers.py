@@ -73,7 +73,12 @@ class RegistryProviders:
     def lay_out(self, terraform: str, folder: Path, environment: dict[str, str]) -> None:  # noqa: ARG002
         """Copy the configuration as it is."""
         # The user's lock, where he keeps one, says which provider it is; a folder's own is of an earlier `up`.
-        source = project().terraform
+        source, leave_out = project().terraform, project().described.terraform.leave_out
+        if leave_out:
+            from testbed.deploy.airgap.derive import whole  # noqa: PLC0415  # as below
+
+            (folder / "main.tf.json").write_text(json.dumps(whole(source, leave_out), indent=1))
+            return
         for file in [*source.glob("*.tf"), *source.glob("*.tf.json"), *source.glob(_LOCK)]:
             shutil.copy(file, folder)
 
@@ -131,7 +136,7 @@ class AirGappedProviders:
         from testbed.deploy.airgap.derive import derive  # noqa: PLC0415
 
         schema = provider.schema(terraform, folder / "schema", environment)
-        derived = derive(project().terraform, schema)
+        derived = derive(project().terraform, schema, project().described.terraform.leave_out)
         provider.provide(derived.stand_ins)
         self._dropped, self._stand_ins = derived.dropped, derived.stand_ins
         for place, configuration in derived.folders.items():

@@ -22,6 +22,7 @@ _TEXT = re.compile(
     r"(?:[\s-]+\[?(?P<level>DEBUG|INFO|WARN(?:ING)?|ERROR|CRITICAL)\b\]?)?[:\s]*(?P<message>.*)$"
 )
 _REPORT = re.compile(r"^REPORT RequestId: (?P<id>\S+)\s+(?P<rest>.*)$", re.DOTALL)
+_NO_GROUP = "ResourceNotFoundException"
 _POLL_SECONDS = 1.0
 # Of a process, how far back a follower looks for where it was.
 _WINDOW = 2000
@@ -128,6 +129,8 @@ class _Function:
                 if _identity(event) not in self._seen
             ]
         except (BotoCoreError, ClientError) as error:
+            if isinstance(error, ClientError) and error.response["Error"]["Code"] == _NO_GROUP:
+                return []  # a function makes its group when it is first called
             return [Line(self.name, datetime.now(UTC), "ERROR", f"{self._group}: {error}")]
         events.sort(key=lambda event: int(event["timestamp"]))
         if events:

@@ -7,7 +7,7 @@ the AWS API. What `finish` could not set is an error here, before anything is ap
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,9 @@ _REFUSED_VALUES = {("aws_lambda_function", "runtime"): "python3.8"}
 
 # The same resource under the name that it had then.
 _RENAMED = {"aws_s3_object": "aws_s3_bucket_object"}
+
+# The same argument under the name that it had then.
+_RENAMED_ARGUMENTS = {("aws_db_instance", "db_name"): "name"}
 
 # A reference to an attribute of a resource.
 _REFERENCE = re.compile(r"(?<![\w.])(aws_\w+)\.(\w+)\.(\w+)")
@@ -78,12 +81,13 @@ class Derived:
     stand_ins: set[str] = field(default_factory=set)
 
 
-def derive(source: Path, schema: Json) -> Derived:
+def derive(source: Path, schema: Json, leave_out: Sequence[str] = ()) -> Derived:
     """Derive the configuration, with the modules that are folders.
 
     Args:
         source: folder of the root module's ``.tf`` files.
         schema: the old provider's, as ``terraform providers schema -json`` gives it.
+        leave_out: see `without`.
 
     Raises:
         TestbedError: something must be dropped that `testbed.deploy.airgap.finish` cannot set afterwards.
@@ -93,7 +97,10 @@ def derive(source: Path, schema: Json) -> Derived:
         folder = to_do.pop()
         if folder in made.folders:
             continue
-        module = _Module(read(source / folder), "" if folder == Path() else f"{folder}: ", schema)
+        merged = read(source / folder)
+        if folder == Path():
+            without(merged, leave_out)
+        module = _Module(merged, "" if folder == Path() else f"{folder}: ", schema)
         made.folders[folder] = module.derive()
         made.dropped += module.names
         made.stand_ins |= module.stand_ins
@@ -105,8 +112,11 @@ def derive(source: Path, schema: Json) -> Derived:
             f"Apply where the Terraform registry can be reached; here there are provider aws {provider.VERSION}, "
             f"stand-ins for {', '.join(provider.STAND_INS)}, and modules in folders of the project.",
         )
-    for configuration in made.folders.values():
+    for folder, configuration in made.folders.items():
         configuration["terraform"] = [_terraform_block(configuration, made.stand_ins)]
+        made.folders[folder] = {
+            kind: kept for kind, blocks in configuration.items() if (kept := [*filter(None, blocks)])
+        }
     return made
 
 
@@ -132,6 +142,59 @@ def read(folder: Path) -> Json:
     return merged
 
 
+def whole(source: Path, leave_out: Sequence[str]) -> Json:
+    """Return a configuration as it is, in Terraform's JSON syntax, but for what is left out; see `without`."""
+    merged = read(source)
+    without(merged, leave_out)
+    _bare_words(merged)
+    return merged
+
+
+def without(merged: Json, leave_out: Sequence[str]) -> None:
+    """Take resources and modules out of a configuration, and the outputs and ``depends_on`` that name them.
+
+    Args:
+        merged: of the root module.
+        leave_out: their addresses, as ``aws_amplify_app.site`` or ``module.hosting``.
+
+    Raises:
+        TestbedError: one is not there, or something else needs it.
+    """
+    if not leave_out:
+        return
+    gone = set()
+    for block in [*merged.get("module", []), *merged.get("resource", [])]:
+        for name, body in list(block.items()):
+            if f"module.{name}" in leave_out:
+                del block[name]
+                gone.add(f"module.{name}")
+            for inner in [inner for inner in body if f"{name}.{inner}" in leave_out]:
+                del body[inner]
+                gone.add(f"{name}.{inner}")
+    if missing := set(leave_out) - gone:
+        raise TestbedError(f"terraform.leave_out names {', '.join(sorted(missing))}, which is not there.")
+    names = re.compile(
+        "|".join(rf"(?<![\w.]){re.escape(address)}(?![\w-])" for address in sorted(gone)) or "(?!)"
+    )
+    merged["output"] = [
+        kept
+        for block in merged.get("output", [])
+        if (kept := {name: output for name, output in block.items() if not names.search(f"{output}")})
+    ]
+    bodies = [body for kind in ("resource", "data") for _, _, body in _resources(merged.get(kind, []))]
+    for body in [*bodies, *(call for block in merged.get("module", []) for call in block.values())]:
+        if "depends_on" in body:
+            body["depends_on"] = [each for each in body["depends_on"] if not names.search(each)]
+    for kind, blocks in merged.items():
+        for block in blocks:
+            for name, body in block.items():
+                if found := names.search(f"{body}"):
+                    raise TestbedError(
+                        f"{kind} {name} needs {found[0]}, which terraform.leave_out leaves out.",
+                        "Leave it out, too.",
+                    )
+
+
 def _without_heredocs(value: Any) -> Any:
     """Return it with the text of heredocs, which the parser leaves as they are written."""
     if isinstance(value, dict):
@@ -148,10 +211,12 @@ def _without_heredocs(value: Any) -> Any:
 
 
 def _terraform_block(configuration: Json, stand_ins: set[str]) -> Json:
-    """Return the ``terraform`` block without a backend: a local target keeps its state itself."""
+    """Return the ``terraform`` block without a backend, for a local target keeps its state itself.
+
+    Nor has it ``required_version``: what is derived is for the Terraform that is here, and a sample may ask for 0.15.
+    """
     block: Json = provider.requirement(stand_ins)
     for written in configuration.get("terraform", []):
-        block |= {name: value for name, value in written.items() if name == "required_version"}
         for providers in written.get("required_providers", []):
             aliases = providers.get("aws", {}) if isinstance(providers.get("aws"), dict) else {}
             if "configuration_aliases" in aliases:
@@ -267,7 +332,8 @@ class _Module:
     def _prune(self, kind: str, name: str, body: Json, block: Json) -> Json:
         attributes, blocks = block.get("attributes", {}), block.get("block_types", {})
         kept: Json = {}
-        for argument, value in list(body.items()):
+        for written, value in list(body.items()):
+            argument = _RENAMED_ARGUMENTS.get((kind, written), written)
             if argument in _META or argument in blocks:
                 kept[argument] = value
                 self._drop_known_nested(kind, name, argument, value, body)

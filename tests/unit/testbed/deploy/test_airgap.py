@@ -91,7 +91,7 @@ def test_what_is_carried_is_there_as_often_as_what_it_is_of(
     whole, argument = carried(configuration)
     assert whole["input"]["value"] == {"bucket": f"${{aws_s3_bucket.b[{index}].id}}"}
     assert argument["input"]["id"] == f"${{aws_sqs_queue.q[{index}].id}}"
-    assert whole.keys() == argument.keys() == {"input", repeated.split()[0]}
+    assert whole.keys() == argument.keys() == {"input", repeated.partition(" ")[0]}
 
 
 def test_a_reference_to_what_is_dropped_is_to_what_it_says(tmp_path: Path) -> None:
@@ -104,7 +104,8 @@ def test_a_reference_to_what_is_dropped_is_to_what_it_says(tmp_path: Path) -> No
     with pytest.raises(TestbedError, match=r"aws_iot_thing_group\.g\.arn"):
         derived(
             tmp_path,
-            'resource "aws_iot_thing_group" "g" {\n  name = "g"\n}\noutput "o" {\n  value = aws_iot_thing_group.g.arn\n}\n',
+            'resource "aws_iot_thing_group" "g" {\n  name = "g"\n}\n'
+            'output "o" {\n  value = aws_iot_thing_group.g.arn\n}\n',
         )
 
 
@@ -207,6 +208,22 @@ def test_modules_in_folders_are_derived_and_small_providers_played(tmp_path: Pat
     [block] = root["terraform"]
     assert block.keys() == {"required_providers"}, "the backend is the testbed's"
     assert block["required_providers"].keys() == {"aws", "archive", "random"}
+
+
+def test_what_no_engine_has_can_be_left_out(tmp_path: Path) -> None:
+    (tmp_path / "main.tf").write_text(
+        'module "hosting" {\n  source = "x/hosting"\n}\nresource "aws_sqs_queue" "q" {\n  name = "n"\n'
+        "  depends_on = [module.hosting]\n}\n"
+        'output "url" {\n  value = module.hosting.url\n}\noutput "queue" {\n  value = aws_sqs_queue.q.id\n}\n'
+    )
+    configuration = derive(tmp_path, SCHEMA, ["module.hosting"]).folders[Path()]
+    assert configuration["output"] == [{"queue": {"value": "${aws_sqs_queue.q.id}"}}]
+    assert "module" not in configuration
+    (tmp_path / "more.tf").write_text('module "other" {\n  source = "./x"\n  q = aws_sqs_queue.q.id\n}\n')
+    with pytest.raises(TestbedError, match=r"module other needs aws_sqs_queue\.q"):
+        derive(tmp_path, SCHEMA, ["aws_sqs_queue.q"])
+    with pytest.raises(TestbedError, match=r"names aws_sqs_queue\.other, which is not there"):
+        derive(tmp_path, SCHEMA, ["aws_sqs_queue.other"])
 
 
 def test_heredocs_are_their_text(tmp_path: Path) -> None:
