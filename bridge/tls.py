@@ -19,8 +19,9 @@ log = logging.getLogger(__name__)
 _VERIFY_PEER, _FAIL_IF_NO_PEER_CERT = 0x01, 0x02
 _NOT_YET_VALID, _HAS_EXPIRED = 9, 10
 
-# The protocol name of MQTT with a custom authorizer, in ALPN ("Protocols, port mappings, and authentication").
-CUSTOM_MQTT = "mqtt"
+# ALPN's names of MQTT with a custom authorizer and with a certificate ("Protocols, port mappings, and
+# authentication").
+CUSTOM_MQTT, CERTIFICATE_MQTT = "mqtt", "x-amzn-mqtt-ca"
 _ASKED_FOR = "_asked_for"
 
 _Callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int, ctypes.c_void_p)

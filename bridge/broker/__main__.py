@@ -26,7 +26,7 @@ from bridge.clients import invoker
 from bridge.control_plane import control_plane
 from bridge.programs import most_connections
 from bridge.registry import Registry
-from bridge.tls import server_context, websocket_context
+from bridge.tls import CERTIFICATE_MQTT, server_context, websocket_context
 
 log = logging.getLogger(__name__)
 
@@ -50,8 +50,8 @@ def main(
     websocket_port: Annotated[
         int,
         typer.Option(
-            help="Port for clients without a certificate (AWS: 443): MQTT over WebSocket with AWS"
-            " credentials, and over WebSocket or TLS with a custom authorizer; 0 for none."
+            help="Port for MQTT over WebSocket with AWS credentials, over WebSocket or TLS with a custom authorizer,"
+            " and with a certificate where ALPN says x-amzn-mqtt-ca (AWS: 443); 0 for none."
         ),
     ] = 0,
     aws_endpoint_url: Annotated[
@@ -90,8 +90,17 @@ def main(
                 Signers(iot_endpoint_url, region, root),
                 Authorizers(control_plane(iot_endpoint_url, region), invoke),
             )
-            context = websocket_context(certificate, key)
-            listeners.append(await listen_tls(host, websocket_port, context, lambda: Gate(doors)))
+            with_certificate = server_context(certificate, key, authority)
+            with_certificate.set_alpn_protocols([CERTIFICATE_MQTT])
+            listeners.append(
+                await listen_tls(
+                    host,
+                    websocket_port,
+                    websocket_context(certificate, key),
+                    lambda: Gate(doors),
+                    {CERTIFICATE_MQTT: with_certificate},
+                )
+            )
         log.info(
             "listening on %s:%d, for %d connections (ulimit -Hn)%s",
             host,

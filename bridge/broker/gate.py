@@ -1,4 +1,4 @@
-"""The port for clients without a certificate, AWS's 443: WebSockets, and MQTT where ALPN asks for it."""
+"""AWS's port 443: WebSockets, and where ALPN asks for it MQTT, with a certificate or a custom authorizer."""
 
 import asyncio
 from typing import Any
@@ -11,11 +11,11 @@ from bridge.broker.server import Broker, Identity
 from bridge.broker.signers import Signers
 from bridge.broker.visitors import Authorizers, Visitor
 from bridge.broker.websocket import WebSocket
-from bridge.tls import CUSTOM_MQTT, server_name
+from bridge.tls import server_name
 
 
 class Doors:
-    """Who comes in there: those who sign, and those whom a custom authorizer lets in."""
+    """Who comes in there: those who sign, those whom a custom authorizer lets in, and those with a certificate."""
 
     def __init__(self, broker: Broker, signers: Signers, authorizers: Authorizers) -> None:
         """Ask these."""
@@ -23,10 +23,14 @@ class Doors:
 
     def protocol(self, transport: asyncio.BaseTransport) -> asyncio.Protocol:
         """Return what speaks over a connection, by its ALPN protocol."""
-        if transport.get_extra_info("ssl_object").selected_alpn_protocol() == CUSTOM_MQTT:
-            shown = Shown(server_name(transport))
-            return ClientConnection(self._broker, visitor=Visitor(shown, self._authorizers.admit))
-        return WebSocket(self._broker, self.admit)
+        match transport.get_extra_info("ssl_object").selected_alpn_protocol():
+            case "mqtt":
+                shown = Shown(server_name(transport))
+                return ClientConnection(self._broker, visitor=Visitor(shown, self._authorizers.admit))
+            case "x-amzn-mqtt-ca":
+                return ClientConnection(self._broker)
+            case _:
+                return WebSocket(self._broker, self.admit)
 
     async def admit(self, target: str, headers: Headers, name: str) -> Identity | Visitor:
         """Say who asks for a WebSocket; see `bridge.broker.websocket.Admit`.

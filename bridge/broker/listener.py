@@ -5,15 +5,18 @@ import contextlib
 import logging
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from bridge.broker.connection import ClientConnection
+from bridge.broker.hello import offered_protocols
 from bridge.broker.server import Broker
 
 log = logging.getLogger(__name__)
 
 _HANDSHAKE_SECONDS = 20
 _BACKLOG = 4096
+# A record of TLS and its head.
+_MOST_HELLO_BYTES = 5 + 2**14
 
 MakeProtocol = Callable[[], asyncio.Protocol]
 
@@ -21,9 +24,22 @@ MakeProtocol = Callable[[], asyncio.Protocol]
 class Listener:
     """A port whose connections are made TLS one by one, so that it can be said why one was not."""
 
-    def __init__(self, listening: socket.socket, context: ssl.SSLContext, make: MakeProtocol) -> None:
-        """Accept connections; ``make`` makes the protocol of each, once TLS is up."""
-        self._listening, self._context, self._make = listening, context, make
+    def __init__(
+        self,
+        listening: socket.socket,
+        context: ssl.SSLContext,
+        make: MakeProtocol,
+        others: Mapping[str, ssl.SSLContext],
+    ) -> None:
+        """Accept connections.
+
+        Args:
+            listening: the port.
+            context: of TLS.
+            make: makes the protocol of each connection, once TLS is up.
+            others: contexts for clients that offer a protocol of this name (ALPN).
+        """
+        self._listening, self._context, self._make, self._others = listening, context, make, others
         self._handshakes: set[asyncio.Task[None]] = set()
         self._accepting = asyncio.create_task(self._accept())
 
@@ -53,15 +69,44 @@ class Listener:
 
     async def _shake_hands(self, connection: socket.socket, address: str) -> None:
         try:
+            context = await self._choose(connection) if self._others else self._context
             await asyncio.get_running_loop().connect_accepted_socket(
-                self._make, connection, ssl=self._context, ssl_handshake_timeout=_HANDSHAKE_SECONDS
+                self._make, connection, ssl=context, ssl_handshake_timeout=_HANDSHAKE_SECONDS
             )
         except (OSError, ssl.CertificateError) as error:
             log.info("refused a connection from %s: %s", address, _explanation(error))
 
+    async def _choose(self, connection: socket.socket) -> ssl.SSLContext:
+        async with asyncio.timeout(_HANDSHAKE_SECONDS):
+            offered = await _offered(connection)
+        return next((self._others[name] for name in offered if name in self._others), self._context)
 
-async def listen_tls(host: str, port: int, context: ssl.SSLContext, make: MakeProtocol) -> Listener:
-    """Listen.
+
+async def _offered(connection: socket.socket) -> tuple[str, ...]:
+    """Return what a client offers in ALPN, without taking anything from the connection."""
+    loop = asyncio.get_running_loop()
+    while True:
+        readable = asyncio.Event()
+        loop.add_reader(connection, readable.set)
+        try:
+            await readable.wait()
+        finally:
+            loop.remove_reader(connection)
+        data = connection.recv(_MOST_HELLO_BYTES, socket.MSG_PEEK)
+        found = offered_protocols(data) if data else ()
+        if found is not None:
+            return found
+        await asyncio.sleep(0.01)  # for the rest of it: what is there stays readable
+
+
+async def listen_tls(
+    host: str,
+    port: int,
+    context: ssl.SSLContext,
+    make: MakeProtocol,
+    others: Mapping[str, ssl.SSLContext] | None = None,
+) -> Listener:
+    """Listen; see `Listener`.
 
     Raises:
         OSError: the port is taken.
@@ -69,7 +114,7 @@ async def listen_tls(host: str, port: int, context: ssl.SSLContext, make: MakePr
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listening = socket.create_server((host, port), family=family, backlog=_BACKLOG)
     listening.setblocking(False)
-    return Listener(listening, context, make)
+    return Listener(listening, context, make, others or {})
 
 
 def _explanation(error: Exception) -> str:

@@ -3,16 +3,22 @@
 "X.509 client certificates" of the AWS IoT Core developer guide (x509-client-certs.html).
 """
 
+import contextlib
+import socket
+import ssl
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import paho.mqtt.client as mqtt
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from paho.mqtt.enums import CallbackAPIVersion
 
 from tests.integration.bridge.conftest import PATIENCE_SECONDS, Device, Stack, wait_for
 
@@ -134,3 +140,36 @@ def test_a_registered_certificate_that_is_not_valid_stays_outside(
     assert not client.connected.is_set()
     hint = "not registered and ACTIVE" if when == "inactive" else "has expired, or is not valid yet"
     assert hint in stack.place.log("broker").read_text()
+
+
+def test_where_alpn_says_so_the_port_of_websockets_takes_certificates(
+    stack: Stack, registered: Registered, tmp_path: Path, name: str
+) -> None:
+    """By paho, whose context asks for ``x-amzn-mqtt-ca``: "Protocols, port mappings, and authentication"."""
+    certificate, key = registered.created()
+    (tmp_path / "device.crt").write_bytes(certificate)
+    (tmp_path / "device.key").write_bytes(key)
+    context = ssl.create_default_context(cafile=str(stack.authority.path))
+    context.set_alpn_protocols(["x-amzn-mqtt-ca"])
+    port = stack.place.ports.websocket
+    # Closed, or reset, without a certificate; for the client the handshake may be over before the server has looked.
+    with (
+        contextlib.suppress(OSError),
+        socket.create_connection(("localhost", port), timeout=PATIENCE_SECONDS) as plain,
+        context.wrap_socket(plain, server_hostname="localhost") as without,
+    ):
+        without.sendall(b"\x10\x0d\x00\x04MQTT\x04\x02\x00\x00\x00\x01a")
+        assert without.recv(1) == b""
+    context.load_cert_chain(tmp_path / "device.crt", tmp_path / "device.key")
+    connected = threading.Event()
+    client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=name)
+    client.tls_set_context(context)
+    client.on_connect = lambda _c, _d, _f, reason, _p: None if reason.is_failure else connected.set()
+    client.connect("localhost", port)
+    client.loop_start()
+    try:
+        assert connected.wait(PATIENCE_SECONDS)
+    finally:
+        client.disconnect()
+        client.loop_stop()
+        client._reset_sockets()

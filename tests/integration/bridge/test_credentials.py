@@ -107,6 +107,8 @@ def test_the_device_sdk_gets_keys_that_aws_takes(stack: Stack, device: Device) -
 
 @pytest.mark.usefixtures("alias")
 def test_curl_gets_what_the_document_shows(stack: Stack, device: Device) -> None:
+    iot = stack.emulator.client("iot")
+    assert iot.describe_endpoint(endpointType="iot:CredentialProvider")["endpointAddress"] == "localhost"
     answer = ask(stack, device, device.name, device.name)
     assert answer.status_code == HTTPStatus.OK, answer.text
     given = answer.json()["credentials"]
