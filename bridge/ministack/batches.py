@@ -8,6 +8,7 @@ hundred times the calls that the same messages cause on AWS.
 
 import threading
 import time
+from itertools import islice
 from typing import Any
 
 from ministack.services import lambda_svc, sqs
@@ -30,7 +31,9 @@ def receive(queue_url: str, batch_size: int) -> list[dict[str, Any]]:
         sqs._expire_retained(queue)
         sqs._dlq_sweep(queue)
         now = time.time()
-        waiting = [message for message in queue["messages"] if message["visible_at"] <= now]
+        # No more of a long queue than a batch may hold.
+        visible = (message for message in queue["messages"] if message["visible_at"] <= now)
+        waiting = list(islice(visible, batch_size))
         if not waiting:
             return []
         count = _fitting(waiting, batch_size)

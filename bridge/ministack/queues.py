@@ -56,14 +56,17 @@ def remove(queue: Queue, handles: Iterable[str]) -> set[str]:
     """Delete the messages that were received under ``handles``; return the handles that were found."""
     wanted = {handle for handle in handles if handle}
     found: set[str] = set()
-    messages, index = queue["messages"], 0
-    while index < len(messages) and len(found) < len(wanted):
-        handle = messages[index]["receipt_handle"]
-        if handle in wanted:
-            found.add(handle)
-            del messages[index]
+    kept: list[Message] = []
+    messages, looked = queue["messages"], 0
+    for looked, message in enumerate(messages, 1):  # noqa: B007  # counted for what follows
+        if message["receipt_handle"] in wanted:
+            found.add(message["receipt_handle"])
+            if len(found) == len(wanted):
+                break
         else:
-            index += 1
+            kept.append(message)
+    # One move of what is behind, and not one for each message.
+    messages[:looked] = kept
     return found
 
 

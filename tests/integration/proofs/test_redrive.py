@@ -9,9 +9,9 @@ import concurrent.futures
 import gzip
 import json
 import os
+import signal
 import subprocess
 import sys
-import time
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -39,15 +39,20 @@ BEGUN = datetime(2026, 11, 1, tzinfo=UTC)
 
 # A letter in its hands when it is killed is hidden for so long, and not for two minutes, which the test would wait.
 _HIDDEN_SECONDS = 5
+# With a `killed_at`, it dies by SIGKILL when so many calls have deleted, between sending a batch and deleting it.
 _MOVE = """
-import boto3, sys
+import boto3, itertools, os, signal, sys
 from testbed.pipeline import dead_letters
 from testbed.proofs import redrive
-url, source, target, hidden = sys.argv[1:]
+url, source, target, hidden, killed_at = sys.argv[1:]
 dead_letters._HIDDEN_SECONDS = int(hidden) or dead_letters._HIDDEN_SECONDS
 sqs = boto3.Session("test", "test", region_name="eu-central-1").client("sqs", endpoint_url=url)
-redrive._PROGRESS_SECONDS = 0.1
-redrive.move(sqs, source, target, redrive.REPAIRABLE, lambda line: print(line, flush=True))
+calls = itertools.count(1)
+def counted(**_):
+    if next(calls) == int(killed_at):
+        os.kill(os.getpid(), signal.SIGKILL)
+sqs.meta.events.register("before-call.sqs.DeleteMessageBatch", counted)
+redrive.move(sqs, source, target, redrive.REPAIRABLE, print)
 # What wait4 tells is at least what the process that started this one had.
 print(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1])
 """
@@ -123,18 +128,12 @@ def test_a_redrive_that_is_killed_in_the_middle_and_run_again_loses_nothing_and_
     fill(sqs, source, bad)
 
     def run(*, kill: bool) -> int:
-        """Redrive in a process of its own; kill it when half is done. Returns its memory at the most, in kB."""
-        hidden = str(_HIDDEN_SECONDS if kill else 0)
-        command = [sys.executable, "-c", _MOVE, aws_emulator.url, source, target, hidden]
-        child = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True)
-        if kill:
-            while queue_depth(sqs, target) < LETTERS // 2:
-                assert child.poll() is None, "it was done before it could be killed"
-                time.sleep(0.02)
-            child.kill()
-        said, _ = child.communicate()
-        lines = said.splitlines()
-        assert (child.returncode != 0) == kill
+        """Redrive in a process of its own; kill it when a third is done. Returns its memory at the most, in kB."""
+        hidden, killed_at = (_HIDDEN_SECONDS, LETTERS // 3 // 10) if kill else (0, 0)
+        command = [sys.executable, "-c", _MOVE, aws_emulator.url, source, target, str(hidden), str(killed_at)]
+        child = subprocess.run(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True, check=False)
+        lines = child.stdout.splitlines()
+        assert child.returncode == (-signal.SIGKILL if kill else 0)
         print(lines[-2:])
         return 0 if kill else int(lines[-1])
 
