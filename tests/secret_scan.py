@@ -48,6 +48,8 @@ _KNOWN = {
     # Names of a variable and of an output, in testbed.toml.
     "api_key",
     "api_key_value",
+    # The id of a key, as API Gateway tells it.
+    "k1",
     # A key id that a test makes up, for a caller whom nobody knows.
     "ASIAUNKNOWN000000000",
     # What a test's custom authorizer lets in.

@@ -373,11 +373,14 @@ class Workspace:
         self.providers.withdraw(self.cloud.session(), self.cloud.endpoint, state)
 
     def test(self) -> str:
-        """Run ``terraform test`` over what is in ``tests/`` of the folder, and give what it said.
+        """Run ``terraform test`` over what is in ``tests/`` of the project's folder, and give what it said.
 
         Raises:
             TestbedError: a test failed.
         """
+        tests = self.folder / "tests"
+        if not tests.exists():
+            tests.symlink_to(project().terraform / "tests")
         self._run("test")
         return (self.folder / "test.log").read_text()
 

@@ -24,6 +24,8 @@ def environment(name: str, requirements: Path, *, python: str = sys.executable) 
     Raises:
         TestbedError: the packages could not be installed.
     """
+    # The interpreter itself: it has many names, and an environment that is made anew is taken from those who use it.
+    python = str(Path(python).resolve())
     folder = state_root() / "venvs" / name
     stamp = folder / "installed"
     key = hashlib.sha256(requirements.read_bytes() + python.encode()).hexdigest()

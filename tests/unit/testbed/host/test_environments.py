@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,21 @@ def test_uv_keeps_its_downloads_beside_the_deployments_where_the_home_is_read_on
     environments.uv("venv", "--quiet", str(tmp_path / "made"))
     assert (tmp_path / "made" / "bin" / "python").exists()
     assert (tmp_path / "state" / "cache" / "uv").is_dir()
+
+
+def test_an_environment_is_not_made_anew_for_another_name_of_the_same_interpreter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who else has it in use would find it empty."""
+    monkeypatch.setenv("TESTBED_HOME", str(tmp_path / "state"))
+    lock = tmp_path / "lock.txt"
+    lock.write_text("# no package\n")
+    folder = environments.environment("one", lock)
+    (folder / "in-use").touch()
+    other = tmp_path / "python"
+    other.symlink_to(sys.executable)
+    assert environments.environment("one", lock, python=str(other)) == folder
+    assert (folder / "in-use").exists()
 
 
 def test_bootstrap_names_the_cache_that_it_takes_instead_of_a_read_only_home(tmp_path: Path) -> None:
