@@ -11,6 +11,7 @@ locals {
     css  = "text/css; charset=utf-8"
     html = "text/html; charset=utf-8"
     js   = "text/javascript; charset=utf-8"
+    json = "application/json"
   }
 
   # What the page may fetch: itself, the API, and AWS IoT Core.
@@ -20,7 +21,7 @@ locals {
     local.realtime_endpoint == "" ? "" : "wss://${local.realtime_endpoint}",
   ]))
 
-  dashboard_files = var.dashboard_enabled ? fileset(var.dashboard_dir, "*.{css,html,js}") : toset([])
+  dashboard_files = var.dashboard_enabled ? fileset(var.dashboard_dir, "*.{css,html,js,json}") : toset([])
 
   # Asked again each time: a new page is there as soon as it is deployed.
   dashboard_caching = "no-cache"
@@ -35,7 +36,7 @@ resource "aws_s3_bucket" "dashboard" {
 
   bucket = "${local.dashboard_name}-${local.account_id}"
 
-  # Copies of dashboard/ alone.
+  # Copies of the page alone.
   force_destroy = true
 }
 

@@ -9,7 +9,7 @@ import re
 import secrets
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
@@ -21,18 +21,19 @@ from urllib.parse import parse_qsl, urlsplit
 from botocore.credentials import Credentials
 
 from bridge.front_door.presigned import sign
+from testbed.deploy import page_files
 from testbed.deploy.deployment import Deployment
 from testbed.engines.base import Place
 from testbed.errors import TestbedError
 from testbed.host import guests, ports, processes
 from testbed.host.processes import ChildProcess
-from testbed.paths import DASHBOARD, REPOSITORY
+from testbed.paths import REPOSITORY
 from testbed.pipeline import api
+from testbed.say import Say
 from testbed.stations import observers
 
 URL_SECONDS = 60
 
-_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
 _API_PATH = re.compile(r"/summary|/realtime|/stations(/[A-Za-z0-9:_-]{1,128}(/history)?)?", re.ASCII)
 # As terraform/dashboard.tf writes it for the page on AWS: here nobody asks the page for a key.
 _CONFIG = {"api": "", "key": False, "token": False}
@@ -93,8 +94,8 @@ def with_aws_iot(deployment: Deployment) -> Dashboard:
     return Dashboard(deployment, f"wss://{urlsplit(offer['url']).netloc}")
 
 
-def server(dashboard: Dashboard, port: int) -> ThreadingHTTPServer:
-    """Return the page's server on loopback; not serving yet."""
+def server(dashboard: Dashboard, port: int, packages: Mapping[str, Path]) -> ThreadingHTTPServer:
+    """Return the page's server on loopback, not serving yet; ``packages`` are files of other people's by name."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -102,10 +103,11 @@ def server(dashboard: Dashboard, port: int) -> ThreadingHTTPServer:
             if self.headers.get("Host") != f"127.0.0.1:{self.server.server_port}":  # type: ignore[attr-defined]
                 self._send(HTTPStatus.MISDIRECTED_REQUEST, "text/plain", b"ask for 127.0.0.1\n")
                 return
-            path = urlsplit(self.path).path
-            file = DASHBOARD / ("index.html" if path == "/" else path[1:])
-            if file.parent == DASHBOARD and file.suffix in _TYPES and file.is_file():
-                self._send(HTTPStatus.OK, f"{_TYPES[file.suffix]}; charset=utf-8", file.read_bytes())
+            name = urlsplit(self.path).path.removeprefix("/") or "index.html"
+            if file := (page_files.own() | dict(packages)).get(name):
+                self._send(
+                    HTTPStatus.OK, f"{page_files.TYPES[file.suffix]}; charset=utf-8", file.read_bytes()
+                )
                 return
             try:
                 status, document = dashboard.answer(self.path)
@@ -187,15 +189,18 @@ def start_door(
 
 
 @contextmanager
-def running(deployment: Deployment, port: int | None = None) -> Iterator[ThreadingHTTPServer]:
+def running(deployment: Deployment, say: Say, port: int | None = None) -> Iterator[ThreadingHTTPServer]:
     """Give a server, bound but not serving, and for a local target a front door; both gone at the end.
+
+    ``say`` prints a line: the page does without charts where npm is missing.
 
     Raises:
         TestbedError: the port is taken, or the API on AWS offers nowhere to listen.
     """
+    packages = page_files.packaged(say)
     wanted = ports.choose(port, setting='make dashboard ARGS="--port {}"', what="the dashboard")
     if deployment.target == "aws":
-        with server(with_aws_iot(deployment), wanted) as page:
+        with server(with_aws_iot(deployment), wanted, packages) as page:
             yield page
         return
     credentials = Credentials("dashboard", secrets.token_urlsafe(30))
@@ -205,7 +210,7 @@ def running(deployment: Deployment, port: int | None = None) -> Iterator[Threadi
         try:
             with (
                 guests.listed(deployment.path, door),
-                server(with_front_door(deployment, credentials, door_port), wanted) as page,
+                server(with_front_door(deployment, credentials, door_port), wanted, packages) as page,
             ):
                 yield page
         finally:

@@ -54,7 +54,7 @@ def demo_command(
     # A little longer than is shown, so that the last table has the stations online.
     with ExitStack() as stack:
         if deployment.ports:
-            page = stack.enter_context(dashboard.running(deployment))
+            page = stack.enter_context(dashboard.running(deployment, say))
             stack.enter_context(dashboard.in_background(page))
             say(
                 f"The same in a browser, for as long: http://127.0.0.1:{page.server_port}/   (later: make dashboard)"
@@ -138,7 +138,7 @@ def dashboard_command(
         if sys.stdout.isatty():
             webbrowser.open(url)
         return
-    with dashboard.running(deployment, port) as page:
+    with dashboard.running(deployment, say, port) as page:
         say(f"Dashboard: http://127.0.0.1:{page.server_port}/   Ctrl-C ends it.")
         page.serve_forever()
 

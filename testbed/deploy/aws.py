@@ -14,7 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from testbed.cost import bill
 from testbed.cost.bill import Workload
-from testbed.deploy import packaging, policies, preflight, providers
+from testbed.deploy import packaging, page_files, policies, preflight, providers
 from testbed.deploy.account import Account
 from testbed.deploy.deployment import Deployment
 from testbed.deploy.leftovers import leftovers
@@ -25,7 +25,7 @@ from testbed.deploy.terraform import Cloud, Workspace, fingerprint, is_set, requ
 from testbed.engines.base import Runtime
 from testbed.errors import TestbedError
 from testbed.identity.enrolment import Enrolment
-from testbed.paths import DASHBOARD, TERRAFORM, state_root
+from testbed.paths import TERRAFORM, state_root
 
 Say = Callable[[str], None]
 Confirm = Callable[[str], bool]
@@ -228,6 +228,7 @@ def _prepare(settings: Settings, say: Say, *, make: bool = True) -> Stage:
     defaults = TERRAFORM / "environments" / f"{settings.environment}.tfvars"
     boundary = _boundary(session, settings.project, account)
     runtime, packages = aws_packages(settings)
+    packages_of_page = page_files.packaged(say) if switched_on("dashboard_enabled", defaults) else {}
     variables: dict[str, Any] = {
         "aws_region": settings.region,
         "project": settings.project,
@@ -235,7 +236,7 @@ def _prepare(settings: Settings, say: Say, *, make: bool = True) -> Stage:
         "lambda_package_dir": str(packages),
         "lambda_runtime": f"python{runtime.python}",
         "lambda_architecture": runtime.architecture,
-        "dashboard_dir": str(DASHBOARD),
+        "dashboard_dir": str(page_files.assemble(folder / "page", packages_of_page)),
     }
     if boundary:
         variables["permissions_boundary_arn"] = boundary

@@ -22,6 +22,7 @@ from playwright.sync_api import Browser, CDPSession, Page, sync_playwright
 from bridge.front_door.door import FrontDoor
 from bridge.front_door.page import Rights
 from testbed.dashboard import Dashboard, in_background, server, start_door, with_front_door
+from testbed.deploy import page_files
 from testbed.deploy.deployment import Deployment
 from testbed.errors import TestbedError
 from testbed.host import ports, programs
@@ -77,7 +78,7 @@ class Live:
 
 @contextmanager
 def _served(dashboard: Dashboard) -> Iterator[str]:
-    with server(dashboard, 0) as pages, in_background(pages):
+    with server(dashboard, 0, page_files.packaged(print)) as pages, in_background(pages):
         yield f"http://127.0.0.1:{pages.server_port}/"
 
 

@@ -145,7 +145,7 @@ def test_the_page_of_cloudfront_is_live(
 def test_the_page_from_here_is_live(
     browser: Browser, deployment: Deployment, connect: Connect, name: str
 ) -> None:
-    with dashboard.running(deployment) as server, dashboard.in_background(server):
+    with dashboard.running(deployment, print) as server, dashboard.in_background(server):
         context = browser.new_context(viewport={"width": 1200, "height": 900})
         page = context.new_page()
         page.goto(f"http://127.0.0.1:{server.server_port}/")

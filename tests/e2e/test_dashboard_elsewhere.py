@@ -27,9 +27,9 @@ from api_handler.settings import Settings
 from api_handler.stations import Stations
 from api_handler.summary import Summary
 from testbed.dashboard import in_background, start_door
+from testbed.deploy import page_files
 from testbed.deploy.deployment import Deployment
 from testbed.host import ports
-from testbed.paths import DASHBOARD
 from testbed.pipeline import dead_letters
 from testbed.stations import observers
 from tests.e2e.conftest import Connect
@@ -65,6 +65,7 @@ class Elsewhere:
     def __init__(self, services: Services, door: str) -> None:
         self.services = services
         elsewhere = self
+        files = page_files.own() | page_files.packaged(print)
 
         class Gateway(_Quiet):
             """The gateway that terraform/api_access.tf describes: OPTIONS for everybody, the rest with the key."""
@@ -113,8 +114,8 @@ class Elsewhere:
                 if name == "config.json":
                     config = {"api": f"{elsewhere.api}/dev", "key": True, "token": False}
                     self.answer(200, headers, json.dumps(config).encode())
-                elif (DASHBOARD / name).is_file():
-                    self.answer(200, headers, (DASHBOARD / name).read_bytes())
+                elif name in files:
+                    self.answer(200, headers, files[name].read_bytes())
                 else:
                     self.answer(403, {}, b"")
 

@@ -6,11 +6,13 @@ import subprocess
 from pathlib import Path
 
 from testbed.drills.clients.visit import PATIENCE_SECONDS, USER_PROPERTY, SkippedError, Visit
-from testbed.host import locks
+from testbed.errors import TestbedError
+from testbed.host import node
 from testbed.paths import REPOSITORY, state_root
 
 # The one lock of MQTT.js in this repository.
 _LOCKED = REPOSITORY / "bench" / "fleet" / "drivers" / "node"
+_NAME = "mqtt-js"
 _SCRIPT = Path(__file__).with_name("mqtt_js.mjs")
 
 
@@ -21,31 +23,14 @@ def version() -> str:
         SkippedError: there is no Node, or no registry.
     """
     wanted = str(json.loads((_LOCKED / "package.json").read_text())["dependencies"]["mqtt"])
-    if missing := [program for program in ("node", "npm") if not shutil.which(program)]:
-        raise SkippedError(f"{missing[0]} is not installed (Debian: sudo apt-get install nodejs npm).")
-    with locks.exclusive("clients-node"):
-        _install(wanted)
+    if not shutil.which("node"):
+        raise SkippedError("node is not installed (Debian: sudo apt-get install nodejs npm).")
+    try:
+        # A script finds its modules beside itself.
+        shutil.copy(_SCRIPT, node.packages(_NAME, _LOCKED))
+    except TestbedError as error:
+        raise SkippedError(f"{error.problem} {error.remedy}") from error
     return wanted
-
-
-def _folder() -> Path:
-    return state_root() / "clients-node"
-
-
-def _install(wanted: str) -> None:
-    folder = _folder()
-    installed = folder / "node_modules" / "mqtt" / "package.json"
-    if not installed.is_file() or json.loads(installed.read_text())["version"] != wanted:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name in ("package.json", "package-lock.json"):
-            shutil.copy(_LOCKED / name, folder)
-        command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-        if done.returncode:
-            said = (done.stderr.strip().splitlines() or ["no message"])[-1]
-            raise SkippedError(f"npm ci failed: {said}. A package registry must be reachable.")
-    # A script finds its modules beside itself.
-    shutil.copy(_SCRIPT, folder)
 
 
 def echo(visit: Visit) -> None:
@@ -63,7 +48,7 @@ def echo(visit: Visit) -> None:
     }
     visit.doing = "run"
     done = subprocess.run(
-        ["node", str(_folder() / _SCRIPT.name), json.dumps(told)],
+        ["node", str(state_root() / "node" / _NAME / _SCRIPT.name), json.dumps(told)],
         capture_output=True,
         text=True,
         check=False,

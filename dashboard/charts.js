@@ -1,0 +1,134 @@
+// Charts over time by uPlot (npm; served beside this page): axes, units, a cursor that all share, zoom, and notes.
+// Where uPlot is missing, a chart is its caption: what it says in words stands in both cases.
+
+const HEIGHT = 170;
+const KEYS = { "+": 0.5, "=": 0.5, "-": 2 };
+export const there = typeof uPlot !== "undefined";
+
+const paint = {};
+const colours = () => {
+  const style = getComputedStyle(document.documentElement);
+  for (const name of ["ink", "soft", "line", "accent", "good", "warm", "bad"]) paint[name] = style.getPropertyValue(`--${name}`);
+};
+colours();
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", colours);
+
+let notes = [];
+/** Draw these on every chart from now on: `[{at, says}]`, `at` in seconds. */
+export function setNotes(made) {
+  notes = made;
+}
+
+const short = (value) => (value == null ? "–" : Math.abs(value) >= 100 ? Math.round(value).toLocaleString() : String(+value.toFixed(1)));
+const clock = (seconds) => new Date(seconds * 1000).toLocaleTimeString();
+
+/**
+ * Put a chart into `host`. `lines`: `[{label, colour, dash}]`, colours by name: no two differ by colour alone.
+ * Returns `{draw(columns)}`: `[seconds, values of each line]`, as uPlot has them.
+ */
+export function chart(host, title, unit, lines) {
+  const figure = document.createElement("figure");
+  const caption = document.createElement("figcaption");
+  const place = document.createElement("div");
+  const spoken = document.createElement("span");
+  spoken.className = "spoken";
+  spoken.setAttribute("role", "status");
+  figure.append(caption, place, spoken);
+  host.append(figure);
+  let columns = [[], ...lines.map(() => [])];
+  let picture = null;
+  let from = null; // the seconds that a zoom shows
+  let to = null;
+
+  const at = () => (picture?.cursor.idx == null ? null : picture.cursor.idx);
+  const values = (index) => lines.map((line, each) => `${line.label} ${short(columns[each + 1][index])}`).join(", ");
+  const words = () => {
+    const [times] = columns;
+    const head = unit ? `${title}, ${unit}` : title;
+    if (!times.length) return `${head}: nothing yet`;
+    const index = at() ?? times.length - 1;
+    return `${head}: ${values(index)}${at() === null ? "" : ` at ${clock(times[index])}`}`;
+  };
+  const tell = () => {
+    const said = words();
+    if (caption.textContent !== said) caption.textContent = said;
+  };
+
+  if (there) {
+    place.tabIndex = 0;
+    place.setAttribute("role", "group");
+    place.setAttribute("aria-label", `Chart: ${title}. Left and right move the cursor, plus and minus zoom, 0 shows all.`);
+    picture = make(place, title, unit, lines, tell, (low, high) => {
+      [from, to] = [low, high];
+    });
+    new ResizeObserver(() => picture.setSize({ width: place.clientWidth, height: HEIGHT })).observe(place);
+    place.addEventListener("keydown", (event) => {
+      const [times] = columns;
+      if (!times.length || event.ctrlKey || event.metaKey || event.altKey) return;
+      const index = at() ?? times.length - 1;
+      if (event.key in KEYS) {
+        const half = ((picture.scales.x.max - picture.scales.x.min) / 2) * KEYS[event.key];
+        picture.setScale("x", { min: Math.max(times[0], times[index] - half), max: Math.min(times.at(-1), times[index] + half) });
+      } else if (event.key === "0") picture.setScale("x", { min: times[0], max: times.at(-1) });
+      else if (event.key === "ArrowLeft" || event.key === "ArrowRight") {
+        const next = Math.max(0, Math.min(times.length - 1, index + (event.key === "ArrowLeft" ? -1 : 1)));
+        picture.setCursor({ left: picture.valToPos(times[next], "x"), top: 1 });
+        spoken.textContent = `${clock(times[next])}: ${values(next)}`;
+      } else return;
+      event.preventDefault();
+    });
+  }
+  return {
+    draw(given) {
+      columns = given;
+      const [times] = columns;
+      if (picture) {
+        // A zoom stays where it is while points come in; all of it is shown again when it reaches over all.
+        const zoomed = from !== null && times.length && (from > times[0] || to < picture.data[0].at(-1));
+        picture.setData(columns, !zoomed);
+        if (zoomed) picture.redraw();
+      }
+      tell();
+    },
+  };
+}
+
+function make(place, title, unit, lines, tell, scaled) {
+  const axis = { stroke: () => paint.soft, grid: { stroke: () => paint.line, width: 1 }, ticks: { stroke: () => paint.line, width: 1 }, font: "12px system-ui, sans-serif" };
+  const options = {
+    width: place.clientWidth || 300,
+    height: HEIGHT,
+    legend: { show: false },
+    cursor: { sync: { key: "page" }, points: { size: 6 } },
+    scales: { y: { range: (_, low, high) => (low === null ? [0, 1] : uPlot.rangeNum(Math.min(0, low), Math.max(high, Math.min(0, low) + 1), 0.1, true)) } },
+    axes: [{ ...axis, values: (_, ticks) => ticks.map((each) => clock(each)), space: 80 }, { ...axis, size: 56, label: unit || title, labelSize: 16, labelFont: "12px system-ui, sans-serif" }],
+    series: [{}, ...lines.map((line) => ({ label: line.label, stroke: () => paint[line.colour ?? "accent"], dash: line.dash, width: 2, points: { show: false } }))],
+    hooks: {
+      setCursor: [tell],
+      setScale: [(drawn, key) => key === "x" && scaled(drawn.scales.x.min, drawn.scales.x.max)],
+      draw: [drawNotes],
+    },
+  };
+  return new uPlot(options, [[], ...lines.map(() => [])], place);
+}
+
+function drawNotes(drawn) {
+  const { ctx, bbox, scales } = drawn;
+  ctx.save();
+  ctx.font = `${11 * devicePixelRatio}px system-ui, sans-serif`;
+  ctx.setLineDash([2, 3]);
+  let row = 0;
+  for (const { at, says } of notes) {
+    if (!(at >= scales.x.min && at <= scales.x.max)) continue;
+    const x = drawn.valToPos(at, "x", true);
+    ctx.strokeStyle = ctx.fillStyle = paint.ink;
+    ctx.beginPath();
+    ctx.moveTo(x, bbox.top);
+    ctx.lineTo(x, bbox.top + bbox.height);
+    ctx.stroke();
+    const right = x + ctx.measureText(says).width > bbox.left + bbox.width;
+    ctx.textAlign = right ? "right" : "left";
+    ctx.fillText(says, x + (right ? -4 : 4), bbox.top + (12 + 13 * (row++ % 3)) * devicePixelRatio);
+  }
+  ctx.restore();
+}

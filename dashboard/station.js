@@ -1,0 +1,152 @@
+// A station's own page: its slots, its charts, its connection.
+import { ask } from "./api.js";
+import { chart } from "./charts.js";
+import { live, silent, stations } from "./store.js";
+import { focusOn, number, set, status } from "./table.js";
+
+const MOST_POINTS = 1500;
+const READY_AT = 93; // percent; a pack that is handed out
+const MOST_SLOTS = 100;
+const ASK_EVERY_MS = 5000;
+const GAPS_SHOWN = 20;
+
+const CHARTS = [
+  ["Batteries", "packs", [["battery_available", { label: "ready", colour: "good" }], ["charging", { label: "charging", dash: [6, 4] }]]],
+  ["Vehicles waiting", "vehicles", [["queue_length", { label: "waiting" }]]],
+  ["Power", "kW", [["power_kw", { label: "drawn" }], ["grid_kw", { label: "grid's limit", colour: "bad", dash: [6, 4] }]]],
+  ["Temperature", "°C", [["temperature_c", { label: "outside" }]]],
+  ["Swaps", "since it counts", [["swaps_total", { label: "swaps" }]]],
+];
+
+const find = (id) => document.getElementById(id);
+export let chosen = null;
+let charts = null;
+let past = [];
+let resolution = 60;
+let askedAt = 0;
+let connections = [];
+
+/** Show the page of the station `name`. */
+export async function open(name) {
+  chosen = name;
+  past = [];
+  connections = [];
+  askedAt = 0;
+  find("detail").hidden = false;
+  set(find("detail-title"), name);
+  find("detail-title").focus();
+  charts ??= CHARTS.map(([title, unit, lines]) => chart(find("plots"), title, unit, lines.map(([, line]) => line)));
+  draw();
+  try {
+    const found = await ask(`stations/${encodeURIComponent(name)}/history?limit=${MOST_POINTS}`);
+    if (chosen !== name) return;
+    past = found.points;
+    resolution = found.resolution_seconds;
+  } catch {
+    // Where there is no history, what the page saw itself remains.
+  }
+  draw();
+}
+
+function close() {
+  const name = chosen;
+  chosen = null;
+  find("detail").hidden = true;
+  focusOn(name);
+}
+
+/** Draw what is known of the chosen station now. */
+export function draw() {
+  const station = stations.get(chosen);
+  if (!station) return;
+  const seen = live(chosen);
+  const begin = seen.length ? seen[0].at : Infinity;
+  const points = [...past.filter((point) => Date.parse(point.timestamp) < begin), ...seen];
+  // uPlot wants times that rise.
+  const times = [];
+  const kept = points.filter((point) => {
+    const at = Date.parse(point.timestamp) / 1000;
+    if (at <= (times.at(-1) ?? -Infinity)) return false;
+    times.push(at);
+    return true;
+  });
+  const finite = (value) => (Number.isFinite(value) ? value : null);
+  CHARTS.forEach(([, , lines], index) => charts[index].draw([times, ...lines.map(([field]) => kept.map((point) => finite(point[field])))]));
+  drawSlots(station);
+  drawConnection(station, times);
+  const facts = [
+    status(station, Date.now()),
+    station.firmware && `firmware ${station.firmware}`,
+    Number.isFinite(station.latitude) && `at ${station.latitude.toFixed(3)}, ${station.longitude.toFixed(3)}`,
+    `heard ${new Date(station.at).toLocaleTimeString()}`,
+  ];
+  set(find("facts"), facts.filter(Boolean).join(" · "));
+}
+
+function drawSlots(station) {
+  const slots = Math.min(MOST_SLOTS, station.slots ?? 0);
+  // Telemetry has each slot's charge in percent; the API's table has numbers of slots alone.
+  const charges = Array.isArray(station.slot_charge) ? station.slot_charge.slice(0, slots) : null;
+  const list = find("slots");
+  while (list.children.length < slots) list.append(newSlot());
+  while (list.children.length > slots) list.lastChild.remove();
+  for (let index = 0; index < slots; index++) {
+    const charge = charges ? charges[index] : null;
+    const ready = charges ? charge >= READY_AT : index < station.battery_available;
+    const item = list.children[index];
+    const [box, words] = item.children;
+    box.firstChild.style.height = `${Number.isFinite(charge) ? charge : ready ? 100 : 50}%`;
+    item.dataset.ready = ready;
+    item.dataset.known = charges !== null;
+    set(words, `${index + 1}: ${Number.isFinite(charge) ? `${charge} %` : ready ? "ready" : "charging"}${ready && charges ? " ✓" : ""}`);
+  }
+  set(find("slots-word"), charges ? `${station.battery_available} of ${slots} ready (✓: at ${READY_AT} % or more)` : `${station.battery_available} of ${slots} ready; each slot's charge comes with the next message`);
+}
+
+function newSlot() {
+  const item = document.createElement("li");
+  const box = document.createElement("div");
+  box.className = "slot";
+  box.setAttribute("aria-hidden", "true");
+  box.append(document.createElement("div"));
+  item.append(box, document.createElement("span"));
+  return item;
+}
+
+/** Ask the API now and then whether the station is connected: presence is not among what is pushed. */
+export async function look() {
+  if (!chosen || Date.now() - askedAt < ASK_EVERY_MS) return;
+  askedAt = Date.now();
+  const name = chosen;
+  const found = await ask(`stations/${encodeURIComponent(name)}`).catch(() => null);
+  if (!found || name !== chosen || !found.connection) return;
+  const known = stations.get(name);
+  [known.connection, known.connection_at] = [found.connection, found.connection_at];
+  const [last] = connections;
+  if (last?.at !== found.connection_at || last.state !== found.connection) connections.unshift({ at: found.connection_at, state: found.connection });
+}
+
+function drawConnection(station, times) {
+  const now = Date.now();
+  const said = connections.map(({ at, state }) => [at, `${state === "ONLINE" ? "Connected" : "Disconnected"}`]);
+  // What it did not say while it was away is missing from its history.
+  for (let index = 1; index < times.length; index++) {
+    const seconds = times[index] - times[index - 1];
+    if (seconds > 3 * resolution) said.push([1000 * times[index - 1], `Nothing heard for ${Math.round(seconds / 60)} min`]);
+  }
+  if (silent(station, now)) said.push([station.at, "Silent since then"]);
+  said.sort((one, other) => other[0] - one[0]);
+  const shown = said.slice(0, GAPS_SHOWN).map(([at, words]) => `${new Date(at).toLocaleString()}: ${words}`);
+  const list = find("connections");
+  if (list.dataset.shown === shown.join()) return;
+  list.dataset.shown = shown.join();
+  list.replaceChildren(
+    ...(shown.length ? shown : [`Nothing known but its messages, the last ${number((now - station.at) / 1000)} s ago.`]).map((words) => {
+      const item = document.createElement("li");
+      item.textContent = words;
+      return item;
+    }),
+  );
+}
+
+find("close").addEventListener("click", close);
