@@ -3,7 +3,7 @@
 const MOST_POINTS = 300;
 const MOST_POINTS_IN_ALL = 300_000;
 // The handler refuses what is further ahead; shown, it would hold its row against every true message.
-const MOST_AHEAD_MS = 86_400_000;
+const MOST_AHEAD_MS = 300_000;
 const MOST_AGES = 2000;
 export const SILENT_MS = 60_000;
 
@@ -28,7 +28,10 @@ export function take(station) {
   return !known;
 }
 
-/** Take a message of MQTT's. Returns its age in ms, NaN if it is no station's telemetry, and whether the station is new. */
+/**
+ * Take a message of MQTT's. Returns its age in ms, NaN if it is no station's telemetry, whether the station is new, and
+ * how many of its messages before this one did not come: its sequence has a gap.
+ */
 export function hear(topic, payload) {
   let station;
   try {
@@ -47,11 +50,13 @@ export function hear(topic, payload) {
   for (const name of ["connection", "connection_at"]) station[name] ??= known?.[name];
   const fresh = take(station);
   const seen = points.get(station.station_id) ?? [];
+  // A station that starts anew counts from nothing, and a late message closes no gap.
+  const skipped = Math.max(0, station.sequence - seen.at(-1)?.sequence - 1) || 0;
   seen.push(station);
   const most = Math.min(MOST_POINTS, Math.max(20, MOST_POINTS_IN_ALL / stations.size));
   while (seen.length > most) seen.shift();
   points.set(station.station_id, seen);
-  return { age, fresh };
+  return { age, fresh, skipped };
 }
 
 /** Return and forget the ages in ms of the messages since the last call, sorted: from a station's clock to this page. */

@@ -168,6 +168,16 @@ def test_the_simulator_is_on_the_page_within_two_seconds(
     assert max(lags) < 2000
 
 
+def test_a_gap_in_a_stations_numbers_is_told(page: Page, connect: Connect, name: str) -> None:
+    """AWS general reference, "AWS IoT Core message broker limits": over 100 a second of a connection is dropped."""
+    station = connect(name)
+    page.get_by_label("Find").fill(name)
+    station.publish(telemetry(name, 5, 1))
+    wait_for_ready(page, name, 5, PATIENCE_MS)
+    station.publish(telemetry(name, 6, 5))
+    page.locator("#behind", has_text="3 messages did not come").wait_for(timeout=PATIENCE_MS)
+
+
 def test_a_cut_connection_is_told_and_comes_back(
     page: Page, deployment: Deployment, live: Live, connect: Connect, name: str
 ) -> None:
