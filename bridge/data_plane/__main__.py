@@ -17,7 +17,7 @@ from bridge.authorizers import FUNCTION_SECONDS
 from bridge.clients import clients, invoker
 from bridge.control_plane import control_plane
 from bridge.data_plane import devices
-from bridge.data_plane.authorizers import ControlAuthorizers
+from bridge.data_plane.authorizers import Authorizers
 from bridge.data_plane.devices import Devices
 from bridge.data_plane.http import Admit, Operation, Operations, application
 from bridge.data_plane.jobs import Jobs
@@ -33,7 +33,6 @@ from bridge.data_plane.retained import Retained
 from bridge.data_plane.role_aliases import RoleAliases
 from bridge.data_plane.session import DataPlaneSession, Outgoing
 from bridge.data_plane.shadows import Shadows
-from bridge.data_plane.shelf import Shelf, Tags
 from bridge.data_plane.store import Store
 from bridge.data_plane.visitors import Visitors
 from bridge.programs import configure_logs, most_connections
@@ -88,8 +87,7 @@ def main(
     store = Store(state_dir / "data-plane.sqlite")
     shadows = Shadows(store)
     answers = Answers(store)
-    arns = f"arn:aws:iot:{region}:{account_id}:"
-    jobs = Jobs(store, arns)
+    jobs = Jobs(store, f"arn:aws:iot:{region}:{account_id}:")
     executions = DeviceJobs(store, jobs)
     registry = control_plane(iot_endpoint_url, region)
     control = ControlJobs(store, jobs, registry, answers.more)
@@ -97,12 +95,9 @@ def main(
     registrar, hooks = Registrar(registry), invoker(aws, region, seconds=HOOK_SECONDS)
     provisioning = Provisioning(store, registry, registrar, hooks, answers.more)
     just_in_time = JustInTime(registry, registrar, account_id)
-    shelf = Shelf(store, "rolealias", arns)
-    aliases = RoleAliases(shelf, account_id, clients(aws, region))
+    aliases = RoleAliases(registry, clients(aws, region))
     registration = ControlRegistration(registry, registrar)
-    authorizer_shelf = Shelf(store, "authorizer", arns)
-    functions = invoker(aws, region, seconds=FUNCTION_SECONDS)
-    authorizers = ControlAuthorizers(authorizer_shelf, Shelf(store, "defaultauthorizer", arns), functions)
+    authorizers = Authorizers(registry, invoker(aws, region, seconds=FUNCTION_SECONDS))
     requests = Requests(
         store, [shadows.handle, executions.handle, provisioning.handle, just_in_time.handle], answers
     )
@@ -134,7 +129,7 @@ def main(
         ("iot-jobs-data", "UpdateJobExecution"): executions.update_job_execution,
         **{
             ("iot", name): operation
-            for part in (control, registration, aliases, authorizers, Tags(shelf, authorizer_shelf))
+            for part in (control, registration, authorizers)
             for name, operation in part.operations().items()
         },
     }
@@ -143,10 +138,10 @@ def main(
         await session.publish(Outgoing(topic, payload))
 
     service = Operations(operations, answers.more)
-    visitors = Visitors(authorizers, functions)
+    visitors = Visitors(authorizers)
 
-    def admit_visitor(request: web.Request) -> Admit | None:
-        return visitors.admit if visitors.expects(request) else None
+    async def admit_visitor(request: web.Request) -> Admit | None:
+        return visitors.admit if await visitors.expects(request) else None
 
     ports = [Port(port, application(service, admit_visitor, tell, lambda: session.ready))]
     if https_port:

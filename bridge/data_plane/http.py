@@ -77,7 +77,7 @@ async def _read_signed(request: web.Request, body: bytes) -> wire.Call:
 
 def application(
     operations: Operations,
-    admit_visitor: Callable[[web.Request], Admit | None],
+    admit_visitor: Callable[[web.Request], Awaitable[Admit | None]],
     tell: Callable[[str, bytes], Awaitable[None]],
     healthy: Callable[[], bool],
 ) -> web.Application:
@@ -91,7 +91,7 @@ def application(
     """
 
     async def answer(request: web.Request) -> web.Response:
-        return await operations.answer(request, admit_visitor(request) or _read_signed)
+        return await operations.answer(request, await admit_visitor(request) or _read_signed)
 
     async def event(request: web.Request) -> web.Response:
         await tell(request.match_info["topic"], await request.read())

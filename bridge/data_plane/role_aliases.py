@@ -1,4 +1,4 @@
-"""Role aliases, and credentials for devices through them.
+"""AWS credentials for devices, through role aliases.
 
 "Authorizing direct calls to AWS services using AWS IoT Core credential provider" (authorizing-direct-aws.html). What
 AWS answers where it refuses is in docs/dev_notes.md of awslabs/aws-iot-core-credential-provider-session-helper, which
@@ -6,84 +6,34 @@ lists the answers of the service.
 """
 
 import asyncio
-import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import structlog
 from botocore.exceptions import BotoCoreError, ClientError
 
+from bridge.control_plane import ControlPlane
 from bridge.data_plane.errors import ServiceError
-from bridge.data_plane.shelf import Shelf
 
 log = structlog.get_logger()
 
 _SERVICE = "credentials.iot.amazonaws.com"
-_NAME = re.compile(r"[\w=,@-]{1,128}")
-_SECONDS, _FEWEST_SECONDS, _MOST_SECONDS = 3600, 900, 43_200
+_SECONDS = 3600
 _UNABLE = "Unable to assume the role, or the role to assume does not exist"
 _TOO_LONG = "The requested CredentialDurationSeconds exceeds the MaxSessionDuration set for the role"
 
 
 class RoleAliases:
-    """Names for IAM roles that devices may assume."""
+    """Assumes the roles of role aliases for devices."""
 
-    def __init__(self, shelf: Shelf, account_id: str, client: Callable[[str], Any]) -> None:
-        """Use a shelf.
+    def __init__(self, registry: ControlPlane, client: Callable[[str], Any]) -> None:
+        """Use a registry.
 
         Args:
-            shelf: where they are kept.
-            account_id: whose they are.
+            registry: knows the role aliases.
             client: makes a boto3 client of the service of that name; of ``iam`` and ``sts``.
         """
-        self._shelf, self._account, self._client = shelf, account_id, client
-
-    def operations(self) -> dict[str, Callable[[Mapping[str, Any]], Any]]:
-        """Return the operations of ``iot`` by name."""
-        return {
-            "CreateRoleAlias": self.create,
-            "DescribeRoleAlias": self.describe,
-            "ListRoleAliases": self.list,
-            "UpdateRoleAlias": self.update,
-            "DeleteRoleAlias": self.delete,
-        }
-
-    async def create(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        """Carry out ``CreateRoleAlias``."""
-        name, seconds = parameters["roleAlias"], parameters.get("credentialDurationSeconds", _SECONDS)
-        if not _NAME.fullmatch(name):
-            raise ServiceError("InvalidRequestException", f"roleAlias must be like {_NAME.pattern}")
-        _check(parameters["roleArn"], seconds)
-        document = {"roleArn": parameters["roleArn"], "credentialDurationSeconds": seconds}
-        self._shelf.add(name, document, parameters.get("tags", []))
-        return self._named(name)
-
-    async def describe(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        """Carry out ``DescribeRoleAlias``."""
-        name = parameters["roleAlias"]
-        found = {**self._shelf.get(name), **self._named(name), "owner": self._account}
-        return {"roleAliasDescription": found}
-
-    async def list(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        """Carry out ``ListRoleAliases``."""
-        names, more = self._shelf.page(parameters)
-        return {"roleAliases": names, **more}
-
-    async def update(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        """Carry out ``UpdateRoleAlias``."""
-        name = parameters["roleAlias"]
-        role, seconds = parameters.get("roleArn"), parameters.get("credentialDurationSeconds")
-        _check(role, seconds)
-        self._shelf.change(name, roleArn=role, credentialDurationSeconds=seconds)
-        return self._named(name)
-
-    async def delete(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        """Carry out ``DeleteRoleAlias``."""
-        self._shelf.remove(parameters["roleAlias"])
-        return {}
-
-    def _named(self, name: str) -> dict[str, str]:
-        return {"roleAlias": name, "roleAliasArn": self._shelf.arn(name)}
+        self._registry, self._client = registry, client
 
     async def credentials(self, name: str, session: str) -> dict[str, Any]:
         """Assume the role of an alias for a device.
@@ -95,12 +45,19 @@ class RoleAliases:
         Raises:
             ServiceError: there is no such alias, or the role cannot be assumed.
         """
-        found = self._shelf.find(name)
-        if found is None:
-            raise ServiceError("ResourceNotFoundException", "Role alias does not exist")
-        return {"credentials": await asyncio.to_thread(self._assume, found, session)}
+        return {"credentials": await asyncio.to_thread(self._assume, name, session)}
 
-    def _assume(self, alias: Mapping[str, Any], session: str) -> dict[str, str]:
+    def _describe(self, name: str) -> dict[str, Any]:
+        try:
+            found = self._registry.call("DescribeRoleAlias", roleAlias=name)["roleAliasDescription"]
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "ResourceNotFoundException":
+                raise
+            raise ServiceError("ResourceNotFoundException", "Role alias does not exist") from error
+        return dict(found)
+
+    def _assume(self, name: str, session: str) -> dict[str, str]:
+        alias = self._describe(name)
         role, seconds = alias["roleArn"], alias["credentialDurationSeconds"]
         try:
             described = self._client("iam").get_role(RoleName=role.rpartition("/")[2])["Role"]
@@ -122,14 +79,6 @@ class RoleAliases:
             "sessionToken": given["SessionToken"],
             "expiration": f"{given['Expiration']:%Y-%m-%dT%H:%M:%SZ}",
         }
-
-
-def _check(role: str | None, seconds: int | None) -> None:
-    if role is not None and not role.startswith("arn:"):
-        raise ServiceError("InvalidRequestException", f"roleArn is no ARN: {role}")
-    if seconds is not None and not _FEWEST_SECONDS <= seconds <= _MOST_SECONDS:
-        fault = f"credentialDurationSeconds must be from {_FEWEST_SECONDS} to {_MOST_SECONDS}"
-        raise ServiceError("InvalidRequestException", fault)
 
 
 def _trusts(document: Mapping[str, Any]) -> bool:

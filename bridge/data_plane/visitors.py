@@ -3,15 +3,12 @@
 "HTTPS" of "Connecting to AWS IoT Core by using custom authentication" (custom-auth.html), developer guide.
 """
 
-import asyncio
-
 import structlog
 from aiohttp import web
 
-from bridge.authorizers import Decision, RefusedError, Shown, decide
-from bridge.clients import Invoke
+from bridge.authorizers import RefusedError, Shown
 from bridge.data_plane import wire
-from bridge.data_plane.authorizers import ControlAuthorizers
+from bridge.data_plane.authorizers import Authorizers
 from bridge.data_plane.devices import Caller
 from bridge.data_plane.errors import ServiceError
 from bridge.policies import Connection, Policies
@@ -23,20 +20,20 @@ log = structlog.get_logger()
 class Visitors:
     """Has authorizers decide about HTTP requests, each anew."""
 
-    def __init__(self, authorizers: ControlAuthorizers, invoke: Invoke) -> None:
-        """Ask these authorizers; ``invoke`` calls their functions."""
-        self._authorizers, self._invoke = authorizers, invoke
+    def __init__(self, authorizers: Authorizers) -> None:
+        """Ask these authorizers."""
+        self._authorizers = authorizers
 
-    def expects(self, request: web.Request) -> bool:
+    async def expects(self, request: web.Request) -> bool:
         """Return whether a request is for an authorizer: it names one, or has no signature and there is a default."""
         if _shown(request).authorizer is not None:
             return True
-        return "Authorization" not in request.headers and self._authorizers.find(None) is not None
+        return "Authorization" not in request.headers and await self._authorizers.find(None) is not None
 
     async def admit(self, request: web.Request, body: bytes) -> wire.Call:
         """Read a call, if an authorizer's policies allow it; see `bridge.data_plane.http.Admit`."""
         try:
-            decision = await self._decide(_shown(request))
+            decision = await self._authorizers.decide(_shown(request))
         except RefusedError as error:
             log.info("visitor_refused", address=request.remote, reason=str(error))
             raise ServiceError("UnauthorizedException", "Unauthorized") from error
@@ -47,12 +44,6 @@ class Visitors:
             # "Publish only": "Protocols, authentication, and port mappings" (protocols.html).
             raise ServiceError("ForbiddenException", "Forbidden")
         return call
-
-    async def _decide(self, shown: Shown) -> Decision:
-        authorizer = self._authorizers.find(shown.authorizer)
-        if authorizer is None:
-            raise RefusedError(f"there is no authorizer {shown.authorizer}")
-        return await asyncio.to_thread(decide, shown, authorizer, self._invoke)
 
 
 def _shown(request: web.Request) -> Shown:

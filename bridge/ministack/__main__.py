@@ -9,6 +9,7 @@ import batches
 import credentials
 import data_plane
 import queues
+import resources
 import rules
 from ministack.app import main
 
@@ -18,4 +19,5 @@ asynchronous.patch()
 data_plane.patch()
 rules.patch()
 credentials.patch()
+resources.patch()
 main()

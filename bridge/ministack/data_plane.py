@@ -1,8 +1,8 @@
 """ministack without a data plane of its own: its broker and its rules never run, and ours has its calls.
 
 ministack 1.5.33 publishes what `iot-data` is given to a broker of its own and runs the rules on it, beside our
-broker and our bridge. Here its `iot-data`, `iot-jobs-data` and a part of `iot` (Jobs, and what it has not: role
-aliases, authorizers, RegisterThing) are handed over to the data plane at ``DATA_PLANE_URL``, and so are the events of
+broker and our bridge. Here its `iot-data`, `iot-jobs-data` and a part of `iot` (Jobs, and what it has not:
+RegisterThing, TestInvokeAuthorizer) are handed over to the data plane at ``DATA_PLANE_URL``, and so are the events of
 its registry ("$aws/events/..."). What it was asked by is what it checked before: the signature, and with ``AUTH=true``
 the caller's policies.
 """
@@ -24,11 +24,7 @@ log = logging.getLogger("data_plane")
 
 Answer = tuple[int, dict[str, str], bytes]
 
-_OURS = re.compile(
-    r"/jobs(/.*)?|/things/[^/]+/jobs(/.*)?|/role-aliases(/.*)?|/authorizers/|/authorizer/.+|/default-authorizer"
-)
-_TAGS = re.compile(r"/tags|/untag")
-_TAGGED_BY_US = re.compile(r"arn:[^:]*:iot:[^:]*:[^:]*:(rolealias|authorizer)/")
+_OURS = re.compile(r"/jobs(/.*)?|/things/[^/]+/jobs(/.*)?|/authorizer/[^/]+/test")
 _SECONDS = 30
 _url = urlsplit(os.environ.get("DATA_PLANE_URL", ""))
 # Where devices connect: a name that resolves; AWS's DescribeEndpoint names no port, and nor does this.
@@ -78,7 +74,7 @@ async def hand_over(
 async def _handle_control_plane(
     method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, Any]
 ) -> Answer:
-    if _is_ours(method, path) or (_TAGS.fullmatch(path) and _TAGGED_BY_US.match(_tagged(body, query))):
+    if _is_ours(method, path):
         return await hand_over(method, path, headers, body, query)
     answer: Answer = await _control_plane(method, path, headers, body, query)
     if path == "/endpoint" and answer[0] == 200:
@@ -89,16 +85,6 @@ async def _handle_control_plane(
 def _is_ours(method: str, path: str) -> bool:
     # ListThings is a GET of the same path as RegisterThing.
     return (method, path) == ("POST", "/things") or _OURS.fullmatch(path) is not None
-
-
-def _tagged(body: bytes, query: dict[str, Any]) -> str:
-    """Return the ARN that a call on tags is about."""
-    asked = query.get("resourceArn") or [""]
-    try:
-        written = json.loads(body or b"{}")
-    except ValueError:
-        written = {}
-    return str(written.get("resourceArn") or (asked[0] if isinstance(asked, list) else asked))
 
 
 async def _tell(_account: str, _region: str, topic: str, payload: bytes, *_: Any, **__: Any) -> None:
