@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote
 
+from botocore.exceptions import ClientError
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
@@ -22,6 +23,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from bridge.clients import FunctionFailedError, Invoke
+from bridge.control_plane import ControlPlane
 
 # "The Lambda function timeout limit for custom authorizer is 5 seconds."
 FUNCTION_SECONDS = 5.0
@@ -108,6 +110,29 @@ class Decision:
     policies: tuple[dict[str, Any], ...]
     disconnect_after: int
     refresh_after: int
+
+
+def find(registry: ControlPlane, name: str | None) -> dict[str, Any]:
+    """Return the description of an authorizer, or of the account's default if none is named.
+
+    Raises:
+        RefusedError: there is none.
+        botocore.exceptions.BotoCoreError, ClientError: the control plane does not answer.
+    """
+    try:
+        found = (
+            registry.call("DescribeAuthorizer", authorizerName=name)
+            if name
+            else registry.call("DescribeDefaultAuthorizer")
+        )
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "ResourceNotFoundException":
+            raise
+        fault = (
+            f"there is no authorizer {name}" if name else "it names no authorizer, and there is no default"
+        )
+        raise RefusedError(fault) from error
+    return dict(found["authorizerDescription"])
 
 
 def decide(shown: Shown, authorizer: Mapping[str, Any], invoke: Invoke) -> Decision:

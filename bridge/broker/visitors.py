@@ -5,9 +5,7 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from botocore.exceptions import ClientError
-
-from bridge.authorizers import RefusedError, Shown, decide
+from bridge.authorizers import Shown, decide, find
 from bridge.broker.server import Identity
 from bridge.clients import Invoke
 from bridge.control_plane import ControlPlane
@@ -49,23 +47,7 @@ class Authorizers:
         return await asyncio.get_running_loop().run_in_executor(self._pool, self._admit, shown)
 
     def _admit(self, shown: Shown) -> Identity:
-        name = shown.authorizer
-        try:
-            found = (
-                self._registry.call("DescribeAuthorizer", authorizerName=name)
-                if name
-                else self._registry.call("DescribeDefaultAuthorizer")
-            )
-        except ClientError as error:
-            if error.response["Error"]["Code"] != "ResourceNotFoundException":
-                raise
-            fault = (
-                f"there is no authorizer {name}"
-                if name
-                else "it names no authorizer, and there is no default"
-            )
-            raise RefusedError(fault) from error
-        decision = decide(shown, found["authorizerDescription"], self._invoke)
+        decision = decide(shown, find(self._registry, shown.authorizer), self._invoke)
         return Identity(
             decision.principal,
             "",

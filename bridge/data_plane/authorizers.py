@@ -7,9 +7,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from botocore.exceptions import ClientError
-
-from bridge.authorizers import Decision, RefusedError, Shown, decide
+from bridge.authorizers import Decision, RefusedError, Shown, decide, find
 from bridge.clients import Invoke
 from bridge.control_plane import ControlPlane
 from bridge.data_plane.errors import ServiceError
@@ -29,9 +27,10 @@ class Authorizers:
     async def test(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
         """Carry out ``TestInvokeAuthorizer``: have it decide as if a client came."""
         name = parameters["authorizerName"]
-        authorizer = await self.find(name)
-        if authorizer is None:
-            raise ServiceError("ResourceNotFoundException", f"There is no authorizer {name}")
+        try:
+            authorizer = await asyncio.to_thread(find, self._registry, name)
+        except RefusedError as error:
+            raise ServiceError("ResourceNotFoundException", str(error)) from error
         try:
             decision = await asyncio.to_thread(
                 decide, _shown(parameters, authorizer), authorizer, self._invoke
@@ -46,9 +45,13 @@ class Authorizers:
             "disconnectAfterInSeconds": decision.disconnect_after,
         }
 
-    async def find(self, name: str | None) -> dict[str, Any] | None:
-        """Return the description of an authorizer, of the default if it is not named; None if there is none."""
-        return await asyncio.to_thread(self._find, name)
+    async def has_default(self) -> bool:
+        """Return whether the account has a default authorizer."""
+        try:
+            await asyncio.to_thread(find, self._registry, None)
+        except RefusedError:
+            return False
+        return True
 
     async def decide(self, shown: Shown) -> Decision:
         """Have the authorizer decide that a client asks for.
@@ -56,23 +59,9 @@ class Authorizers:
         Raises:
             RefusedError: there is none, or it does not let the client in.
         """
-        authorizer = await self.find(shown.authorizer)
-        if authorizer is None:
-            raise RefusedError(f"there is no authorizer {shown.authorizer or 'by default'}")
-        return await asyncio.to_thread(decide, shown, authorizer, self._invoke)
-
-    def _find(self, name: str | None) -> dict[str, Any] | None:
-        try:
-            found = (
-                self._registry.call("DescribeAuthorizer", authorizerName=name)
-                if name
-                else self._registry.call("DescribeDefaultAuthorizer")
-            )
-        except ClientError as error:
-            if error.response["Error"]["Code"] != "ResourceNotFoundException":
-                raise
-            return None
-        return dict(found["authorizerDescription"])
+        return await asyncio.to_thread(
+            lambda: decide(shown, find(self._registry, shown.authorizer), self._invoke)
+        )
 
 
 def _shown(parameters: Mapping[str, Any], authorizer: Mapping[str, Any]) -> Shown:

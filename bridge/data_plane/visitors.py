@@ -28,7 +28,7 @@ class Visitors:
         """Return whether a request is for an authorizer: it names one, or has no signature and there is a default."""
         if _shown(request).authorizer is not None:
             return True
-        return "Authorization" not in request.headers and await self._authorizers.find(None) is not None
+        return "Authorization" not in request.headers and await self._authorizers.has_default()
 
     async def admit(self, request: web.Request, body: bytes) -> wire.Call:
         """Read a call, if an authorizer's policies allow it; see `bridge.data_plane.http.Admit`."""
