@@ -346,7 +346,7 @@ class _Module:
                     elif made not in body:
                         self.refused.append(f"{self._where}{kind}.{name}.{made}")
             elif argument in attributes and (kind, argument) not in _REFUSED_VALUES:
-                kept[argument] = value
+                kept[argument] = _completed(value, attributes[argument].get("type"))
             else:
                 self._dropped.append(
                     {"type": kind, "name": name, "argument": argument, "value": value, "body": body}
@@ -419,6 +419,17 @@ def _take_websites(merged: Json, refused: list[str]) -> dict[str, str]:
             ]
             found[name] = bucket[1]
     return found
+
+
+def _completed(value: Any, kind: Any) -> Any:
+    """Return blocks that the provider takes as objects (``ingress``): in JSON an object needs all of its attributes."""
+    match kind:
+        case ["list" | "set", ["object", dict() as parts]] if isinstance(value, list):
+            return [
+                dict.fromkeys(parts) | item if isinstance(item, dict) else item  # an expression otherwise
+                for item in value
+            ]
+    return value
 
 
 def _carrier(drop: Json) -> Json:

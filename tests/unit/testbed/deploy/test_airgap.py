@@ -226,6 +226,18 @@ def test_what_no_engine_has_can_be_left_out(tmp_path: Path) -> None:
         derive(tmp_path, SCHEMA, ["aws_sqs_queue.other"])
 
 
+def test_blocks_that_the_provider_takes_as_objects_are_whole(tmp_path: Path) -> None:
+    kind = ["set", ["object", {"from_port": "number", "self": "bool"}]]
+    schema = {
+        "resource_schemas": {"aws_security_group": {"block": {"attributes": {"ingress": {"type": kind}}}}}
+    }
+    (tmp_path / "main.tf").write_text(
+        'resource "aws_security_group" "s" {\n  ingress {\n    from_port = 443\n  }\n}\n'
+    )
+    [resource] = derive(tmp_path, schema).folders[Path()]["resource"]
+    assert resource["aws_security_group"]["s"]["ingress"] == [{"from_port": 443, "self": None}]
+
+
 def test_heredocs_are_their_text(tmp_path: Path) -> None:
     configuration, _ = derived(
         tmp_path,
