@@ -1,6 +1,7 @@
 """Where things are: the sources, the user's project, and the folder that everything made at run time goes to."""
 
 import os
+import tomllib
 from pathlib import Path
 
 from testbed.errors import TestbedError
@@ -14,8 +15,10 @@ DASHBOARD = REPOSITORY / "dashboard"
 PROJECT_FILE = "testbed.toml"
 
 
-def project_folder() -> Path:
-    """Return the nearest folder, from the working directory upward, that has a project file; else the checkout.
+def project_file() -> Path:
+    """Return the project file of the nearest folder, from the working directory upward, that has one.
+
+    It is ``testbed.toml``, or ``pyproject.toml`` with ``[tool.testbed]``; else the checkout's.
 
     Raises:
         TestbedError: there is none.
@@ -23,8 +26,28 @@ def project_folder() -> Path:
     here = Path.cwd()
     for folder in (here, *here.parents, REPOSITORY):
         if (folder / PROJECT_FILE).is_file():
-            return folder
+            return folder / PROJECT_FILE
+        if _has_our_table(python := folder / "pyproject.toml"):
+            return python
     raise TestbedError(f"There is no {PROJECT_FILE} in {here} or above it.", "Make a project: testbed init")
+
+
+def _has_our_table(file: Path) -> bool:
+    if not file.is_file() or b"tool.testbed" not in (text := file.read_bytes()):
+        return False
+    try:
+        return "testbed" in tomllib.loads(text.decode()).get("tool", {})
+    except ValueError:  # somebody else's file; whoever reads it will say so
+        return False
+
+
+def project_folder() -> Path:
+    """Return the folder of `project_file`.
+
+    Raises:
+        TestbedError: there is none.
+    """
+    return project_file().parent
 
 
 def state_root() -> Path:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import msgspec
 
 from testbed.errors import TestbedError
-from testbed.paths import PROJECT_FILE, project_folder
+from testbed.paths import PROJECT_FILE, project_file
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
 _BLOCK = re.compile(r'^\s*(variable|output)\s+"([^"]+)"', re.MULTILINE)
@@ -185,23 +185,23 @@ def _filled(value: Any, known: Mapping[str, str], name: str) -> Any:
 
 
 def project() -> Here:
-    """Return the project of the working directory; see `testbed.paths.project_folder`.
+    """Return the project of the working directory; see `testbed.paths.project_file`.
 
     Raises:
         TestbedError: there is none, or its file has something that is not understood.
     """
-    folder = project_folder()
-    return _read(folder, (folder / PROJECT_FILE).stat().st_mtime_ns)
+    file = project_file()
+    return _read(file, file.stat().st_mtime_ns)
 
 
 @lru_cache(maxsize=8)
-def _read(folder: Path, _changed: int) -> Here:
-    file = folder / PROJECT_FILE
+def _read(file: Path, _changed: int) -> Here:
     try:
-        described = msgspec.convert(tomllib.loads(file.read_text()), Project)
+        read = tomllib.loads(file.read_text())
+        described = msgspec.convert(read if file.name == PROJECT_FILE else read["tool"]["testbed"], Project)
     except (tomllib.TOMLDecodeError, msgspec.ValidationError, UnicodeDecodeError) as error:
         raise TestbedError(f"{file}: {_in_words(error)}.", "docs/own-project.md lists the keys.") from error
-    here = Here(folder, described)
+    here = Here(file.parent, described)
     for problem in _problems(here):
         raise TestbedError(f"{file}: {problem}.", "docs/own-project.md lists the keys.")
     return here

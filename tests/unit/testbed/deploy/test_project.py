@@ -53,6 +53,16 @@ def test_the_nearest_project_upward_is_meant_and_keeps_its_own_state(
     assert paths.state_root() == folder / ".testbed"
 
 
+def test_a_table_of_pyproject_describes_a_project_as_well(folder: Path) -> None:
+    (folder / "testbed.toml").unlink()
+    (folder / "some" / "pyproject.toml").write_text('[project]\nname = "another"\n')
+    text = re.sub(r"^\[", "[tool.testbed.", GOOD, flags=re.MULTILINE)
+    (folder / "pyproject.toml").write_text(f"[tool.testbed]\n{text}")
+    here = project()
+    assert (here.folder, here.described.name) == (folder, "cold-chain")
+    assert here.described.devices.topic == "trucks/{device}/state"
+
+
 def test_without_a_project_the_way_to_one_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(paths, "REPOSITORY", tmp_path)
     monkeypatch.chdir(tmp_path)
