@@ -1,13 +1,16 @@
 """A rule straight to a Lambda function: each message is executed, whatever the function's concurrency."""
 
 import io
+import json
 import os
+import shutil
 import time
 import zipfile
 from typing import Any
 
 import pytest
 
+from testbed.paths import REPOSITORY
 from tests.integration.bridge.conftest import ONE_RULES_ENGINE, MakeDevice, Rules, Stack, wait_for
 
 # The long form: LAMBDA_MESSAGES=2000.
@@ -64,3 +67,24 @@ def test_each_message_of_a_burst_is_executed(
 
     assert wait_for(lambda: stored() == MESSAGES), f"{stored()} of {MESSAGES}"
     print(f"{MESSAGES} messages in {time.monotonic() - begun:.1f} s, reserved: {reserved}")
+
+
+@ONE_RULES_ENGINE
+@pytest.mark.skipif(shutil.which("node") is None, reason="a Node.js function: node is not on PATH")
+def test_a_node_function_runs_by_the_node_on_path(stack: Stack, name: str) -> None:
+    package = io.BytesIO()
+    with zipfile.ZipFile(package, "w") as archive:
+        archive.write(REPOSITORY / "examples" / "doorbell" / "function" / "index.mjs", "index.mjs")
+    lambda_ = stack.emulator.client("lambda")
+    lambda_.create_function(
+        FunctionName=name,
+        Runtime="nodejs22.x",
+        Handler="index.handler",
+        Role="arn:aws:iam::000000000000:role/doorbell",
+        Code={"ZipFile": package.getvalue()},
+    )
+    answer = lambda_.invoke(FunctionName=name, Payload=b'{"door": "front"}')
+    assert json.loads(answer["Payload"].read())["door"] == "front"
+    refused = lambda_.invoke(FunctionName=name, Payload=b"{}")
+    assert refused["FunctionError"]
+    assert "a ring without a door" in json.loads(refused["Payload"].read())["errorMessage"]

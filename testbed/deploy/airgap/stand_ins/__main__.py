@@ -6,26 +6,23 @@ what this does not know, Terraform refuses by its name as an unsupported argumen
 """
 
 import sys
+from importlib import import_module
 
-import archive
-import files
-import keys
-import others
-import randoms
 from tf.iface import DataSource, Provider, Resource
 from tf.runner import run_provider
 from tf.schema import Schema
 from tf.utils import Diagnostics
 
-PROVIDERS: dict[str, tuple[list[type[Resource]], list[type[DataSource]]]] = {
-    "archive": ([archive.File], [archive.FileData]),
-    "external": ([], [others.External]),
-    "local": ([files.File, files.SensitiveFile], [files.FileData, files.SensitiveFileData]),
-    "null": ([others.Null], [others.NullData]),
-    "random": (randoms.RESOURCES, []),
-    "template": ([], [others.Template]),
-    "time": ([others.Sleep, others.Static], []),
-    "tls": ([keys.PrivateKey, keys.SelfSigned, keys.Request], [keys.PublicKey]),
+# Terraform starts a provider three times a command: each loads its own module alone.
+_MODULES = {
+    "archive": "archive",
+    "external": "others",
+    "local": "files",
+    "null": "others",
+    "random": "randoms",
+    "template": "others",
+    "time": "others",
+    "tls": "keys",
 }
 
 
@@ -35,6 +32,7 @@ class StandIn(Provider):
     def __init__(self, name: str) -> None:
         """Take its name."""
         self._name = name
+        self._resources, self._data = import_module(_MODULES[name]).PROVIDERS[name]
 
     def get_model_prefix(self) -> str:
         """Return what the names of its resources begin with."""
@@ -57,11 +55,11 @@ class StandIn(Provider):
 
     def get_resources(self) -> list[type[Resource]]:
         """Return its resources."""
-        return PROVIDERS[self._name][0]
+        return list(self._resources)
 
     def get_data_sources(self) -> list[type[DataSource]]:
         """Return its data sources."""
-        return PROVIDERS[self._name][1]
+        return list(self._data)
 
 
 if __name__ == "__main__":

@@ -97,3 +97,7 @@ class File(_Archive, Made):
 
 class FileData(_Archive, Read):
     """``archive_file`` as a data source."""
+
+
+# Resources and data sources by the provider's name.
+PROVIDERS = {"archive": ([File], [FileData])}

@@ -122,3 +122,7 @@ class SensitiveFileData(FileData):
         *computed("content", "content_base64", sensitive=True),
         *computed("id", *_SUMS),
     ]
+
+
+# Resources and data sources by the provider's name.
+PROVIDERS = {"local": ([File, SensitiveFile], [FileData, SensitiveFileData])}

@@ -205,3 +205,7 @@ def _algorithm(key: Any) -> str:
     if isinstance(key, rsa.RSAPrivateKey):
         return "RSA"
     return "ECDSA" if isinstance(key, ec.EllipticCurvePrivateKey) else "ED25519"
+
+
+# Resources and data sources by the provider's name.
+PROVIDERS = {"tls": ([PrivateKey, SelfSigned, Request], [PublicKey])}

@@ -142,3 +142,12 @@ class Template(Read):
         if re.search(r"(?<!%)%\{", rendered):
             raise UnsupportedError("directives (%{...}) are not built here")
         return {"id": "-", "rendered": rendered.replace("$${", "${")}
+
+
+# Resources and data sources by the provider's name.
+PROVIDERS = {
+    "external": ([], [External]),
+    "null": ([Null], [NullData]),
+    "template": ([], [Template]),
+    "time": ([Sleep, Static], []),
+}

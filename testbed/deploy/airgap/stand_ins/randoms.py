@@ -166,4 +166,5 @@ def _generator(state: State) -> Any:
     return random.Random(state["seed"]) if state["seed"] else secrets.SystemRandom()  # noqa: S311
 
 
-RESOURCES: list[type[Made]] = [Id, Text, Password, Integer, Pet, Uuid, Shuffle]
+# Resources and data sources by the provider's name.
+PROVIDERS = {"random": ([Id, Text, Password, Integer, Pet, Uuid, Shuffle], [])}
