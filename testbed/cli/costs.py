@@ -7,8 +7,8 @@ import typer
 from rich.table import Table
 
 from testbed.cli.console import AsJson, app, out, say, show, show_json
-from testbed.cost import bill, scale
-from testbed.cost.bill import Counted
+from testbed.cost import bill, designs, scale
+from testbed.cost.bill import Counted, Line, Workload
 
 
 @app.command("cost")
@@ -24,8 +24,9 @@ def cost_command(
     at, counts = bill.counted()
     ours, baseline = counts.ours, counts.baseline
     is_counted = (at.stations, at.interval, at.window) == (stations, interval, window)
-    designs = {
-        "this design": bill.bill(workload, ours if is_counted else None),
+    found = ours if is_counted else None
+    bills = {
+        "this design": bill.bill(workload, found),
         "the baseline design": bill.baseline_bill(workload, baseline if is_counted else None),
     }
     if as_json:
@@ -33,15 +34,38 @@ def cost_command(
             {
                 "workload": asdict(workload),
                 "messages_a_month": workload.messages_a_month,
-                "usd_a_million_messages": {name: [*map(asdict, lines)] for name, lines in designs.items()},
+                "usd_a_million_messages": {name: [*map(asdict, lines)] for name, lines in bills.items()},
+                "designs_usd_a_million_messages": {
+                    design.name: bill.total(designs.design_bill(design, workload))
+                    for design in designs.DESIGNS
+                },
             }
         )
         return
-    table = Table(title=f"{stations} stations, a message every {interval:g} s, batches of {window:g} s")
+    _show_bills(workload, bills)
+    _show_designs(workload)
+    say(
+        "The handler's calls: "
+        + (
+            f"counted, of {ours.messages} messages in {ours.invocations} calls"
+            if is_counted
+            else "by the design"
+        )
+        + "; `make bench WHAT=calls` counts them anew."
+    )
+    millions = workload.messages_a_month / 1e6
+    say(f"{millions:,.1f} million messages a month. Prices, with date and sources: testbed/cost/prices.json.")
+
+
+def _show_bills(workload: Workload, bills: dict[str, list[Line]]) -> None:
+    """Show the lines of each bill and their total."""
+    table = Table(
+        title=f"{workload.stations} stations, a message every {workload.interval:g} s, batches of {workload.window:g} s"
+    )
     for heading in ("service", "what", "$ a million messages", "$ a month"):
         table.add_column(heading, justify="right" if heading.startswith("$") else "left")
     millions = workload.messages_a_month / 1e6
-    for title, lines in designs.items():
+    for title, lines in bills.items():
         for line in lines:
             table.add_row(
                 line.service, line.what, f"{line.usd_a_million:.3f}", f"{line.usd_a_million * millions:,.2f}"
@@ -55,17 +79,19 @@ def cost_command(
             end_section=True,
         )
     out.print(table)
+
+
+def _show_designs(workload: Workload) -> None:
+    """Show the total of each design, and which is the cheapest at this size."""
+    table = Table(title="By the design, not counted: the first is deployed, the others are computed")
+    for heading in ("design", "$ a million messages", "$ a month"):
+        table.add_column(heading, justify="right" if heading.startswith("$") else "left")
+    for design in designs.DESIGNS:
+        whole = bill.total(designs.design_bill(design, workload))
+        table.add_row(design.name, f"{whole:.2f}", f"{whole * workload.messages_a_month / 1e6:,.2f}")
+    out.print(table)
     say(
-        "The handler's calls: "
-        + (
-            f"counted, of {ours.messages} messages in {ours.invocations} calls"
-            if is_counted
-            else "by the design"
-        )
-        + "; `make bench WHAT=calls` counts them anew."
-    )
-    say(
-        f"{millions:,.1f} million messages a month. Prices: testbed/cost/prices.json, with their date and sources."
+        f"Cheapest at this size: {designs.cheapest(workload).name}; `testbed scale` says from which fleet on each pays."
     )
 
 
@@ -84,15 +110,18 @@ def show_calls(parts: dict[str, Counted]) -> None:
 
 @app.command("scale")
 def scale_command(
-    markdown: Annotated[bool, typer.Option("--markdown", help="Print docs/scale.md's table.")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print docs/scale.md's tables.")] = False,
 ) -> None:
     """Show what 10,000 to a million stations need of AWS's quotas, and cost: arithmetic, not measured."""
     if markdown:
-        show(scale.markdown())
+        show(scale.markdown(scale.table()) + "\n\n" + scale.markdown(designs.table()))
         return
-    head, *rows = scale.table()
-    table = Table(*head, title="↑ has to be raised; ✗ cannot be: the design ends there")
-    for row in rows:
-        table.add_row(*row)
-    out.print(table)
+    for title, (head, *rows) in (
+        ("↑ has to be raised; ✗ cannot be: the design ends there", scale.table()),
+        ("Stations every 5 s; only the first design is deployed, the others are computed", designs.table()),
+    ):
+        table = Table(*head, title=title)
+        for row in rows:
+            table.add_row(*row)
+        out.print(table)
     say("Quotas: testbed/cost/quotas.json, with their date and sources. What follows: docs/scale.md.")

@@ -8,6 +8,7 @@ same way.
 
 import json
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, Self
 
@@ -110,15 +111,19 @@ class Counted:
         return self.bytes_sent.get("s3:PutObject", 0) / self.messages
 
 
-def from_design(workload: Workload) -> Counted:
-    """Return what the handler should call for ten million messages, by its design."""
+def from_design(workload: Workload, batch: float | None = None, speakers: float | None = None) -> Counted:
+    """Return what the handler should call for ten million messages, by its design.
+
+    ``batch``: messages of an invocation, or else what a poller of the queue gathers. ``speakers``: how many stations'
+    messages may meet in one batch, or else all of them.
+    """
     messages = 10_000_000
-    batch = batch_of(workload)
+    batch = batch or batch_of(workload)
     points = min(1.0, workload.interval / workload.history_resolution)
     calls = {
         "s3:PutObject": round(messages / batch),
         # Within a batch each station is written once: it saves only where a station speaks more often than that.
-        "dynamodb:UpdateItem": round(messages * min(batch, workload.stations) / batch),
+        "dynamodb:UpdateItem": round(messages * min(batch, speakers or workload.stations) / batch),
         "dynamodb:PutItem": round(messages * points),
     }
     return Counted(messages, round(messages / batch), calls, {"s3:PutObject": messages * _ARCHIVED_BYTES})
@@ -170,18 +175,23 @@ class Line:
     usd_a_million: float
 
 
+@cache
 def prices() -> dict[str, float]:
     """AWS's list prices in dollars, by name; their date and sources are in prices.json."""
     return {name: entry["usd"] for name, entry in json.loads(_PRICES.read_text())["prices"].items()}
 
 
-def bill(workload: Workload, found: Counted | None = None) -> list[Line]:
-    """Return this design's bill for a million messages; ``found``: what was counted, or else what the design says."""
+def bill(workload: Workload, found: Counted | None = None, *, write: float | None = None) -> list[Line]:
+    """Return this design's bill for a million messages.
+
+    ``found``: what was counted, or else what the design says. ``write``: dollars of a write, or else DynamoDB's price
+    on demand.
+    """
     price = prices()
     found = found or from_design(workload)
+    write = price["dynamodb_write"] if write is None else write
     batch = found.messages / found.invocations
-    # Those out of order are not in a count: they depend on the network between.
-    points = min(1.0, found.each("dynamodb:PutItem") + _OUT_OF_ORDER)
+    points = history_points(found)
     seconds = batch_seconds(found)
     million = 1_000_000
     lines = [
@@ -193,9 +203,9 @@ def bill(workload: Workload, found: Counted | None = None) -> list[Line]:
         ("Lambda", f"a call for {batch:.0f} messages",
          (price["lambda_request"] + seconds * _MEMORY_GB * price["lambda_gb_second_arm"]) / batch),
         ("DynamoDB", f"latest state: {found.each('dynamodb:UpdateItem'):.2f} writes a message",
-         found.each("dynamodb:UpdateItem") * price["dynamodb_write"]),
+         found.each("dynamodb:UpdateItem") * write),
         ("DynamoDB", f"history: {points:.2f} points a message, kept for a day",
-         points * (price["dynamodb_write"] + _POINT_BYTES / 1e9 * _POINT_MONTHS * price["dynamodb_gb_month"])),
+         points * (write + _POINT_BYTES / 1e9 * _POINT_MONTHS * price["dynamodb_gb_month"])),
         ("S3", f"a PUT for {1 / found.each('s3:PutObject'):.0f} messages",
          found.each("s3:PutObject") * price["s3_put"]),
         ("S3", f"a month of storage, {found.archived_bytes:.0f} bytes a message",
@@ -205,11 +215,15 @@ def bill(workload: Workload, found: Counted | None = None) -> list[Line]:
     return [Line(service, what, million * usd) for service, what, usd in lines]
 
 
+def history_points(found: Counted) -> float:
+    """Return the history's writes a message; those out of order depend on the network and are in no count."""
+    return min(1.0, found.each("dynamodb:PutItem") + _OUT_OF_ORDER)
+
+
 def batch_seconds(found: Counted) -> float:
     """Return how long a batch of the counted size takes, its PUT and its writes."""
     batch = found.messages / found.invocations
-    points = min(1.0, found.each("dynamodb:PutItem") + _OUT_OF_ORDER)
-    writes = (found.each("dynamodb:UpdateItem") + points) * batch
+    writes = (found.each("dynamodb:UpdateItem") + history_points(found)) * batch
     return _BATCH_SECONDS + writes * _UPDATE_SECONDS / _THREADS
 
 

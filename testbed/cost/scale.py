@@ -121,9 +121,9 @@ def table() -> list[list[str]]:
     return rows
 
 
-def markdown() -> str:
-    """Return the table as docs/scale.md has it."""
-    head, *rows = table()
+def markdown(rows: list[list[str]]) -> str:
+    """Return a table, its headings first, as docs/scale.md has it."""
+    head, *rows = rows
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from testbed.cost import scale
+from testbed.cost import designs, scale
 from testbed.cost.bill import Workload
 from testbed.cost.scale import QUOTAS
 from testbed.paths import REPOSITORY, TERRAFORM
@@ -90,5 +90,7 @@ def test_the_designs_own_limit_is_terraforms() -> None:
     assert int(found[1]) == scale.MAX_CONCURRENCY
 
 
-def test_the_page_has_the_table_that_the_command_prints() -> None:
-    assert scale.markdown() in (REPOSITORY / "docs" / "scale.md").read_text()
+def test_the_page_has_the_tables_that_the_command_prints() -> None:
+    page = (REPOSITORY / "docs" / "scale.md").read_text()
+    assert scale.markdown(scale.table()) in page
+    assert scale.markdown(designs.table()) in page
