@@ -322,8 +322,11 @@ def connack(
     return bytes((CONNACK << 4, 2, int(session_present), _RETURN_CODES.get(reason, NOT_AUTHORIZED)))
 
 
-def puback(packet_id: int, reason: int = Reason.SUCCESS) -> bytes:
-    """Build a PUBACK packet (3.4); a ``reason`` other than success is MQTT 5's."""
+def puback(packet_id: int, reason: int = Reason.SUCCESS, found: Properties | None = None) -> bytes:
+    """Build a PUBACK packet (3.4); a ``reason`` other than success, and properties, are MQTT 5's."""
+    if found:
+        written = properties.with_length([properties.write(found)])
+        return _packet(PUBACK << 4, packet_id.to_bytes(2) + bytes((reason,)) + written)
     if reason:
         return struct.pack("!BBHB", PUBACK << 4, 3, packet_id, reason)
     return struct.pack("!BBH", PUBACK << 4, 2, packet_id)

@@ -21,6 +21,11 @@ DATA_PLANE_READY_TOPIC = "$bridge/ready/data-plane"
 # A trusted client closes another's connection: "$bridge/disconnect/<client id>", the client id quoted as in a URL,
 # with {"cleanSession": bool, "preventWillMessage": bool}, as the API's DeleteConnection has them.
 DISCONNECT_PREFIX = "$bridge/disconnect/"
+# It asks of a client what GetConnection and ListSubscriptions tell; the answer is JSON, in this user property of the
+# PUBACK.
+CONNECTION_PREFIX = "$bridge/connection/"
+SUBSCRIPTIONS_PREFIX = "$bridge/subscriptions/"
+ANSWER_PROPERTY = "$bridge-answer"
 
 # The broker tells the data plane of a client whose certificate is not registered and ACTIVE, and was refused:
 # {"certificate": base64 of DER, "address": str, "serverName": str}.

@@ -15,6 +15,7 @@ from cryptography.x509.oid import NameOID
 
 from bridge import packets, properties
 from bridge.authorizers import RefusedError
+from bridge.broker import commands
 from bridge.broker import limits as aws
 from bridge.broker.limits import MOST_PACKET_BYTES, MOST_PAYLOAD_BYTES, Limits
 from bridge.broker.message import Message, expiry, publish_packet
@@ -25,9 +26,8 @@ from bridge.policies import Connection as PolicyConnection
 from bridge.presence import Connected
 from bridge.tls import server_name
 from bridge.topics import (
-    DISCONNECT_PREFIX,
+    ANSWER_PROPERTY,
     FROM_PREFIX,
-    LIMITS_TOPIC,
     READY_TOPIC,
     SHARED_PREFIX,
     TO_PREFIX,
@@ -91,6 +91,8 @@ class ClientConnection(asyncio.Protocol):
         self.presence: Connected | None = None
         self._congested = False
         self.address = self._server_name = ""
+        self.addresses: tuple[tuple[str, int], tuple[str, int]] = (("", 0), ("", 0))
+        self.keep_alive = 0  # as the client asked, in seconds
         self._silence = float(CONNECT_SECONDS)
         self.deadline = time.monotonic() + self._silence
         self._level = packets.V3
@@ -106,7 +108,9 @@ class ClientConnection(asyncio.Protocol):
         """Remember who is there: TLS is up, and the peer has shown that it has its certificate's key."""
         # uvloop's transports are no subclasses of asyncio's.
         self._transport = cast(Transport, transport)
-        self.address = (transport.get_extra_info("peername") or ("",))[0]
+        ends = [transport.get_extra_info(end) or ("", 0) for end in ("peername", "sockname")]
+        self.addresses = (ends[0][:2], ends[1][:2])
+        self.address = ends[0][0]
         self._server_name = server_name(transport)
         if self.identity is None and self._visitor is None:
             self._certificate = transport.get_extra_info("ssl_object").getpeercert(binary_form=True)
@@ -147,6 +151,14 @@ class ClientConnection(asyncio.Protocol):
     def name(self) -> str:
         """The client's id, or where it comes from."""
         return self.session.client_id if self.session else self.address
+
+    @property
+    def thing(self) -> str | None:
+        """The thing of the client's certificate: the one of its client id's name, or the only one."""
+        things = self.identity.things if self.identity else ()
+        if self.session is not None and self.session.client_id in things:
+            return self.session.client_id
+        return things[0] if len(things) == 1 else None
 
     @property
     def trusted(self) -> bool:
@@ -328,6 +340,7 @@ class ClientConnection(asyncio.Protocol):
             What the CONNACK says of it, and the session's expiry in seconds.
         """
         asked, limits = connect.properties, self._limits
+        self.keep_alive = connect.keep_alive
         alive = aws.keep_alive(connect.keep_alive)
         self._silence = 1.5 * alive
         self.deadline = time.monotonic() + self._silence
@@ -602,7 +615,7 @@ class ClientConnection(asyncio.Protocol):
         if topic.startswith(TO_PREFIX):
             self._tell_other(topic, packet)
             return True
-        if topic != LIMITS_TOPIC and not topic.startswith(DISCONNECT_PREFIX):
+        if not commands.is_command(topic):
             return False
         try:
             options = json.loads(packet.payload or b"{}")
@@ -610,16 +623,10 @@ class ClientConnection(asyncio.Protocol):
             raise MalformedPacketError(
                 f"what is not JSON to {topic}", Reason.PAYLOAD_FORMAT_INVALID
             ) from error
-        if topic == LIMITS_TOPIC:
-            self._broker.limit_publishes(int(options["publishesPerSecond"]))
-        else:
-            self._broker.disconnect(
-                unquote(topic.removeprefix(DISCONNECT_PREFIX)),
-                clean_session=bool(options.get("cleanSession")),
-                prevent_will=bool(options.get("preventWillMessage")),
-            )
+        answer = json.dumps(commands.carry_out(self._broker, topic, options))
         if packet.qos:
-            self._write(packets.puback(packet.packet_id))
+            found = {properties.USER: [(ANSWER_PROPERTY, answer)]} if self._level == packets.V5 else None
+            self._write(packets.puback(packet.packet_id, found=found))
         return True
 
     def _subscribe(self, session: Session, packet_id: int, filters: list[packets.Filter]) -> None:

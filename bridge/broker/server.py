@@ -8,7 +8,7 @@ import time
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from urllib.parse import quote
 
 from bridge import packets
@@ -19,6 +19,7 @@ from bridge.broker.retained import RetainedMessages
 from bridge.broker.sessions import NEVER, Session, Subscription, folder_of, read_all
 from bridge.broker.shared import Group
 from bridge.broker.spool import Stored
+from bridge.broker.visits import Visits
 from bridge.packets import Reason
 from bridge.policies import Policies
 from bridge.presence import Connected, next_version
@@ -117,6 +118,7 @@ class Broker:
         self._wills: dict[str, _Waiting] = {}
         self.connections: set[ClientConnection] = set()
         self._versions: dict[str, int] = {}
+        self._visits = Visits()
         self._attendance = Attendance(folder / "attendance.ndjson")
         self.retained = RetainedMessages(folder / "retained.journal")
         now = time.monotonic()
@@ -213,6 +215,8 @@ class Broker:
             self.change_expiry(session, expiry)
         session.connection = connection
         connection.session = session
+        if not connection.trusted:
+            self._visits.came(connection, session)
         self._came(connection)
         return present
 
@@ -246,6 +250,7 @@ class Broker:
                 self._wills[session.client_id] = _Waiting(due, connection, connection.will)
             else:
                 self._publish_will(connection, connection.will)
+        self._visits.went(connection, session)
         self._went(connection)
         if not session.persistent:
             self._discard(session)
@@ -347,9 +352,32 @@ class Broker:
                 found.setdefault(identity.principal, []).append(connection)
         return found
 
+    def describe(self, client_id: str, *, sockets: bool) -> dict[str, Any] | None:
+        """Return what the API's GetConnection tells, or None for a client that is not known."""
+        return self._visits.describe(client_id, self._session_of_others(client_id), sockets=sockets)
+
+    def subscriptions(self, client_id: str) -> list[dict[str, Any]] | None:
+        """Return what the API's ListSubscriptions tells, or None for a client without a session."""
+        session = self._session_of_others(client_id)
+        if session is None:
+            return None
+        return [
+            {"topicFilter": topic_filter, "qos": subscription.qos}
+            for topic_filter, subscription in session.subscriptions.items()
+        ]
+
+    def _session_of_others(self, client_id: str) -> Session | None:
+        """Return a client's session, unless it is one of the testbed's own: those are nobody's business."""
+        session = self.sessions.get(client_id)
+        if client_id in self._required_clients or (
+            session is not None and session.connection is not None and session.connection.trusted
+        ):
+            return None
+        return session
+
     def disconnect(self, client_id: str, *, clean_session: bool, prevent_will: bool) -> bool:
         """Do what the API's DeleteConnection does; return whether there was a connection or a session."""
-        session = self.sessions.get(client_id)
+        session = self._session_of_others(client_id)
         if session is None:
             return False
         connection = session.connection

@@ -18,6 +18,7 @@ from bridge.clients import clients, invoker
 from bridge.control_plane import control_plane
 from bridge.data_plane import devices
 from bridge.data_plane.authorizers import Authorizers
+from bridge.data_plane.connections import Connections
 from bridge.data_plane.devices import Devices
 from bridge.data_plane.http import Admit, Operation, Operations, application
 from bridge.data_plane.jobs import Jobs
@@ -133,6 +134,12 @@ def main(
             for name, operation in part.operations().items()
         },
     }
+
+    if names_publishers:
+        # Mosquitto tells nobody of its clients; there they are refused by name.
+        operations |= {
+            ("iot-data", name): operation for name, operation in Connections(session).operations().items()
+        }
 
     async def tell(topic: str, payload: bytes) -> None:
         await session.publish(Outgoing(topic, payload))

@@ -79,8 +79,8 @@ class Requests:
             log.exception("request_failed", topic=received.topic, publisher=received.publisher)
         self._store.note_handled(own)
 
-    def _when_confirmed(self, number: int) -> Callable[[asyncio.Future[None]], None]:
-        def forget(mark: asyncio.Future[None]) -> None:
+    def _when_confirmed(self, number: int) -> Callable[[asyncio.Future[str | None]], None]:
+        def forget(mark: asyncio.Future[str | None]) -> None:
             if not mark.cancelled():
                 self._store.confirm_handled(number)
 
@@ -116,8 +116,8 @@ class Answers:
                     sent.add_done_callback(self._when_sent(answer.number))
             self._forget()
 
-    def _when_sent(self, number: int) -> Callable[[asyncio.Future[None]], None]:
-        def note(sent: asyncio.Future[None]) -> None:
+    def _when_sent(self, number: int) -> Callable[[asyncio.Future[str | None]], None]:
+        def note(sent: asyncio.Future[str | None]) -> None:
             self._room.release()
             if not sent.cancelled():
                 self._done.append(number)

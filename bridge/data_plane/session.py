@@ -1,8 +1,9 @@
 """The data plane's persistent MQTT session: a trusted client of whichever broker there is."""
 
 import asyncio
+import json
 import ssl
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from bridge.sockets import DrainingSocket
-from bridge.topics import FROM_PREFIX, TO_PREFIX
+from bridge.topics import ANSWER_PROPERTY, FROM_PREFIX, TO_PREFIX
 
 log = structlog.get_logger()
 
@@ -89,9 +90,9 @@ class DataPlaneSession:
         self._filters = [(prefix + topic_filter, 1) for topic_filter in topic_filters]
         self._receive, self._begun = receive, connected
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._waiting: dict[int, asyncio.Future[None]] = {}
-        # Acknowledged before anybody waited for it.
-        self._early: set[int] = set()
+        self._waiting: dict[int, asyncio.Future[str | None]] = {}
+        # Acknowledged, with the answer, before anybody waited for it.
+        self._early: dict[int, str | None] = {}
         # Packet identifiers are the connection's: an acknowledgement must not reach the next one.
         self._generation = 0
         self._subscribed = False
@@ -127,11 +128,11 @@ class DataPlaneSession:
         except TimeoutError as error:
             raise UnavailableError(f"the broker did not acknowledge a message to {message.topic}") from error
 
-    def send(self, message: Outgoing) -> asyncio.Future[None]:
+    def send(self, message: Outgoing) -> asyncio.Future[str | None]:
         """Publish; over the next connection if there is none now.
 
         Returns:
-            What is done when the broker has acknowledged it.
+            What is done when the broker has acknowledged it, with what our own broker answers to a command.
         """
         # No client id: rules see none, as of a message that came by HTTPS.
         to_the_broker = message.topic.startswith(("$bridge/", TO_PREFIX))
@@ -148,6 +149,19 @@ class DataPlaneSession:
         if sent.mid in self._early:
             self._acknowledged(sent.mid)
         return waiting
+
+    async def ask(self, topic: str, options: Mapping[str, Any], *, seconds: float = 10) -> Any:
+        """Ask our own broker itself, by one of its own topics, and return its answer; None for nothing found.
+
+        Raises:
+            UnavailableError: it did not answer within ``seconds``. It may have done what it was asked.
+        """
+        asked = self.send(Outgoing(topic, json.dumps(options).encode()))
+        try:
+            answer = await asyncio.wait_for(asked, seconds)
+        except TimeoutError as error:
+            raise UnavailableError("the broker did not answer") from error
+        return None if answer is None else json.loads(answer)
 
     def acknowledge(self, received: Received) -> None:
         """Tell the broker that a message is dealt with; if its connection has ended, it will come again."""
@@ -203,8 +217,8 @@ class DataPlaneSession:
     def _on_subscribe(self, *_: Any) -> None:
         self._subscribed = True
 
-    def _on_publish(self, _client: Any, _data: Any, mid: int, _reason: Any, _properties: Any) -> None:
-        self._early.add(mid)
+    def _on_publish(self, _client: Any, _data: Any, mid: int, _reason: Any, properties: Any) -> None:
+        self._early[mid] = dict(getattr(properties, "UserProperty", ())).get(ANSWER_PROPERTY)
         if mid in self._waiting:
             self._soon(self._acknowledged, mid)
 
@@ -219,7 +233,7 @@ class DataPlaneSession:
     # --- the loop ----------------------------------------------------------------
 
     def _acknowledged(self, mid: int) -> None:
-        self._early.discard(mid)
+        answer = self._early.pop(mid, None)
         waiting = self._waiting.pop(mid, None)
         if waiting is not None and not waiting.done():
-            waiting.set_result(None)
+            waiting.set_result(answer)

@@ -103,20 +103,21 @@ def _model(service: str) -> ServiceModel:
 def _operations(service: str, method: str) -> tuple[tuple[re.Pattern[str], OperationModel], ...]:
     model = _model(service)
     found = [model.operation_model(name) for name in model.operation_names]
-    # Those with fewer variables first: "/things/{thingName}/jobs/$next" before "/things/{thingName}/jobs/{jobId}".
+    # Those with fewer variables first: "/things/{thingName}/jobs/$next" before "/things/{thingName}/jobs/{jobId}";
+    # then the longer ones: "/connections/{clientId}/subscriptions" before "/connections/{clientId}".
     chosen = sorted(
         (one for one in found if one.http["method"] == method),
-        key=lambda one: one.http["requestUri"].count("{"),
+        key=lambda one: (one.http["requestUri"].count("{"), -len(one.http["requestUri"])),
     )
     return tuple((_pattern(one.http["requestUri"]), one) for one in chosen)
 
 
 def _pattern(template: str) -> re.Pattern[str]:
-    # A topic's slashes are encoded by boto3, and by others not.
+    # The slashes of a topic or client id are encoded by boto3, and by others not.
     parts = re.split(r"(\{\w+\})", template)
     return re.compile(
         "".join(
-            f"(?P<{part[1:-1]}>{'.+' if part == '{topic}' else '[^/]+'})"
+            f"(?P<{part[1:-1]}>{'.+' if part in ('{topic}', '{clientId}') else '[^/]+'})"
             if part.startswith("{")
             else re.escape(part).replace(r"\$", r"(?:\$|%24)")
             for part in parts
