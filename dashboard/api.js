@@ -44,16 +44,21 @@ function asked(word) {
   });
 }
 
-/** GET a path of the API, decoded. Throws an Error with words for people. */
-export async function ask(path) {
-  const headers = {};
+/** GET a path of the API, decoded. Throws an Error with words for people, and the `status`. */
+export const ask = (path) => send(path, "GET");
+
+/** PATCH a path of the API with a document; see `ask`. */
+export const change = (path, document) => send(path, "PATCH", document);
+
+async function send(path, method, document) {
+  const headers = document ? { "content-type": "application/json" } : {};
   const shown = Object.fromEntries(wanted().map((name) => [name, kept(name)]));
   if (config.key) headers["x-api-key"] = shown.key;
   if (config.token) headers.authorization = `Bearer ${shown.token}`;
   const name = path.split("?")[0];
   let answer;
   try {
-    answer = await fetch(config.api ? `${config.api}/${path}` : path, { headers });
+    answer = await fetch(config.api ? `${config.api}/${path}` : path, { method, headers, body: document && JSON.stringify(document) });
   } catch {
     throw new Error(`${name} cannot be reached`);
   }
@@ -65,5 +70,5 @@ export async function ask(path) {
     for (const name of wanted()) sessionStorage.removeItem(`api-${name}`);
     waiting ??= asked(said ?? "The API refused that.");
   }
-  throw new Error(said ?? `${name} answered ${answer.status}`);
+  throw Object.assign(new Error(said ?? `${name} answered ${answer.status}`), { status: answer.status });
 }

@@ -1,11 +1,11 @@
 // A station's own page: its slots, its charts, its connection.
 import { ask } from "./api.js";
 import { chart } from "./charts.js";
+import * as settings from "./settings.js";
 import { live, silent, stations } from "./store.js";
 import { focusOn, number, set, status } from "./table.js";
 
 const MOST_POINTS = 1500;
-const READY_AT = 93; // percent; a pack that is handed out
 const MOST_SLOTS = 100;
 const ASK_EVERY_MS = 5000;
 const GAPS_SHOWN = 20;
@@ -37,6 +37,7 @@ export async function open(name) {
   find("detail-title").focus();
   charts ??= CHARTS.map(([title, unit, lines]) => chart(find("plots"), title, unit, lines.map(([, line]) => line)));
   draw();
+  settings.open(name);
   try {
     const found = await ask(`stations/${encodeURIComponent(name)}/history?limit=${MOST_POINTS}`);
     if (chosen !== name) return;
@@ -52,6 +53,7 @@ function close() {
   const name = chosen;
   chosen = null;
   find("detail").hidden = true;
+  settings.close();
   focusOn(name);
 }
 
@@ -87,20 +89,22 @@ function drawSlots(station) {
   const slots = Math.min(MOST_SLOTS, station.slots ?? 0);
   // Telemetry has each slot's charge in percent; the API's table has numbers of slots alone.
   const charges = Array.isArray(station.slot_charge) ? station.slot_charge.slice(0, slots) : null;
+  // Those with the most charge are the ready ones: how much that is depends on its settings.
+  const ready = new Set([...Array(slots).keys()].sort((one, other) => (charges ? charges[other] - charges[one] : 0)).slice(0, station.battery_available));
   const list = find("slots");
   while (list.children.length < slots) list.append(newSlot());
   while (list.children.length > slots) list.lastChild.remove();
   for (let index = 0; index < slots; index++) {
     const charge = charges ? charges[index] : null;
-    const ready = charges ? charge >= READY_AT : index < station.battery_available;
+    const full = ready.has(index);
     const item = list.children[index];
     const [box, words] = item.children;
-    box.firstChild.style.height = `${Number.isFinite(charge) ? charge : ready ? 100 : 50}%`;
-    item.dataset.ready = ready;
+    box.firstChild.style.height = `${Number.isFinite(charge) ? charge : full ? 100 : 50}%`;
+    item.dataset.ready = full;
     item.dataset.known = charges !== null;
-    set(words, `${index + 1}: ${Number.isFinite(charge) ? `${charge} %` : ready ? "ready" : "charging"}${ready && charges ? " ✓" : ""}`);
+    set(words, `${index + 1}: ${Number.isFinite(charge) ? `${charge} %` : full ? "ready" : "charging"}${full && charges ? " ✓" : ""}`);
   }
-  set(find("slots-word"), charges ? `${station.battery_available} of ${slots} ready (✓: at ${READY_AT} % or more)` : `${station.battery_available} of ${slots} ready; each slot's charge comes with the next message`);
+  set(find("slots-word"), charges ? `${station.battery_available} of ${slots} ready (✓)` : `${station.battery_available} of ${slots} ready; each slot's charge comes with the next message`);
 }
 
 function newSlot() {
@@ -115,6 +119,7 @@ function newSlot() {
 
 /** Ask the API now and then whether the station is connected: presence is not among what is pushed. */
 export async function look() {
+  settings.look();
   if (!chosen || Date.now() - askedAt < ASK_EVERY_MS) return;
   askedAt = Date.now();
   const name = chosen;

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from simulator.places import place
 from simulator.scenario import NORMAL, Event, Scenario
 from simulator.settings import Settings
 
@@ -136,6 +137,10 @@ class Station:
         # Apart from the life's, so that a scenario changes what it is about and nothing else.
         fate = random.Random(f"{seed}/{station_id}/site")
         self.site = HIGHWAY if fate.random() < _HIGHWAY_SHARE else URBAN
+        # Apart again: the map came later than the lives.
+        self.latitude, self.longitude = place(
+            random.Random(f"{seed}/{station_id}/place"), motorway=self.site is HIGHWAY
+        )
         self._demand = scenario.demand.highway if self.site is HIGHWAY else scenario.demand.urban
         self._warmer = scenario.warmer
         self._events = tuple(event for event in scenario.events if fate.random() < event.share)
@@ -197,6 +202,10 @@ class Station:
             "queue_length": self.queue,
             "power_kw": round(self.power_kw, 1),
             "temperature_c": round(self.temperature_c, 1),
+            "grid_kw": round(self._grid_kw(), 1),
+            "latitude": self.latitude,
+            "longitude": self.longitude,
+            "slot_charge": [int(100 * pack.charge) for pack in self.packs],
             "status": self._status(ready),
             "firmware": self._firmware,
         }
@@ -251,17 +260,19 @@ class Station:
     def _charge(self, seconds: float) -> None:
         events = self._happening()
         broken = max((event.broken_slots for event in events), default=0)
-        left = min((event.grid for event in events), default=1.0)
         limit = min(0.999, self._full)
         wanted = [(pack, self._charge_kw(pack)) for pack in self.packs[broken:] if pack.charge < limit]
         total = sum(kw for _, kw in wanted)
-        # All slots share the grid connection, and what an operator leaves of it.
-        grid_kw = min(left * self.generation.grid_kw, self.settings.charging_power_limit_kw)
-        share = min(1.0, grid_kw * EFFICIENCY / total) if total else 0.0
+        share = min(1.0, self._grid_kw() * EFFICIENCY / total) if total else 0.0
         for pack, kw in wanted:
             pack.charge = min(self._full, pack.charge + kw * share * seconds / 3600 / pack.kwh)
         self.power_kw = total * share / EFFICIENCY
         self.energy_kwh += self.power_kw * seconds / 3600
+
+    def _grid_kw(self) -> float:
+        """Return what all slots share: the grid connection, or what events and an operator leave of it."""
+        left = min((event.grid for event in self._happening()), default=1.0)
+        return min(left * self.generation.grid_kw, self.settings.charging_power_limit_kw)
 
     def _charge_kw(self, pack: Pack) -> float:
         power = CHARGE_KW

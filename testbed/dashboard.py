@@ -34,7 +34,11 @@ from testbed.stations import observers
 
 URL_SECONDS = 60
 
-_API_PATH = re.compile(r"/summary|/realtime|/stations(/[A-Za-z0-9:_-]{1,128}(/history)?)?", re.ASCII)
+_API_PATH = re.compile(
+    r"/summary|/realtime|/stations(/[A-Za-z0-9:_-]{1,128}(/history|/settings)?)?", re.ASCII
+)
+_SETTINGS_PATH = re.compile(r"/stations/[A-Za-z0-9:_-]{1,128}/settings", re.ASCII)
+_MOST_BYTES = 64 * 1024
 # As terraform/dashboard.tf writes it for the page on AWS: here nobody asks the page for a key.
 _CONFIG = {"api": "", "key": False, "token": False}
 _START_SECONDS = 30
@@ -50,6 +54,17 @@ class Dashboard:
         self._deployment = deployment
         self._offer = offer
         self.door = door
+
+    def change(self, target: str, body: bytes) -> tuple[int, Any]:
+        """Change a station's settings by the API; return its status and document."""
+        path = urlsplit(target).path
+        if not _SETTINGS_PATH.fullmatch(path):
+            return HTTPStatus.NOT_FOUND, {"detail": "There is nothing here to change."}
+        try:
+            document = json.loads(body)
+        except ValueError:
+            return HTTPStatus.BAD_REQUEST, {"detail": "The body is no JSON."}
+        return api.send(self._deployment, "PATCH", path, document)
 
     def answer(self, target: str) -> tuple[int, Any]:
         """Return the status and document of a data path; 404 for any other."""
@@ -94,49 +109,80 @@ def with_aws_iot(deployment: Deployment) -> Dashboard:
     return Dashboard(deployment, f"wss://{urlsplit(offer['url']).netloc}")
 
 
+class _Server(ThreadingHTTPServer):
+    """The page's server."""
+
+    def __init__(self, dashboard: Dashboard, port: int, packages: Mapping[str, Path]) -> None:
+        self.dashboard, self.packages = dashboard, packages
+        super().__init__(("127.0.0.1", port), _Handler)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: _Server
+
+    def do_GET(self) -> None:
+        if not self._is_ours():
+            return
+        name = urlsplit(self.path).path.removeprefix("/") or "index.html"
+        if file := (page_files.own() | dict(self.server.packages)).get(name):
+            self._send(HTTPStatus.OK, f"{page_files.TYPES[file.suffix]}; charset=utf-8", file.read_bytes())
+            return
+        self._answer(lambda: self.server.dashboard.answer(self.path))
+
+    def do_PATCH(self) -> None:
+        host = self.headers.get("Host")
+        length = self.headers.get("Content-Length", "")
+        if not self._is_ours():
+            return
+        # Another page may send what it likes; a browser says where it comes from.
+        if self.headers.get("Origin", f"http://{host}") != f"http://{host}":
+            self._send(HTTPStatus.FORBIDDEN, "text/plain", b"only this page may change settings\n")
+        elif not length.isdecimal() or int(length) > _MOST_BYTES:
+            self._send(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "text/plain", b"too long\n")
+        else:
+            body = self.rfile.read(int(length))
+            self._answer(lambda: self.server.dashboard.change(self.path, body))
+
+    def _is_ours(self) -> bool:
+        # A foreign name that points here must not read the stations (DNS rebinding).
+        if self.headers.get("Host") == f"127.0.0.1:{self.server.server_port}":
+            return True
+        self._send(HTTPStatus.MISDIRECTED_REQUEST, "text/plain", b"ask for 127.0.0.1\n")
+        return False
+
+    def _answer(self, ask: Callable[[], tuple[int, Any]]) -> None:
+        try:
+            status, document = ask()
+        except TestbedError as error:
+            status, document = HTTPStatus.BAD_GATEWAY, {"detail": str(error)}
+        self._send(status, "application/json", json.dumps(document).encode())
+
+    def _send(self, status: int, kind: str, body: bytes) -> None:
+        self.send_response(status)
+        door = self.server.dashboard.door
+        policy = f"default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self' {door}"
+        for name, value in {
+            "Content-Type": kind,
+            "Content-Length": str(len(body)),
+            "Cache-Control": "no-store",
+            "Content-Security-Policy": f"{policy}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+            "Cross-Origin-Opener-Policy": "same-origin",
+            "Cross-Origin-Resource-Policy": "same-origin",
+            "Referrer-Policy": "no-referrer",
+            "X-Content-Type-Options": "nosniff",
+        }.items():
+            self.send_header(name, value)
+        self.end_headers()
+        with suppress(ConnectionError):  # the page has gone
+            self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  # the base's name
+        """Say nothing."""
+
+
 def server(dashboard: Dashboard, port: int, packages: Mapping[str, Path]) -> ThreadingHTTPServer:
     """Return the page's server on loopback, not serving yet; ``packages`` are files of other people's by name."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            # A foreign name that points here must not read the stations (DNS rebinding).
-            if self.headers.get("Host") != f"127.0.0.1:{self.server.server_port}":  # type: ignore[attr-defined]
-                self._send(HTTPStatus.MISDIRECTED_REQUEST, "text/plain", b"ask for 127.0.0.1\n")
-                return
-            name = urlsplit(self.path).path.removeprefix("/") or "index.html"
-            if file := (page_files.own() | dict(packages)).get(name):
-                self._send(
-                    HTTPStatus.OK, f"{page_files.TYPES[file.suffix]}; charset=utf-8", file.read_bytes()
-                )
-                return
-            try:
-                status, document = dashboard.answer(self.path)
-            except TestbedError as error:
-                status, document = HTTPStatus.BAD_GATEWAY, {"detail": str(error)}
-            self._send(status, "application/json", json.dumps(document).encode())
-
-        def _send(self, status: int, kind: str, body: bytes) -> None:
-            self.send_response(status)
-            policy = f"default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self' {dashboard.door}"
-            for name, value in {
-                "Content-Type": kind,
-                "Content-Length": str(len(body)),
-                "Cache-Control": "no-store",
-                "Content-Security-Policy": f"{policy}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-                "Cross-Origin-Opener-Policy": "same-origin",
-                "Cross-Origin-Resource-Policy": "same-origin",
-                "Referrer-Policy": "no-referrer",
-                "X-Content-Type-Options": "nosniff",
-            }.items():
-                self.send_header(name, value)
-            self.end_headers()
-            with suppress(ConnectionError):  # the page has gone
-                self.wfile.write(body)
-
-        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  # the base's name
-            """Say nothing."""
-
-    return ThreadingHTTPServer(("127.0.0.1", port), Handler)
+    return _Server(dashboard, port, packages)
 
 
 def start_door(

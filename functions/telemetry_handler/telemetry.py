@@ -52,6 +52,9 @@ _NUMBERS: tuple[tuple[str, bool, int, int], ...] = (
     ("queue_length", False, 0, 1_000_000),
     ("power_kw", True, -1_000_000, 1_000_000),  # negative: a station may feed the grid
     ("temperature_c", True, -100, 200),
+    ("grid_kw", True, 0, 1_000_000),
+    ("latitude", True, -90, 90),
+    ("longitude", True, -180, 180),
 )
 _TEXTS: tuple[tuple[str, int], ...] = (("message_id", 256), ("status", 64), ("firmware", 128))
 _CHECKED = (*(number[0] for number in _NUMBERS), *(text[0] for text in _TEXTS))

@@ -9,6 +9,7 @@ import os
 import socket
 import ssl
 import threading
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -111,6 +112,7 @@ def opened(browser: Browser, url: str, **context: Any) -> Iterator[Page]:
 
 
 def telemetry(station: str, ready: int, sequence: int) -> bytes:
+    spot = zlib.crc32(station.encode())
     return json.dumps(
         {
             "station_id": station,
@@ -122,6 +124,11 @@ def telemetry(station: str, ready: int, sequence: int) -> bytes:
             "charging": 2,
             "queue_length": 1,
             "temperature_c": 21.5,
+            "power_kw": 187.5,
+            "grid_kw": 1000,
+            "latitude": 47.5 + spot % 700 / 100,
+            "longitude": 6.5 + spot // 700 % 800 / 100,
+            "slot_charge": [100] * ready + [40] * (21 - ready),
             "status": "OK",
         }
     ).encode()
@@ -259,8 +266,58 @@ def test_axe_finds_nothing_serious(
         found = Axe().run(page).response["violations"]
         serious = [each for each in found if each["impact"] in ("serious", "critical")]
         assert serious == [], [(each["id"], each["help"]) for each in serious]
+        assert page.locator("#slots li").count() == 21
+        assert page.locator("#where").is_visible()
+        assert page.locator("#plots canvas").count() == page.locator("#plots figure").count()
+        # On a phone nothing is wider than the screen.
+        page.set_viewport_size({"width": 360, "height": 740})
+        page.wait_for_function(
+            "() => document.documentElement.scrollWidth <= innerWidth", timeout=PATIENCE_MS
+        )
         page.get_by_role("button", name="Close").press("Enter")
         assert page.locator("#detail").is_hidden()
+
+
+_CHANGED = "([id, text]) => document.getElementById(id).textContent.includes(text)"
+
+
+def _wait_for_text(page: Page, element: str, text: str, within_ms: int = PATIENCE_MS) -> None:
+    page.wait_for_function(_CHANGED, arg=[element, text], timeout=within_ms)
+
+
+def test_a_setting_changed_on_the_page_is_reported_and_a_second_operator_is_told(
+    browser: Browser, page: Page, deployment: Deployment, live: Live, tmp_path: Path
+) -> None:
+    """The one that was slower gets 409, sees why, and has the newest settings in the form."""
+    limit, log = "Charging power limit, kW", tmp_path / "simulator.log"
+    with (
+        simulation.started(deployment, 2, ["--interval", "1", "--duration", "120"], log),
+        _served(live.dashboard) as url,
+        opened(browser, url) as other,
+    ):
+        for each in (page, other):
+            each.get_by_label("Find").fill("station-02")
+            each.get_by_role("button", name="station-02").click()
+            each.locator("#settings-form").wait_for(timeout=PATIENCE_MS)
+            _wait_for_text(each, "reported-charging_power_limit_kw", "reported: ")
+        # Not what it reports already, whatever a test before has left there.
+        wanted = 100 + int(page.get_by_label(limit).input_value().split(".")[0]) % 500
+        other.get_by_label("Charge up to, %").fill("88")
+        page.get_by_label(limit).fill(str(wanted))
+        page.get_by_role("button", name="Change the settings").click()
+        _wait_for_text(page, "reported-charging_power_limit_kw", f"reported: {wanted}")
+        _wait_for_text(page, "changes", f"charging_power_limit_kw = {wanted} (accepted)")
+        other.get_by_role("button", name="Change the settings").click()
+        _wait_for_text(other, "settings-conflict", "somebody else was quicker")
+        other.wait_for_function(
+            "([id, value]) => document.getElementById(id).value === value",
+            arg=["setting-charging_power_limit_kw", str(wanted)],
+            timeout=PATIENCE_MS,
+        )
+        # What the station would refuse is not sent.
+        other.get_by_label("Maintenance: it swaps nothing").check()
+        other.get_by_role("button", name="Change the settings").click()
+        _wait_for_text(other, "settings-conflict", "maintenance_reason")
 
 
 _FOCUSED = "() => document.activeElement.closest('tr')?.dataset.station ?? document.activeElement.id"
