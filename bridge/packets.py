@@ -183,9 +183,14 @@ def parse_connect(body: bytes) -> Connect:
         return Connect("", True, 0, None, level if protocol == "MQTT" else 0)
     if flags & 0x01:
         raise MalformedPacketError("a CONNECT with its reserved flag set")
+    if flags & 0x38 and not flags & 0x04:
+        raise MalformedPacketError("a CONNECT with a will's QoS or retain, and no will")
+    if level == V3 and flags & 0xC0 == 0x40:
+        raise MalformedPacketError("a CONNECT with a password and no user name")
     found: dict[int, Any] = {}
     if level == V5:
         found, position = properties.read(body, position, properties.OF_CONNECT)
+        _check_connect(found)
     client_id, position = read_text(body, position)
     will, position = _will(body, position, flags, level) if flags & 0x04 else (None, position)
     user_name = password = None
@@ -196,6 +201,15 @@ def parse_connect(body: bytes) -> Connect:
     if position != len(body):
         raise MalformedPacketError("a CONNECT with something behind its end")
     return Connect(client_id, bool(flags & 0x02), keep_alive, will, level, user_name, password, found)
+
+
+def _check_connect(found: dict[int, Any]) -> None:
+    for kind, name in (
+        (properties.RECEIVE_MAXIMUM, "receive maximum"),
+        (properties.MAXIMUM_PACKET, "maximum packet size"),
+    ):
+        if found.get(kind) == 0:
+            raise MalformedPacketError(f"a {name} of 0", Reason.PROTOCOL_ERROR)
 
 
 def _will(body: bytes, position: int, flags: int, level: int) -> tuple[Will, int]:

@@ -61,6 +61,12 @@ class Transport(Protocol):
     def is_closing(self) -> bool:
         """Return whether it is closed, or about to be."""
 
+    def pause_reading(self) -> None:
+        """Take no more from the peer for now."""
+
+    def resume_reading(self) -> None:
+        """Take from the peer again."""
+
 
 class ClientConnection(asyncio.Protocol):
     """One client's connection."""
@@ -118,8 +124,12 @@ class ClientConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take whole packets from what arrived."""
+        if self._transport is None or self._transport.is_closing():
+            return
         self._buffer += data
-        self.deadline = time.monotonic() + self._silence
+        if self.session:
+            # Before that CONNECT_SECONDS are for all of the CONNECT, not for each byte of it.
+            self.deadline = time.monotonic() + self._silence
         self._drain()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # asyncio's signature
@@ -284,22 +294,26 @@ class ClientConnection(asyncio.Protocol):
         if self._transport is None or self._transport.is_closing():
             return
         if session is None:
-            if packet.kind != packets.CONNECT:
+            if packet.kind != packets.CONNECT or packet.flags:
                 raise MalformedPacketError("something else before CONNECT")
-            self._connecting = asyncio.create_task(self._connect(packets.parse_connect(packet.body)))
+            connect = packets.parse_connect(packet.body)
+            self.deadline = time.monotonic() + self._silence
+            # What it sends before it is let in waits with the peer, not in memory.
+            self._transport.pause_reading()
+            self._connecting = asyncio.create_task(self._connect(connect))
             return
         match packet.kind:
             case packets.PUBLISH:
                 self._publish(session, packets.parse_publish(packet.flags, packet.body, self._level))
-            case packets.PUBACK:
+            case packets.PUBACK if packet.flags == 0:
                 self._broker.acknowledged(session, packets.parse_packet_id(packet.body))
-            case packets.PINGREQ:
+            case packets.PINGREQ if packet.flags == 0:
                 self._write(packets.PINGRESP_PACKET)
             case packets.SUBSCRIBE if packet.flags == 2:
                 self._subscribe(session, *packets.parse_subscribe(packet.body, self._level))
             case packets.UNSUBSCRIBE if packet.flags == 2:
                 self._unsubscribe(session, *packets.parse_unsubscribe(packet.body, self._level))
-            case packets.DISCONNECT:
+            case packets.DISCONNECT if packet.flags == 0:
                 self._goodbye(session, *packets.parse_disconnect(packet.body, self._level))
             case packets.CONNECT:
                 raise MalformedPacketError("a second CONNECT", Reason.PROTOCOL_ERROR)
@@ -318,6 +332,7 @@ class ClientConnection(asyncio.Protocol):
             reason = Reason.SERVER_UNAVAILABLE
         if self._transport is None or self._transport.is_closing():
             return
+        self._transport.resume_reading()
         if reason != Reason.SUCCESS:
             self._write(packets.connack(reason, connect.level))
             self._transport.close()

@@ -18,7 +18,7 @@ from websockets.protocol import State
 from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
-from bridge.broker.connection import ClientConnection
+from bridge.broker.connection import CONNECT_SECONDS, ClientConnection
 from bridge.broker.limits import MOST_PACKET_BYTES
 from bridge.broker.server import Broker, Identity
 from bridge.broker.visitors import Visitor
@@ -54,6 +54,7 @@ class WebSocket(asyncio.Protocol, asyncio.Transport):
         """Remember the connection."""
         # uvloop's transports are no subclasses of asyncio's.
         self._transport = cast(asyncio.Transport, transport)
+        self._waiting = asyncio.get_running_loop().call_later(CONNECT_SECONDS, self._too_late)
 
     def data_received(self, data: bytes) -> None:
         """Take whole frames from what arrived."""
@@ -67,6 +68,7 @@ class WebSocket(asyncio.Protocol, asyncio.Transport):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End the MQTT connection."""
+        self._waiting.cancel()
         if self._admitting:
             self._admitting.cancel()
         if self._connection:
@@ -111,6 +113,16 @@ class WebSocket(asyncio.Protocol, asyncio.Transport):
             or self._protocol.state not in (State.OPEN, State.CONNECTING)
         )
 
+    def pause_reading(self) -> None:
+        """Take no more from the peer for now."""
+        if self._transport and not self._transport.is_closing():
+            self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Take from the peer again."""
+        if self._transport and not self._transport.is_closing():
+            self._transport.resume_reading()
+
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         """Return what the connection below knows of itself."""
         return self._transport.get_extra_info(name, default) if self._transport else default
@@ -126,6 +138,11 @@ class WebSocket(asyncio.Protocol, asyncio.Transport):
         self._flush()
         if self._protocol.close_expected() and self._transport:
             self._transport.close()
+
+    def _too_late(self) -> None:
+        if self._connection is None:
+            log.info("closing a WebSocket: it was not asked for in %d s", CONNECT_SECONDS)
+            self.abort()
 
     def _flush(self) -> None:
         if self._transport is None or self._transport.is_closing():

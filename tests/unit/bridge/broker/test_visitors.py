@@ -40,6 +40,11 @@ class Wire(asyncio.Transport):
         """Tell whether it is closed."""
         return self.closed
 
+    def pause_reading(self) -> None:
+        """Read on: nothing comes by itself."""
+
+    resume_reading = pause_reading
+
 
 class Nobody:
     """A guard who knows no certificate."""
