@@ -84,7 +84,8 @@ def simulate(
         Path | None, typer.Option(help="File that gets a line for each acknowledged message.")
     ] = None,
     shadow: Annotated[
-        bool, typer.Option("--shadow/--no-shadow", help="Follow settings in each station's device shadow.")
+        bool,
+        typer.Option("--shadow/--no-shadow", help="Follow each station's device shadow, and take commands."),
     ] = False,
     settings: Annotated[
         Path | None, typer.Option(help="File that keeps the stations' settings over a restart.")

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Coroutine, Sequence
 from typing import Any, Protocol
 
+from simulator.commands import Commands
 from simulator.connection import Connection, Identities
 from simulator.ledger import Ledger
 from simulator.messages import Message, Messages
@@ -26,6 +27,8 @@ _GULP = WINDOW // 2
 # unacknowledged publishes that AWS IoT allows a connection.
 REPLAY_MESSAGES = 64
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
+# From the command to the end of the connection. Assumed.
+_RESTART_SECONDS = 0.5
 
 
 class Network(Protocol):
@@ -62,6 +65,7 @@ class Device:
 
     __slots__ = (
         "_blocked",
+        "_commands",
         "_connecting",
         "_connection",
         "_ever_connected",
@@ -102,6 +106,7 @@ class Device:
         self._next_at = 0.0
         self._interval = options.interval
         self._shadow = shadow
+        self._commands = Commands(station_id, options.topic_root, messages.slots, self._restart)
         if shadow:
             shadow.changed = self._on_settings
             self._interval = shadow.settings.reporting_interval_seconds
@@ -175,7 +180,7 @@ class Device:
         self._connection, self._connecting = connection, None
         limit = fleet.options.messages
         if self._shadow:
-            connection.subscribe(self._shadow.filters)
+            connection.subscribe((*self._shadow.filters, self._commands.topic))
         if not (fleet.options.interval or fleet.stopping.is_set() or self._messages.sequence == limit):
             connection.gulp(_GULP)
         self._replay()
@@ -236,9 +241,23 @@ class Device:
     def _on_heard(self, topic: str, payload: bytes) -> None:
         if self._shadow is None or self._connection is None:
             return
+        if topic == self._commands.topic:
+            if answer := self._commands.hear(payload):
+                self._connection.publish(Topic(self._commands.answer_topic), [answer], 1)
+            return
         # One that is lost with its connection is made good by what is asked at the next.
         if report := self._shadow.hear(topic, payload):
             self._connection.publish(Topic(self._shadow.update_topic), [report], 1)
+
+    def _restart(self) -> None:
+        """Say goodbye when the answer is out, and come back after a pause."""
+
+        def leave() -> None:
+            if self._connection:
+                self._connection.close()
+                self._on_lost()
+
+        asyncio.get_running_loop().call_later(_RESTART_SECONDS, leave)
 
     def _on_settings(self, settings: Settings) -> None:
         now = asyncio.get_running_loop().time()

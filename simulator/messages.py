@@ -50,6 +50,10 @@ class Messages(Protocol):
     def follow(self, settings: Settings, elapsed: float) -> None:
         """Change the settings, ``elapsed`` seconds after the last message."""
 
+    @property
+    def slots(self) -> int:
+        """How many slots the station has; 0 where it is none."""
+
     def described(self) -> str:
         """Say what the last message said, in short."""
 
@@ -92,6 +96,11 @@ class Telemetry:
         self._step = settings.reporting_interval_seconds * self._speed
         self._station.settings = settings
 
+    @property
+    def slots(self) -> int:
+        """See `Messages.slots`."""
+        return self._station.generation.slots
+
     def described(self) -> str:
         """See `Messages.described`."""
         return f"batteries={self._station.ready}, temp={self._station.temperature_c:.1f}°C"
@@ -117,6 +126,11 @@ class Filler:
 
     def follow(self, settings: Settings, elapsed: float) -> None:
         """Do nothing: bytes have no settings."""
+
+    @property
+    def slots(self) -> int:
+        """See `Messages.slots`."""
+        return 0
 
     def described(self) -> str:
         """See `Messages.described`."""

@@ -103,6 +103,11 @@ class ModelMessages:
     def follow(self, settings: Settings, elapsed: float) -> None:
         """Do nothing: a model of the user's own has no settings."""
 
+    @property
+    def slots(self) -> int:
+        """See `Messages.slots`."""
+        return 0
+
     def message_id(self, sequence: int) -> str:
         """See `Messages.message_id`."""
         return f"{self._prefix}{sequence}"

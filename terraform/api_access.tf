@@ -113,7 +113,7 @@ locals {
 
   preflight_headers = {
     "method.response.header.Access-Control-Allow-Origin"  = "'${local.cors ? local.cors_origin : "null"}'"
-    "method.response.header.Access-Control-Allow-Methods" = "'GET, HEAD, OPTIONS, PATCH'"
+    "method.response.header.Access-Control-Allow-Methods" = "'GET, HEAD, OPTIONS, PATCH, POST'"
     "method.response.header.Access-Control-Allow-Headers" = "'authorization, content-type, x-api-key'"
     "method.response.header.Access-Control-Max-Age"       = "'600'"
   }

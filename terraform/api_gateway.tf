@@ -34,6 +34,18 @@ resource "aws_api_gateway_resource" "settings" {
   path_part   = "settings"
 }
 
+resource "aws_api_gateway_resource" "commands" {
+  rest_api_id = aws_api_gateway_rest_api.stations.id
+  parent_id   = aws_api_gateway_resource.station.id
+  path_part   = "commands"
+}
+
+resource "aws_api_gateway_resource" "command" {
+  rest_api_id = aws_api_gateway_rest_api.stations.id
+  parent_id   = aws_api_gateway_resource.commands.id
+  path_part   = "{command_id}"
+}
+
 resource "aws_api_gateway_resource" "other" {
   rest_api_id = aws_api_gateway_rest_api.stations.id
   parent_id   = aws_api_gateway_rest_api.stations.root_resource_id
@@ -47,6 +59,8 @@ locals {
     station  = aws_api_gateway_resource.station.id
     history  = aws_api_gateway_resource.history.id
     settings = aws_api_gateway_resource.settings.id
+    commands = aws_api_gateway_resource.commands.id
+    command  = aws_api_gateway_resource.command.id
     other    = aws_api_gateway_resource.other.id
   }
 }

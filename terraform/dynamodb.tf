@@ -31,10 +31,16 @@ resource "aws_dynamodb_table" "operations" {
     type = "S"
   }
 
-  # "settings#", when, and the request's id.
+  # "settings#", when and the request's id; "command#" and "answer#" with the command's id.
   attribute {
     name = "operation"
     type = "S"
+  }
+
+  # Of commands and answers; who set what stays.
+  ttl {
+    attribute_name = "expires_at"
+    enabled        = true
   }
 
   point_in_time_recovery {

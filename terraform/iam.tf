@@ -106,8 +106,14 @@ data "aws_iam_policy_document" "api_handler" {
 
   statement {
     sid       = "Operations"
-    actions   = ["dynamodb:PutItem", "dynamodb:Query"]
+    actions   = ["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query"]
     resources = [aws_dynamodb_table.operations.arn]
+  }
+
+  statement {
+    sid       = "SendCommands"
+    actions   = ["sts:AssumeRole"]
+    resources = [aws_iam_role.commands.arn]
   }
 
   statement {
@@ -166,6 +172,42 @@ resource "aws_iam_role_policy" "api_handler" {
 }
 
 # ---------------------------------------------------------------------------
+# Commands: not in the handler's own role. That one signs the URLs that pages listen by, and who has such a URL may do
+# over MQTT whatever it may.
+# ---------------------------------------------------------------------------
+
+data "aws_iam_policy_document" "assume_commands" {
+  statement {
+    actions = ["sts:AssumeRole"]
+
+    principals {
+      type        = "AWS"
+      identifiers = [aws_iam_role.api_handler.arn]
+    }
+  }
+}
+
+resource "aws_iam_role" "commands" {
+  name                 = "${local.name_prefix}-commands"
+  assume_role_policy   = data.aws_iam_policy_document.assume_commands.json
+  permissions_boundary = var.permissions_boundary_arn
+}
+
+data "aws_iam_policy_document" "commands" {
+  statement {
+    sid       = "Publish"
+    actions   = ["iot:Publish"]
+    resources = ["${local.iot_arn}:topic/${local.topic_root}/*/commands"]
+  }
+}
+
+resource "aws_iam_role_policy" "commands" {
+  name   = "commands"
+  role   = aws_iam_role.commands.id
+  policy = data.aws_iam_policy_document.commands.json
+}
+
+# ---------------------------------------------------------------------------
 # IoT rules
 # ---------------------------------------------------------------------------
 
@@ -198,6 +240,12 @@ data "aws_iam_policy_document" "iot_rules" {
     sid       = "SendToTheQueue"
     actions   = ["sqs:SendMessage"]
     resources = [aws_sqs_queue.telemetry.arn]
+  }
+
+  statement {
+    sid       = "KeepAnswers"
+    actions   = ["dynamodb:PutItem"]
+    resources = [aws_dynamodb_table.operations.arn]
   }
 }
 

@@ -28,6 +28,7 @@ locals {
   # What a station asks its own shadow, and is told of it.
   shadow_topics  = "$aws/things/${local.thing_name}/shadow/*"
   commands_topic = "${local.topic_root}/${local.thing_name}/commands"
+  answers_topic  = "${local.topic_root}/${local.thing_name}/answers"
 }
 
 locals {
@@ -50,6 +51,7 @@ locals {
           # Basic Ingest: straight to the rule, without the broker's price for a message.
           "${local.iot_arn}:topic/$aws/rules/${local.rule_prefix}_telemetry_rule/${local.station_topic}",
           "${local.iot_arn}:topic/${local.shadow_topics}",
+          "${local.iot_arn}:topic/${local.answers_topic}",
         ]
       },
       {
@@ -122,6 +124,36 @@ resource "aws_iot_topic_rule" "presence" {
     queue_url  = aws_sqs_queue.telemetry.id
     role_arn   = aws_iam_role.iot_rules.arn
     use_base64 = false
+  }
+
+  error_action {
+    sqs {
+      queue_url  = aws_sqs_queue.dead_letters.id
+      role_arn   = aws_iam_role.iot_errors.arn
+      use_base64 = false
+    }
+  }
+}
+
+resource "aws_iot_topic_rule" "answers" {
+  name        = "${local.rule_prefix}_answers_rule"
+  description = "Stations' answers to commands, to the operations table"
+  enabled     = true
+  sql_version = "2016-03-23"
+
+  # A text each, whatever the station says; kept for 90 days, as commands are (functions/api_handler/commands.py).
+  sql = join(" ", [
+    "SELECT topic(${length(split("/", local.topic_root)) + 1}) AS station_id, concat('answer#', command_id) AS operation,",
+    "cast(outcome AS String) AS outcome, cast(detail AS String) AS detail, cast(answered_at AS String) AS answered_at,",
+    "floor(timestamp() / 1000) + 7776000 AS expires_at FROM '${local.topic_root}/+/answers'",
+  ])
+
+  dynamodbv2 {
+    role_arn = aws_iam_role.iot_rules.arn
+
+    put_item {
+      table_name = aws_dynamodb_table.operations.name
+    }
   }
 
   error_action {

@@ -93,7 +93,7 @@ resource "aws_cloudwatch_log_group" "api_handler" {
 
 resource "aws_lambda_function" "api_handler" {
   function_name    = local.api_function_name
-  description      = "Serves the stations' latest state and last hours over REST, and changes their settings"
+  description      = "Serves the stations' latest state and last hours over REST, changes their settings, and sends them commands"
   filename         = "${var.lambda_package_dir}/api_handler.zip"
   source_code_hash = filebase64sha256("${var.lambda_package_dir}/api_handler.zip")
   handler          = "api_handler.app.handler"
@@ -119,6 +119,8 @@ resource "aws_lambda_function" "api_handler" {
       DEAD_LETTER_QUEUE_URL        = aws_sqs_queue.dead_letters.id
       OPERATIONS_TABLE             = aws_dynamodb_table.operations.name
       STATION_PREFIX               = var.station_prefix
+      TOPIC_ROOT                   = local.topic_root
+      COMMANDS_ROLE_ARN            = aws_iam_role.commands.arn
       ALARM_PREFIX                 = "${local.name_prefix}-"
       REALTIME_TOPIC_FILTER        = local.telemetry_topic_filter
       LOG_LEVEL                    = var.log_level

@@ -8,6 +8,7 @@ import botocore.session
 from aws_lambda_powertools import Logger
 from botocore.config import Config
 
+from api_handler.commands import Commands, Publisher
 from api_handler.history import History, Window
 from api_handler.operations import Operations
 from api_handler.realtime import Realtime
@@ -21,6 +22,8 @@ for _name in (
     "HISTORY_TABLE",
     "OPERATIONS_TABLE",
     "STATION_PREFIX",
+    "TOPIC_ROOT",
+    "COMMANDS_ROLE_ARN",
     "HISTORY_RESOLUTION_SECONDS",
     "HISTORY_HOURS",
     "TELEMETRY_QUEUE_URL",
@@ -42,6 +45,7 @@ _client: Any = _session.create_client(
         tcp_keepalive=True,
     ),
 )
+_operations = Operations(_client, os.environ["OPERATIONS_TABLE"])
 _services = Services(
     Stations(_client, os.environ["STATIONS_TABLE"]),
     History(
@@ -50,7 +54,8 @@ _services = Services(
         Window(int(os.environ["HISTORY_RESOLUTION_SECONDS"]), int(os.environ["HISTORY_HOURS"])),
     ),
     Summary.from_environment(_session),
-    Settings.of(_session, Operations(_client, os.environ["OPERATIONS_TABLE"]), os.environ["STATION_PREFIX"]),
+    Settings.of(_session, _operations, os.environ["STATION_PREFIX"]),
+    Commands(Publisher(_session, os.environ["COMMANDS_ROLE_ARN"]), _operations, os.environ["TOPIC_ROOT"]),
     Realtime.from_environment(_session),
 )
 

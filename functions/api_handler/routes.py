@@ -12,6 +12,7 @@ from urllib.parse import quote
 import msgspec
 
 from api_handler.access import require_authorizer, require_operate
+from api_handler.commands import Commands
 from api_handler.headers import common
 from api_handler.history import History
 from api_handler.paging import from_token, to_token
@@ -26,7 +27,10 @@ READING = ("GET", "HEAD", "OPTIONS")
 MOST_BATTERIES = 10_000
 MOST_POINTS = 1500  # a day of minutes
 
-_STATION = re.compile(r"/stations/([A-Za-z0-9:_-]{1,128})(?:/(history|settings))?", re.ASCII)
+_STATION = re.compile(
+    r"/stations/([A-Za-z0-9:_-]{1,128})(?:/(history|settings|commands)|/commands/([A-Za-z0-9_-]{1,64}))?",
+    re.ASCII,
+)
 
 
 class Services(msgspec.Struct, frozen=True):
@@ -36,6 +40,7 @@ class Services(msgspec.Struct, frozen=True):
     history: History
     summary: Summary
     settings: Settings
+    commands: Commands
     realtime: Realtime | None = None
 
 
@@ -94,6 +99,11 @@ def _find(request: Request, services: Services) -> tuple[Callable[[], Any], dict
         station_id = named[1]
         if named[2] == "history":
             return functools.partial(_history, station_id, request, services), {}
+        if named[3]:
+            return functools.partial(_command, station_id, named[3], request, services), {}
+        if named[2] == "commands":
+            send = functools.partial(_send, station_id, request, services)
+            return functools.partial(_commands, station_id, request, services), {"POST": send}
         if named[2] == "settings":
             change = functools.partial(services.settings.change, station_id, request)
             return functools.partial(_settings, station_id, request, services), {"PATCH": change}
@@ -177,6 +187,22 @@ def _history(station_id: str, request: Request, services: Services) -> dict[str,
 def _settings(station_id: str, request: Request, services: Services) -> dict[str, Any]:
     request.allow_only()
     return services.settings.get(station_id)
+
+
+def _send(station_id: str, request: Request, services: Services) -> dict[str, Any]:
+    _get(station_id, services.stations)
+    return services.commands.send(station_id, request)
+
+
+def _command(station_id: str, command_id: str, request: Request, services: Services) -> dict[str, Any]:
+    request.allow_only()
+    return services.commands.get(station_id, command_id)
+
+
+def _commands(station_id: str, request: Request, services: Services) -> dict[str, Any]:
+    request.allow_only()
+    _get(station_id, services.stations)
+    return services.commands.newest(station_id)
 
 
 def _place(request: Request, listing: str) -> str | None:

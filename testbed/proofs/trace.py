@@ -1,4 +1,4 @@
-"""Follows one message through the pipeline: where it was, and when."""
+"""Follows one message, or one command, through the pipeline: where it was, and when."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
+from boto3.dynamodb.conditions import Attr
 
 from testbed.archive import reader
 from testbed.deploy.deployment import Deployment
@@ -14,6 +15,8 @@ from testbed.pipeline.quiet import in_flight, queue_depth
 from testbed.proofs.ledgers import ledgers_of
 
 _PLACES = (
+    "commanded",
+    "answered",
     "measured",
     "acknowledged",
     "queued",
@@ -39,7 +42,7 @@ def trace(deployment: Deployment, message_id: str) -> list[Sighting]:
     """Every trace of a message, in the pipeline's order; of one that is acknowledged and nowhere, that it waits."""
     acknowledged = list(_in_ledgers(deployment, message_id))
     stored = [*_in_archive(deployment, message_id), *_in_dead_letters(deployment, message_id)]
-    found = [*acknowledged, *stored, *_in_table(deployment, message_id)]
+    found = [*acknowledged, *stored, *_in_table(deployment, message_id), *_commands(deployment, message_id)]
     # Not by time alone: S3 tells whole seconds.
     ordered = sorted(found, key=lambda sighting: (_PLACES.index(sighting.where), sighting.when))
     return [*ordered, _waiting(deployment)] if acknowledged and not stored else ordered
@@ -110,6 +113,31 @@ def _in_table(deployment: Deployment, message_id: str) -> Iterator[Sighting]:
         yield Sighting(str(item.get("updated_at", "")), "latest state", f"of {station}")
     else:
         yield Sighting("", "not the latest state", f"of {station}, which is {item['message_id']!s}")
+
+
+def _commands(deployment: Deployment, command_id: str) -> Iterator[Sighting]:
+    """Yield a command of this id and its answer; ids are a station's own, so there may be several."""
+    if not deployment.outputs.operations_table_name:
+        return
+    resource = deployment.session.resource("dynamodb", endpoint_url=deployment.aws_url)
+    table = resource.Table(deployment.outputs.operations_table_name)
+    wanted = Attr("operation").is_in([f"command#{command_id}", f"answer#{command_id}"])
+    more: dict[str, Any] = {}
+    while True:
+        page = table.scan(FilterExpression=wanted, **more)
+        items: list[dict[str, Any]] = page["Items"]
+        for item in items:
+            if str(item["operation"]).startswith("answer#"):
+                told = f"{item.get('outcome')}: {item.get('detail')}"
+                yield Sighting(
+                    str(item.get("answered_at", "")), "answered", f"by {item['station_id']}, {told}"
+                )
+            else:
+                told = f"{item['command']} to {item['station_id']} by {item['by']}, answer by {item['answer_by']}"
+                yield Sighting(str(item["at"]), "commanded", told)
+        if "LastEvaluatedKey" not in page:
+            return
+        more = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
 
 
 def _waiting(deployment: Deployment) -> Sighting:

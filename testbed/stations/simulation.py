@@ -151,7 +151,8 @@ def _settings(deployment: Deployment) -> list[str]:
     """Return the options of battery-swap stations, which listen; ``--no-shadow`` after them switches it off."""
     if project().described.devices.model or project().described.devices.message:
         return []
-    return ["--shadow", "--settings", str(deployment.path / "station-settings.ndjson")]
+    kept = str(deployment.path / "station-settings.ndjson")
+    return ["--topic-root", deployment.topic_root, "--shadow", "--settings", kept]
 
 
 def _environment() -> dict[str, str]:

@@ -19,6 +19,7 @@ from axe_playwright_python.sync_playwright import Axe
 from botocore.credentials import Credentials, ReadOnlyCredentials
 from playwright.sync_api import Browser, Page
 
+from api_handler.commands import Commands
 from api_handler.history import History, Window
 from api_handler.operations import Operations
 from api_handler.realtime import Realtime
@@ -73,7 +74,7 @@ class Elsewhere:
             def do_OPTIONS(self) -> None:
                 allow = {
                     "Access-Control-Allow-Origin": elsewhere.origin,
-                    "Access-Control-Allow-Methods": "GET, HEAD, OPTIONS, PATCH",
+                    "Access-Control-Allow-Methods": "GET, HEAD, OPTIONS, PATCH, POST",
                     "Access-Control-Allow-Headers": "authorization, content-type, x-api-key",
                 }
                 self.answer(204, allow, b"")
@@ -128,15 +129,13 @@ def elsewhere(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> Iterat
     port = ports.choose(None, what="the front door")
     outputs, dynamodb = deployment.outputs, deployment.client("dynamodb")
     role = ReadOnlyCredentials(ROLE.access_key, ROLE.secret_key, ROLE.token)
+    operations = Operations(dynamodb, outputs.operations_table_name)
     services = Services(
         Stations(dynamodb, outputs.stations_table_name),
         History(dynamodb, outputs.history_table_name, Window(60, 24)),
         _summary(deployment, f"ev-swap-{deployment.environment}-"),
-        Settings(
-            lambda: deployment.client("iot-data"),
-            Operations(dynamodb, outputs.operations_table_name),
-            "station-",
-        ),
+        Settings(lambda: deployment.client("iot-data"), operations, "station-"),
+        Commands(lambda: deployment.client("iot-data"), operations, deployment.topic_root),
         Realtime(f"ws://127.0.0.1:{port}/mqtt", deployment.region, deployment.topic_filter, lambda: role),
     )
     with ExitStack() as stack:
@@ -232,6 +231,7 @@ def test_alarms_are_shown(browser: Browser, elsewhere: Elsewhere, deployment: De
             elsewhere.services.history,
             _summary(deployment, "nothing-"),
             elsewhere.services.settings,
+            elsewhere.services.commands,
             elsewhere.services.realtime,
         )
         page.reload()

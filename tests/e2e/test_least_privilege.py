@@ -86,14 +86,19 @@ def serves(path: str) -> Callable[[Deployment], bool]:
     return lambda deployment: api.get(deployment, path)[0] == 200
 
 
-def fresh_summary(deployment: Deployment) -> bool:
-    """Tell whether a new process of the API handler gives a summary: an old one keeps alarms for a while."""
+def fresh(deployment: Deployment) -> None:
+    """Have a new process of the API handler: an old one keeps alarms and a role's credentials for a while."""
     lambda_, name = deployment.client("lambda"), deployment.outputs.api_function_name
     known = lambda_.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
     lambda_.update_function_configuration(
         FunctionName=name, Environment={"Variables": known | {"FRESH": uuid.uuid4().hex}}
     )
     lambda_.get_waiter("function_updated_v2").wait(FunctionName=name, WaiterConfig={"Delay": 1})
+
+
+def fresh_summary(deployment: Deployment) -> bool:
+    """Tell whether a new process gives a summary."""
+    fresh(deployment)
     return serves("/summary")(deployment)
 
 
@@ -116,6 +121,21 @@ def changes_settings(deployment: Deployment) -> bool:
     )
 
 
+def sends_command(deployment: Deployment) -> bool:
+    assert handles(deployment, station_id=STATION)
+    return api.send(deployment, "POST", f"/stations/{STATION}/commands", {"command": "identify"})[0] == 202
+
+
+def shows_commands(deployment: Deployment) -> bool:
+    return sends_command(deployment) and serves(f"/stations/{STATION}/commands")(deployment)
+
+
+def fresh_command(deployment: Deployment) -> bool:
+    """Tell whether a new process can send a command."""
+    fresh(deployment)
+    return sends_command(deployment)
+
+
 BY_THE_FUNCTION: dict[tuple[str, str], Callable[[Deployment], bool]] = {
     ("telemetry-handler", "s3:PutObject"): handles,
     ("telemetry-handler", "dynamodb:UpdateItem"): handles,
@@ -124,7 +144,12 @@ BY_THE_FUNCTION: dict[tuple[str, str], Callable[[Deployment], bool]] = {
         deployment, station_id=f"least-privilege-{uuid.uuid4().hex[:8]}"
     ),
     ("telemetry-handler", "sqs:SendMessage"): lambda deployment: handles(deployment, battery_available="bad"),
-    ("api-handler", "dynamodb:GetItem"): serves("/stations/least-privilege"),
+    # Of the stations, and of commands.
+    ("api-handler", "dynamodb:GetItem"): lambda deployment: (
+        serves("/stations/least-privilege")(deployment) and shows_commands(deployment)
+    ),
+    ("api-handler", "sts:AssumeRole"): fresh_command,
+    ("commands", "iot:Publish"): sends_command,
     ("api-handler", "dynamodb:Scan"): serves("/stations"),
     # Of the history, and of who changed settings.
     ("api-handler", "dynamodb:Query"): lambda deployment: (
@@ -191,6 +216,10 @@ BY_AWS: dict[tuple[str, str], tuple[str, Callable[[Any, str], object]]] = {
     ("telemetry-handler", "sqs:GetQueueAttributes"): (
         "sqs",
         lambda sqs, arn: sqs.get_queue_attributes(QueueUrl=queue(sqs, arn)),
+    ),
+    ("iot-rules", "dynamodb:PutItem"): (
+        "dynamodb",
+        lambda dynamodb, arn: dynamodb.put_item(TableName=arn.rpartition("/")[2], Item={}),
     ),
     # No character of XML's: refused after the policy was asked, so that nothing is in the queue.
     ("iot-rules", "sqs:SendMessage"): (
@@ -307,7 +336,7 @@ def test_whichever_action_is_taken_away_something_stops_working(
                 needless.append(str(grant))
     print(*tried, sep="\n")
     assert (broken, needless) == ([], [])
-    assert len(tried) >= 26
+    assert len(tried) >= 30
 
 
 def put(iam: Any, role: str, policy: str, document: dict[str, Any]) -> None:

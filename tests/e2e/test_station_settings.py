@@ -1,4 +1,4 @@
-"""Settings on their way down: from the API through the device shadow to a simulated station, and back."""
+"""Settings and commands on their way down: from the API to a simulated station, and its answer back."""
 
 import json
 import signal
@@ -16,8 +16,9 @@ from testbed.deploy.deployment import Deployment
 from testbed.identity.enrolment import Enrolment
 from testbed.paths import REPOSITORY
 from testbed.pipeline import api
+from testbed.proofs import trace
 from testbed.stations import simulation
-from tests.e2e.conftest import PATIENCE_SECONDS, Connect, wait_for
+from tests.e2e.conftest import PATIENCE_SECONDS, Connect, station_in_api, wait_for
 
 
 class Simulated:
@@ -40,6 +41,11 @@ class Simulated:
             self._process.send_signal(signal.SIGINT)
             self._process.wait(PATIENCE_SECONDS)
         self._process = None
+
+    def carried_out(self, command_id: str) -> int:
+        """Count how often it carried a command out, by its log."""
+        log = (self._folder / "log").read_text()
+        return sum("carries out" in line and f"({command_id})" in line for line in log.splitlines())
 
     @property
     def settings(self) -> dict[str, Any] | None:
@@ -101,6 +107,49 @@ def test_of_two_operators_at_once_one_is_told_of_a_conflict(station: Simulated) 
     assert sorted(status for status, _ in answers.values()) == [202, 409]
     [won] = [kw for kw, (status, _) in answers.items() if status == 202]
     assert station.settled()["reported"]["charging_power_limit_kw"] == won
+
+
+def test_a_command_is_carried_out_once_and_answered(deployment: Deployment, station: Simulated) -> None:
+    assert wait_for(lambda: station_in_api(deployment, station.id))
+    station.settled()
+    path = f"/stations/{station.id}/commands"
+    wanted = {"command": "unlock_slot", "slot": 2, "command_id": "unlock-2", "timeout_seconds": 600}
+
+    def answer(command_id: str) -> Any:
+        command = api.get(deployment, f"{path}/{command_id}")[1]
+        return command if command["state"] != "sent" else None
+
+    begun = time.monotonic()
+    assert api.send(deployment, "POST", path, wanted)[0] == 202
+    answered = wait_for(lambda: answer("unlock-2"))
+    print(f"from the request to the answer, as the API shows it: {time.monotonic() - begun:.2f} s")
+    assert (answered["state"], answered["detail"]) == ("succeeded", "slot 2 is unlocked")
+    # The same id is the same command, and no other.
+    assert api.send(deployment, "POST", path, wanted) == (202, answered)
+    assert api.send(deployment, "POST", path, wanted | {"slot": 3})[0] == 409
+
+    assert api.send(deployment, "POST", path, wanted | {"slot": 99, "command_id": "unlock-99"})[0] == 202
+    assert wait_for(lambda: answer("unlock-99"))["state"] == "failed"
+    again = {"command": "restart", "command_id": "again", "timeout_seconds": 600}
+    assert api.send(deployment, "POST", path, again)[0] == 202
+    assert wait_for(lambda: answer("again"))["state"] == "succeeded"
+    listed = api.get(deployment, path)[1]["commands"]
+    assert [command["command_id"] for command in listed] == ["again", "unlock-99", "unlock-2"]
+    assert station.carried_out("unlock-2") == 1
+    places = [sighting.where for sighting in trace.trace(deployment, "unlock-2")]
+    assert places == ["commanded", "answered"]
+
+
+def test_a_command_to_a_station_that_is_away_times_out(deployment: Deployment, station: Simulated) -> None:
+    assert wait_for(lambda: station_in_api(deployment, station.id))
+    station.stop()
+    path = f"/stations/{station.id}/commands"
+    sent = {"command": "identify", "command_id": "late", "timeout_seconds": 1}
+    assert api.send(deployment, "POST", path, sent)[0] == 202
+    assert wait_for(lambda: api.get(deployment, f"{path}/late")[1]["state"] == "timed_out")
+    station.start()
+    station.settled()
+    assert station.carried_out("late") == 0
 
 
 def test_a_station_cannot_change_the_shadow_of_another(

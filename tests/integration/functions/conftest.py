@@ -19,6 +19,7 @@ from botocore.credentials import ReadOnlyCredentials
 from botocore.exceptions import ClientError
 
 from api_handler import history, stations
+from api_handler.commands import Commands
 from api_handler.operations import Operations
 from api_handler.realtime import Realtime
 from api_handler.routes import Services
@@ -49,6 +50,7 @@ class DataPlane:
     """The testbed's device shadow service without its process, asked as botocore's iot-data would be."""
 
     def __init__(self) -> None:
+        self.published: list[dict[str, Any]] = []
         self._folder = tempfile.TemporaryDirectory()
         # Its store is for one thread.
         self._thread = concurrent.futures.ThreadPoolExecutor(1)
@@ -62,6 +64,10 @@ class DataPlane:
     def update_thing_shadow(self, **parameters: Any) -> dict[str, Any]:
         """See botocore."""
         return self._ask(self.shadows.update_thing_shadow, parameters)
+
+    def publish(self, **message: Any) -> None:
+        """Keep what was published."""
+        self.published.append(message)
 
     def report(self, station: str, **settings: Any) -> None:
         """Say as a station what it does."""
@@ -175,6 +181,7 @@ class Cloud:
                 self.queue_url, self.queue_url, self.alarm_prefix, lambda service: getattr(self, service)
             ),
             self.settings,
+            Commands(lambda: self.iot, Operations(self.dynamodb, self.operations_name), "ev-swap/stations"),
             realtime,
         )
 

@@ -250,7 +250,13 @@ def test_a_fault_of_ours_is_a_500_without_our_inside(cloud: Cloud) -> None:
     failures: list[int] = []
     event = proxy_event("/stations")
     whole = cloud.services()
-    broken = Services(Stations(cloud.dynamodb, "missing-table"), whole.history, whole.summary, whole.settings)
+    broken = Services(
+        Stations(cloud.dynamodb, "missing-table"),
+        whole.history,
+        whole.summary,
+        whole.settings,
+        whole.commands,
+    )
     answer = respond(event, None, broken, lambda: failures.append(1))
     assert answer["statusCode"] == 500
     assert answer["headers"]["Content-Type"] == "application/problem+json"

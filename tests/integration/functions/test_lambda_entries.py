@@ -59,6 +59,8 @@ def environment(cloud: Cloud, emulator: AwsEmulator) -> dict[str, str]:
         "HISTORY_TABLE": cloud.history_name,
         "OPERATIONS_TABLE": cloud.operations_name,
         "STATION_PREFIX": "station-",
+        "TOPIC_ROOT": "ev-swap/stations",
+        "COMMANDS_ROLE_ARN": "arn:aws:iam::000000000000:role/commands",
         "HISTORY_RESOLUTION_SECONDS": "60",
         "HISTORY_HOURS": "24",
         "TELEMETRY_BUCKET": cloud.name,
