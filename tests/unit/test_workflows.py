@@ -1,15 +1,20 @@
 """The workflows: what they run is what somebody looked at, and what fails is red."""
 
+import json
 import os
 import re
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
+from testbed.deploy import settings
 from testbed.paths import REPOSITORY
 
-WORKFLOWS = sorted((REPOSITORY / ".github" / "workflows").glob("*.yml"))
+ACTION = REPOSITORY / "action.yml"
+WORKFLOWS = [*sorted((REPOSITORY / ".github" / "workflows").glob("*.yml")), ACTION]
 
 # What GitHub runs for `shell: bash`, and for no shell at all ("Workflow syntax for GitHub Actions", shell).
 BASH = ["bash", "--noprofile", "--norc", "-eo", "pipefail"]
@@ -41,3 +46,88 @@ def test_a_plan_that_fails_is_red(tmp_path: Path) -> None:
     )
     assert "it fails" in done.stdout
     assert done.returncode != 0
+
+
+def the_action() -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load(ACTION.read_text())
+    return found
+
+
+def test_the_action_has_the_keys_of_a_composite_action_and_no_others() -> None:
+    """ "Metadata syntax reference" of GitHub Actions: name, description and runs; each run step names its shell."""
+    action = the_action()
+    assert set(action) == {"name", "description", "inputs", "outputs", "runs"}
+    assert set(action["runs"]) == {"using", "steps"}
+    assert action["runs"]["using"] == "composite"
+    assert all("description" in each for each in (*action["inputs"].values(), *action["outputs"].values()))
+    for step in action["runs"]["steps"]:
+        assert ("run" in step) == ("shell" in step) != ("uses" in step)
+
+
+def test_the_actions_steps_and_outputs_pass_actionlint(tmp_path: Path) -> None:
+    """It lints workflows alone, so the steps are put into one that takes the action's inputs."""
+    action = the_action()
+    job = {"runs-on": "ubuntu-24.04", "steps": action["runs"]["steps"]}
+    job["outputs"] = {name: each["value"] for name, each in action["outputs"].items()}
+    inputs = {name: each | {"type": "string"} for name, each in action["inputs"].items()}
+    workflow = tmp_path / "workflow.yml"
+    workflow.write_text(
+        json.dumps({"on": {"workflow_dispatch": {"inputs": inputs}}, "jobs": {"testbed": job}})
+    )
+    done = subprocess.run(
+        [REPOSITORY / ".venv" / "bin" / "actionlint", workflow], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout
+
+
+def run_the_action(folder: Path, up: str) -> subprocess.CompletedProcess[str]:
+    """Run the action's step with a `testbed` of ours that does ``up`` and has a status."""
+    (folder / "scripts").mkdir()
+    status = {
+        "aws_url": "http://127.0.0.1:1",
+        "region": "eu-central-1",
+        "mqtt": {"host": "localhost", "port": 2},
+    }
+    testbed = folder / "scripts" / "testbed"
+    testbed.write_text(f"#!/bin/sh\n[ $1 = status ] || {up}\necho '{json.dumps(status, indent=1)}'\n")
+    testbed.chmod(0o755)
+    (folder / ".venv").symlink_to(REPOSITORY / ".venv")
+    [step] = [step for step in the_action()["runs"]["steps"] if step.get("id") == "up"]
+    (folder / "script").write_text(step["run"])
+    files = {name: str(folder / name) for name in ("GITHUB_OUTPUT", "GITHUB_ENV")}
+    variables = os.environ | files | {"ACTION": str(folder), "ENGINE": "embedded", "TARGET": "local"}
+    return subprocess.run(
+        [*BASH, "script"], cwd=folder, env=variables, capture_output=True, text=True, check=False
+    )
+
+
+def test_the_action_tells_later_steps_where_the_cloud_is(tmp_path: Path) -> None:
+    done = run_the_action(tmp_path, "exit 0")
+    assert done.returncode == 0, done.stderr
+    outputs = dict(line.split("=", 1) for line in (tmp_path / "GITHUB_OUTPUT").read_text().splitlines())
+    assert set(outputs) == set(the_action()["outputs"])
+    assert outputs["mqtt"] == "localhost:2"
+    assert json.loads(outputs["status"])["region"] == "eu-central-1"
+    variables = (tmp_path / "GITHUB_ENV").read_text().splitlines()
+    assert "AWS_ENDPOINT_URL=http://127.0.0.1:1" in variables
+    assert "ENGINE=embedded" in variables
+
+
+def test_an_action_whose_testbed_does_not_come_up_is_red(tmp_path: Path) -> None:
+    assert run_the_action(tmp_path, "exit 1").returncode != 0
+    assert not (tmp_path / "GITHUB_ENV").exists()
+
+
+def test_the_dev_container_forwards_the_default_ports_and_runs_commands_that_there_are() -> None:
+    """Keys are those of the "Dev Container Metadata Reference" (containers.dev), whose schema refuses others."""
+    container = json.loads((REPOSITORY / ".devcontainer" / "devcontainer.json").read_text())
+    known = {"name", "image", "features", "init", "hostRequirements", "containerEnv"}
+    known |= {"forwardPorts", "portsAttributes", "onCreateCommand", "postStartCommand"}
+    assert set(container) <= known
+    ports = [settings.AWS_PORT, settings.MQTT_PORT, settings.METRICS_PORT]
+    assert container["forwardPorts"] == ports
+    assert {*container["portsAttributes"]} == {*map(str, ports)}
+    assert (REPOSITORY / container["onCreateCommand"]).is_file()
+    make, target = container["postStartCommand"].split()
+    assert make == "make"
+    assert re.search(rf"^{target}:", (REPOSITORY / "Makefile").read_text(), re.MULTILINE)
