@@ -210,6 +210,10 @@ def _check_connect(found: dict[int, Any]) -> None:
     ):
         if found.get(kind) == 0:
             raise MalformedPacketError(f"a {name} of 0", Reason.PROTOCOL_ERROR)
+    if any(found.get(kind, 0) > 1 for kind in (properties.REQUEST_PROBLEM, properties.REQUEST_RESPONSE)):
+        raise MalformedPacketError("a request for information that is neither 0 nor 1", Reason.PROTOCOL_ERROR)
+    if properties.AUTHENTICATION_DATA in found and properties.AUTHENTICATION_METHOD not in found:
+        raise MalformedPacketError("authentication data without a method", Reason.PROTOCOL_ERROR)
 
 
 def _will(body: bytes, position: int, flags: int, level: int) -> tuple[Will, int]:
@@ -239,6 +243,8 @@ def parse_publish(flags: int, body: bytes, level: int = V3) -> Publish:
             raise MalformedPacketError("a PUBLISH at QoS 3")
         packet_id = parse_packet_id(body, position)
         position += 2
+    elif flags & 0x08:
+        raise MalformedPacketError("a PUBLISH at QoS 0 that says it was sent before")
     written, expiry, alias = b"", None, 0
     if level == V5:
         if position < len(body) and body[position] == 0:

@@ -12,6 +12,7 @@ from typing import Any
 _NAMES = (
     "${iot:ClientId}",
     "${iot:Connection.Thing.ThingName}",
+    "${iot:Thing.ThingName}",
     "${iot:Certificate.Subject.CommonName}",
 )
 _VARIABLE = re.compile(r"\$\{[^}]*\}")

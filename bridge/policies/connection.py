@@ -50,6 +50,9 @@ _OTHERS: Final = frozenset(
         "iot:domainname",
     }
 )
+# The guide's table of thing policy variables does not have it, but its examples use it (pub-sub-policy.md,
+# iot-dc-runjobs-prepare.md), and so do public projects.
+_ALSO: Final = {"iot:thing.thingname": "iot:connection.thing.thingname"}
 # Values of a certificate with one of these signs, or longer than this, are not filled in (cert-policy-variables.md).
 _NOT_FILLED_IN: Final = re.compile(r"[*$+?#]")
 _LONGEST: Final = 1024
@@ -63,7 +66,7 @@ def canonical(key: str) -> str | None:
     attribute = _ATTRIBUTE.fullmatch(key)
     if attribute:
         return f"iot:connection.thing.attributes[{attribute['name']}]"
-    lowered = key.lower()
+    lowered = _ALSO.get(key.lower(), key.lower())
     known = lowered in _OTHERS or lowered in _CLOCK or lowered in _CONNECT_ALONE
     return lowered if known or _INDEX.sub("", lowered) in _CERTIFICATE else None
 

@@ -137,6 +137,7 @@ CASES = [
     Case("retained-message-policy-examples", [statement(["iot:Publish", "iot:RetainPublish"], "topic/device/sample/configuration")], "iot:RetainPublish topic/device/sample/configuration", True),
     Case("retained-message-policy-examples", [statement("iot:Publish", "topic/device/sample/configuration")], "iot:RetainPublish topic/device/sample/configuration", False),
     Case("pub-sub-policy", [statement("iot:Publish", "topic/${iot:Connection.Thing.ThingName}/*")], "iot:Publish topic/device1/a/b", True),
+    *(Case("pub-sub-policy", [statement("iot:Publish", "topic/${iot:Thing.ThingName}/*"), statement("iot:Publish", "topic/${iot:Thing.ThingName}/bar", "Deny")], f"iot:Publish topic/{topic}", allowed) for topic, allowed in (("device1/foo", True), ("device1/bar", False), ("device2/foo", False))),
     Case("pub-sub-policy", [statement("iot:Subscribe", "topicfilter/some/sensor???/topic")], "iot:Subscribe topicfilter/some/sensor123/topic", True),
     Case("pub-sub-policy", [statement("iot:Subscribe", "topicfilter/some/+/topic")], "iot:Subscribe topicfilter/some/a/topic", False),
     Case("iot-policy-variables", [statement("iot:Publish", "topic/$(*)")], "iot:Publish topic/*", True),
