@@ -8,6 +8,7 @@ import asynchronous
 import batches
 import credentials
 import data_plane
+import decisions
 import queues
 import resources
 import rules
@@ -19,5 +20,6 @@ asynchronous.patch()
 data_plane.patch()
 rules.patch()
 credentials.patch()
+decisions.patch()
 resources.patch()
 main()

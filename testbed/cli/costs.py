@@ -16,7 +16,12 @@ def cost_command(
     stations: Annotated[int, typer.Option(help="How many stations.", min=1)] = 1000,
     interval: Annotated[float, typer.Option(help="Seconds between two messages of a station.")] = 5,
     window: Annotated[float, typer.Option(help="Seconds that a batch may wait to fill.")] = 5,
-    basic_ingest: Annotated[bool, typer.Option(help="Stations publish straight to the rule.")] = True,
+    basic_ingest: Annotated[
+        bool,
+        typer.Option(
+            help="Stations publish straight to the rule; the simulator does so with --basic-ingest."
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Show what a network of stations costs on AWS, beside the baseline design counted the same way."""
@@ -44,17 +49,15 @@ def cost_command(
         return
     _show_bills(workload, bills)
     _show_designs(workload)
+    counted = f"counted, of {ours.messages} messages in {ours.invocations} calls"
     say(
-        "The handler's calls: "
-        + (
-            f"counted, of {ours.messages} messages in {ours.invocations} calls"
-            if is_counted
-            else "by the design"
-        )
-        + "; `make bench WHAT=calls` counts them anew."
+        f"The handler's calls: {counted if is_counted else 'by the design'}; `make bench WHAT=calls` counts them anew."
     )
     millions = workload.messages_a_month / 1e6
-    say(f"{millions:,.1f} million messages a month. Prices, with date and sources: testbed/cost/prices.json.")
+    say(
+        f"{millions:,.1f} million messages a month. Prices of us-east-1, with date and sources: "
+        "testbed/cost/prices.json; other regions' may be a fifth higher."
+    )
 
 
 def _show_bills(workload: Workload, bills: dict[str, list[Line]]) -> None:

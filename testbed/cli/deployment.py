@@ -205,7 +205,9 @@ def _log_line(line: logs.Line) -> Text:
 
 @app.command("policies")
 def policies_command(
-    name: Annotated[str, typer.Argument(help="Which: deploy, plan, boundary, trust-deploy, trust-plan.")],
+    name: Annotated[
+        str, typer.Argument(help="Which: deploy, options, operate, plan, boundary, trust-deploy, trust-plan.")
+    ],
     account: Annotated[str, typer.Option(help="The account's twelve digits.")],
     repository: Annotated[str, typer.Option(help="owner/name at GitHub, for the trust policies.")] = "",
 ) -> None:

@@ -130,8 +130,11 @@ def clients_command(
 def rehearse_command(
     context: typer.Context,
     settings: Annotated[str, typer.Option(help="Whose .tfvars: dev or prod.")] = "prod",
+    record: Annotated[
+        bool, typer.Option("--record", help="Write what IAM was asked into asked.json.")
+    ] = False,
 ) -> None:
     """Go through all of TARGET=aws on a stand-in for AWS; arguments go to pytest in place of tests/e2e."""
     from testbed.drills.rehearsal.run import rehearse  # noqa: PLC0415  # of use to this command alone
 
-    rehearse(say, context.args or ["tests/e2e"], settings)
+    rehearse(say, context.args or ["tests/e2e"], settings, record=record)

@@ -20,7 +20,7 @@ _PAUSES = (2, 4, 8, 8, 8)
 
 # (role's last word, service)
 _GATEWAY, _IOT = ("api-gateway-logs", "apigateway.amazonaws.com"), ("iot-logs", "iot.amazonaws.com")
-_LOGS = {
+LOGS = {
     "Version": "2012-10-17",
     "Statement": [
         {
@@ -114,7 +114,7 @@ class Account:
         except iam.exceptions.EntityAlreadyExistsException:
             arn = iam.get_role(RoleName=self._role_name(name))["Role"]["Arn"]
         iam.put_role_policy(
-            RoleName=self._role_name(name), PolicyName="logs", PolicyDocument=json.dumps(_LOGS)
+            RoleName=self._role_name(name), PolicyName="logs", PolicyDocument=json.dumps(LOGS)
         )
         return str(arn)
 

@@ -107,6 +107,7 @@ def start_ministack(place: Place, port: int, *, name: str, functions_call: str |
             DATA_PLANE_URL=data_plane_url(place),
             # "test"/"test", the testbed's own credentials, is the account's root; a function has its role's.
             AUTH=str(place.enforce_iam).lower(),
+            QUESTIONS_FILE=str(questions_file(place)) if place.enforce_iam else "",
             PERSIST_STATE="1",
             STATE_DIR=str(place.data(f"{name}-state")),
             S3_PERSIST="1",
@@ -118,6 +119,11 @@ def start_ministack(place: Place, port: int, *, name: str, functions_call: str |
     )
     wait_for_aws(f"http://127.0.0.1:{port}", place.region, ministack)
     return ministack
+
+
+def questions_file(place: Place) -> Path:
+    """Return where ministack writes what IAM was asked, where it is enforced (`bridge/ministack/decisions.py`)."""
+    return place.data("iam") / "questions.ndjson"
 
 
 def start_own_broker(place: Place, endpoints: Endpoints) -> Process:

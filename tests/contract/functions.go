@@ -105,34 +105,6 @@ func iamRolePolicy(r *run) error {
 	)
 }
 
-func iamRolePolicyAttachment(r *run) error {
-	client := iam.NewFromConfig(r.cfg)
-	if _, err := r.role(); err != nil {
-		return err
-	}
-	made, err := client.CreatePolicy(r.ctx, &iam.CreatePolicyInput{PolicyName: &r.name, PolicyDocument: inline})
-	if err != nil {
-		return err
-	}
-	arn := made.Policy.Arn
-	return all(
-		did(func() (any, error) {
-			return client.AttachRolePolicy(r.ctx, &iam.AttachRolePolicyInput{RoleName: &r.name, PolicyArn: arn})
-		}),
-		func() error {
-			found, err := client.ListAttachedRolePolicies(r.ctx, &iam.ListAttachedRolePoliciesInput{RoleName: &r.name})
-			if err != nil {
-				return err
-			}
-			return must(len(found.AttachedPolicies) == 1, "%d policies are attached", len(found.AttachedPolicies))
-		},
-		did(func() (any, error) {
-			return client.DetachRolePolicy(r.ctx, &iam.DetachRolePolicyInput{RoleName: &r.name, PolicyArn: arn})
-		}),
-		did(func() (any, error) { return client.DeletePolicy(r.ctx, &iam.DeletePolicyInput{PolicyArn: arn}) }),
-	)
-}
-
 // function makes a function that goes with the run, unless it is deleted before.
 func (r *run) function(client *lambda.Client) (*lambda.CreateFunctionOutput, error) {
 	role, err := r.role()

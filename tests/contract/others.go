@@ -342,7 +342,6 @@ func resources() []resource {
 		{"aws_s3_object", s3Object},
 		{"aws_iam_role", iamRole},
 		{"aws_iam_role_policy", iamRolePolicy},
-		{"aws_iam_role_policy_attachment", iamRolePolicyAttachment},
 		{"aws_lambda_function", lambdaFunction},
 		{"aws_lambda_permission", lambdaPermission},
 		{"aws_lambda_event_source_mapping", lambdaEventSourceMapping},

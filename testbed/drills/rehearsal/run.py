@@ -22,6 +22,7 @@ from testbed.dashboard import start_door
 from testbed.deploy import enforced_iam, policies, terraform
 from testbed.deploy.airgap.iot_proxy import iot_proxy
 from testbed.deploy.deployment import Deployment
+from testbed.drills.rehearsal import rights
 from testbed.drills.rehearsal.front import Front, aws_front
 from testbed.engines import embedded
 from testbed.engines.base import Place, Ports, Runtime
@@ -41,7 +42,15 @@ ENVIRONMENT = "rehearse"
 PROJECT, ACCOUNT = "ev-swap", "000000000000"
 
 # Services whose calls ministack 1.5.33 takes for calls without a resource, where AWS knows the resource's name.
-_NAMELESS = ("athena:*", "budgets:*", "cloudwatch:*", "lambda:*", "wafv2:*")
+_NAMELESS = (
+    "athena:",
+    "budgets:",
+    "cloudwatch:",
+    "dynamodb:ListTagsOfResource",
+    "lambda:",
+    "sns:ListTagsForResource",
+    "wafv2:",
+)
 
 # Condition keys that ministack 1.5.33 does not fill in: a statement with one of them would allow nothing.
 _UNKNOWN_KEYS = {"iam:PermissionsBoundary", "iam:PassedToService", "iam:AWSServiceName"}
@@ -68,13 +77,14 @@ _VARIABLES = {
 }
 
 
-def rehearse(say: Say, tests: list[str], stage: str = "prod") -> None:
+def rehearse(say: Say, tests: list[str], stage: str = "prod", *, record: bool = False) -> None:
     """Run all steps.
 
     Args:
         say: prints a line.
         tests: pytest's arguments.
         stage: whose settings: ``dev`` or ``prod``.
+        record: write what IAM was asked into ``asked.json``.
 
     Raises:
         TestbedError: a step did not end as it must.
@@ -89,6 +99,8 @@ def rehearse(say: Say, tests: list[str], stage: str = "prod") -> None:
     with stand_in(home) as aws:
         aws.environment |= chosen
         _steps(aws, say, tests)
+        with _step(say, "no permission that is not used: each action taken away from the policies"):
+            _hold_rights(aws, say, stage, record=record)
     shutil.rmtree(home)
     say(f"Rehearsed in {time.monotonic() - begun:.0f} s: nothing was left.")
 
@@ -108,18 +120,27 @@ def settings_of(stage: str) -> dict[str, str]:
     return {f"TF_VAR_{name}": value for name, value in found}
 
 
-def deploy_policy() -> dict[str, Any]:
-    """Return the deployer's policy as the stand-in can hold to it."""
-    document = policies.render("deploy", project=PROJECT, account=ACCOUNT)
-    for statement in document["Statement"]:
+def granted(user: str) -> list[dict[str, Any]]:
+    """Return the policies that a user of the rehearsal has, filled in."""
+    return [policies.render(name, project=PROJECT, account=ACCOUNT) for name in rights.DOCUMENTS[user]]
+
+
+def user_policy(user: str) -> dict[str, Any]:
+    """Return a user's policies in one, as the stand-in can hold to them: the same actions, and no others."""
+    documents = granted(user)
+    statements = [statement for document in documents for statement in document["Statement"]]
+    for statement in statements:
         for keys in statement.get("Condition", {}).values():
             for key in _UNKNOWN_KEYS & keys.keys():
                 del keys[key]
         statement["Condition"] = {test: keys for test, keys in statement.get("Condition", {}).items() if keys}
-    document["Statement"].append(
-        {"Sid": "Nameless", "Effect": "Allow", "Action": list(_NAMELESS), "Resource": "*"}
-    )
-    return document
+        allowed = enforced_iam.as_list(statement["Action"])
+        statement["Action"] = allowed + [alias for name in allowed for alias in rights.ALIASES.get(name, ())]
+    nameless = [name for name in sorted(rights.actions(documents)) if name.startswith(_NAMELESS)]
+    if user == "deployer":
+        nameless += rights.TESTS_ALONE
+    statements.append({"Sid": "Nameless", "Effect": "Allow", "Action": nameless, "Resource": "*"})
+    return {"Version": "2012-10-17", "Statement": statements}
 
 
 class StandIn:
@@ -132,6 +153,8 @@ class StandIn:
         self.front = front
         self.environment: dict[str, str] = {}
         self.stranger: dict[str, str] = {}
+        self.planner: boto3.Session = account
+        self.planners_keys: dict[str, str] = {}
 
     def user(self, name: str, policy: str | None) -> tuple[boto3.Session, dict[str, str]]:
         """Make an IAM user, and give a session of his and his keys as environment variables."""
@@ -197,7 +220,10 @@ def stand_in(home: Path) -> Iterator[StandIn]:
                 PolicyName=f"{PROJECT}-boundary",
                 PolicyDocument=json.dumps(_boundary()),
             )
-            deployer, keys = stand_in.user("deployer", json.dumps(deploy_policy()))
+            deployer, keys = stand_in.user("deployer", json.dumps(user_policy("deployer")))
+            stand_in.planner, stand_in.planners_keys = stand_in.user(
+                "planner", json.dumps(user_policy("planner"))
+            )
             _, stand_in.stranger = stand_in.user("stranger", None)
             with iot_proxy(url, deployer, REGION) as front.iot_url:
                 stand_in.environment = _environment(place, front.url, str(authority.path)) | keys
@@ -237,7 +263,7 @@ def _steps(stand_in: StandIn, say: Say, tests: list[str]) -> None:
     with _step(say, "a user without rights gets nowhere"):
         stand_in.testbed("plan", fails="not authorized", **stand_in.stranger)
     with _step(say, "make plan: the plan and what it costs"):
-        said = stand_in.testbed("plan")
+        said = _as_planner(stand_in)
         _must("to add" in said and "Cost: about $" in said, "no plan, or no cost", said)
     with _step(say, "make up without a yes changes nothing"):
         stand_in.testbed("up", fails="There is nobody to ask")
@@ -245,7 +271,7 @@ def _steps(stand_in: StandIn, say: Say, tests: list[str]) -> None:
     with _step(say, "make up, confirmed"):
         stand_in.testbed("up", "--yes")
     with _step(say, "make plan again: nothing to change, but for what provider 3.39.0 cannot keep"):
-        stand_in.testbed("plan")
+        _as_planner(stand_in)
     with _step(say, "a locked state is left alone"):
         _locked(stand_in)
     started = _iot_core(stand_in)
@@ -290,6 +316,35 @@ def _steps(stand_in: StandIn, say: Say, tests: list[str]) -> None:
         stand_in.testbed("leftovers")
         buckets = stand_in.root.client("s3", endpoint_url=stand_in.url).list_buckets()["Buckets"]
         _must(not buckets, "buckets are left", str(buckets))
+
+
+def _as_planner(stand_in: StandIn) -> str:
+    """Run `make plan` as who may plan and nothing else; AWS IoT's calls are signed again, so by that user, too."""
+    front, usual = stand_in.front, stand_in.front.iot_url
+    try:
+        with iot_proxy(stand_in.url, stand_in.planner, REGION) as front.iot_url:
+            return stand_in.testbed("plan", **stand_in.planners_keys)
+    finally:
+        front.iot_url = usual
+
+
+def _hold_rights(stand_in: StandIn, say: Say, stage: str, *, record: bool) -> None:
+    asked = rights.questions(embedded.questions_file(stand_in.place))
+    if record:
+        rights.record(stage, asked)
+    for user in rights.DOCUMENTS:
+        documents = granted(user)
+        left = list(rights.unexplained(user, documents, asked))
+        _must(
+            not left, f"the {user} may do what nobody asks for, and reasons.json names none", "\n".join(left)
+        )
+        total, needless = (
+            len(rights.actions(documents)),
+            rights.unused(documents, {question for question in asked if question.user == user}),
+        )
+        say(
+            f"  {user}: {total} actions; without {total - len(needless)} a call is refused, the others have a reason"
+        )
 
 
 def _iot_core(stand_in: StandIn) -> list[Process]:

@@ -1,7 +1,13 @@
 """The bill stays below $1.60 a million messages, and below a quarter of the baseline design's."""
 
+import json
 import re
 
+from typer.testing import CliRunner
+
+from simulator.connection import Endpoint
+from simulator.options import FleetOptions
+from testbed.cli.costs import app
 from testbed.cost import bill
 from testbed.cost.bill import Workload
 from testbed.paths import TERRAFORM
@@ -79,6 +85,19 @@ def test_what_an_apply_is_told_has_every_part_that_is_billed() -> None:
         "X-Ray": 5.0,
     }
     assert bill.page_monthly(plain) > 500
+
+
+def test_make_cost_prices_what_the_simulator_does_unless_told_otherwise() -> None:
+    shown = {
+        option: json.loads(CliRunner().invoke(app, ["cost", "--json", *option]).stdout)["workload"][
+            "basic_ingest"
+        ]
+        for option in ((), ("--basic-ingest",))
+    }
+    assert shown == {
+        (): FleetOptions(1, Endpoint("localhost", 1, None, None)).basic_ingest is not None,
+        ("--basic-ingest",): True,
+    }
 
 
 def test_the_alarms_and_metrics_that_are_billed_are_those_that_there_are() -> None:

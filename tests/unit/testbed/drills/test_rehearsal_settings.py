@@ -19,6 +19,6 @@ def test_a_stages_settings_are_those_of_its_file() -> None:
 
 
 def test_the_stand_ins_deployer_has_the_policy_but_for_keys_that_the_stand_in_does_not_know() -> None:
-    for statement in run.deploy_policy()["Statement"]:
+    for statement in run.user_policy("deployer")["Statement"]:
         for keys in statement.get("Condition", {}).values():
             assert run._UNKNOWN_KEYS.isdisjoint(keys)
