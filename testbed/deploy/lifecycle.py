@@ -79,6 +79,7 @@ def _down(settings: Settings, say: Say, confirm: Callable[[str], bool], *, delet
                 settings, deployment, enrolment_of(deployment), say, confirm, delete_archive=delete_archive
             )
         else:
+            local.clear(deployment)
             local.stop(deployment)
             deployment.local_engine.remove(deployment.place)
         shutil.rmtree(deployment.path)

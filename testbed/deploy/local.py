@@ -21,12 +21,12 @@ from testbed.deploy.packaging import build_packages, package_folder
 from testbed.deploy.project import project
 from testbed.deploy.settings import Settings
 from testbed.deploy.terraform import Workspace, fingerprint
-from testbed.engines import choice
+from testbed.engines import choice, external
 from testbed.engines.base import Engine, Place, Ports
 from testbed.errors import TestbedError
 from testbed.host import ports, processes
 from testbed.host.processes import Process
-from testbed.paths import PROJECT_FILE
+from testbed.paths import PROJECT_FILE, REPOSITORY
 from testbed.say import Say
 
 # A file whose time is that of the cloud's last start: what it saved is newer, or it has not saved what it held.
@@ -256,7 +256,11 @@ def _apply(deployment: Deployment, variables: dict[str, Any], say: Say) -> None:
     say(
         f"Versions: {workspace.versions()}; {_engine_version(deployment)}; Python {platform.python_version()}"
     )
-    outputs = workspace.apply()
+    try:
+        outputs = workspace.apply()
+    finally:
+        for operation in _not_built(deployment):
+            say(f"The emulator has not built {operation} (501)")
     policy = project().described.devices.policy
     # An address has a point, which no output's name has.
     found = {policy: terraform.policy_name(workspace.state(), policy)} if "." in policy else {}
@@ -265,6 +269,29 @@ def _apply(deployment: Deployment, variables: dict[str, Any], say: Say) -> None:
         _open_policy(deployment, say)
     if deployment.enforce_iam:
         enforced_iam.adapt(deployment)
+
+
+def _not_built(deployment: Deployment) -> list[str]:
+    """Return what an emulator that the user brings has answered with 501."""
+    file = external.not_built(deployment.place)
+    return file.read_text().splitlines() if file.is_file() else []
+
+
+def clear(deployment: Deployment) -> None:
+    """Remove what was applied to an emulator that the user brings: it outlives the deployment."""
+    root = deployment.path / "terraform"
+    here = project()
+    folder = root if here.folder == REPOSITORY else root / "project" / here.described.terraform.folder
+    if not deployment.local_engine.users_own or not (folder / "terraform.tfstate").is_file():
+        return
+    key = here.described.terraform.api_key
+    Workspace(
+        folder,
+        deployment.cloud,
+        {},
+        providers=providers.choose(deployment.air_gapped),
+        secrets={key: deployment.api_key} if key else {},
+    ).destroy()
 
 
 def _open_policy(deployment: Deployment, say: Say) -> None:

@@ -92,7 +92,7 @@ class Settings:
             raise TestbedError(f"TARGET={target} is unknown.", "Use TARGET=local or TARGET=aws.")
         engine = os.environ.get("ENGINE") or None
         if engine not in (None, *choice.NAMES):
-            raise TestbedError(f"ENGINE={engine} is unknown.", "Use ENGINE=embedded or ENGINE=localstack.")
+            raise TestbedError(f"ENGINE={engine} is unknown.", "Use ENGINE=embedded, localstack or external.")
         name = os.environ.get("DEPLOYMENT") or "default"
         if not name.replace("-", "").isalnum():
             raise TestbedError(f"DEPLOYMENT={name} is not usable.", "Use letters, digits and hyphens.")

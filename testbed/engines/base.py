@@ -11,7 +11,7 @@ from testbed.errors import TestbedError
 from testbed.host.processes import Process
 
 # "localstack" is what the user asks for; it is "compose" where Docker answers, and else LocalStack as a process.
-EngineName = Literal["embedded", "localstack", "compose"]
+EngineName = Literal["embedded", "localstack", "compose", "external"]
 
 # What a command may ask of an engine, and some engine has not.
 Feature = Literal["enforced IAM", "fleet provisioning", "processes of this machine", "functions on loopback"]
@@ -178,6 +178,8 @@ class Engine(Protocol):
     pace: float
     # Whether what plays AWS, stopped and started again, has what was applied to it.
     keeps_state: bool
+    # Whether the user runs what plays AWS: then what was applied to it outlives a deployment.
+    users_own: bool
     # None where there are no containers.
     run_shards: ShardRunner | None
 

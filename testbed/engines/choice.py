@@ -5,6 +5,7 @@ from typing import get_args
 from testbed.engines.base import Engine, EngineName
 from testbed.engines.compose import ComposeEngine, compose_answers
 from testbed.engines.embedded import EmbeddedEngine
+from testbed.engines.external import ExternalEngine
 
 NAMES: tuple[EngineName, ...] = get_args(EngineName)
 
@@ -15,7 +16,7 @@ EVERYWHERE: EngineName = "embedded"
 def candidates(wanted: EngineName | None) -> tuple[EngineName, ...]:
     """Return the engines that a deployment may have been made with where this one was wanted."""
     if wanted is None:
-        return "compose", "embedded", "localstack"
+        return "compose", "embedded", "localstack", "external"
     return ("compose", "localstack") if wanted == "localstack" else (wanted,)
 
 
@@ -25,7 +26,7 @@ def choose(wanted: EngineName | None) -> tuple[EngineName, str]:
     Returns:
         Its name, and why in a few words.
     """
-    if wanted in ("embedded", "compose"):
+    if wanted in ("embedded", "compose", "external"):
         return wanted, f"ENGINE={wanted}"
     if compose_answers():
         return "compose", "LocalStack by Docker Compose, which answers here; ENGINE=embedded needs no Docker"
@@ -40,6 +41,8 @@ def engine(name: EngineName) -> Engine:
         return EmbeddedEngine()
     if name == "compose":
         return ComposeEngine()
+    if name == "external":
+        return ExternalEngine()
     from testbed.engines.localstack import LocalStackEngine  # noqa: PLC0415
 
     return LocalStackEngine()

@@ -84,6 +84,7 @@ class ComposeEngine:
     cloud = "localstack"
     pace = 1.0
     keeps_state = False
+    users_own = False
     run_shards: ShardRunner | None = staticmethod(_run_shards)
 
     def install(self) -> None:

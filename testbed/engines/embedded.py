@@ -31,6 +31,7 @@ class EmbeddedEngine:
     cloud = "ministack"
     pace = 1.0
     keeps_state = True
+    users_own = False
     run_shards: ShardRunner | None = None
 
     def install(self) -> None:

@@ -25,6 +25,7 @@ class LocalStackEngine:
     # Its rates in docs/performance.md are about a tenth of the embedded engine's.
     pace = 0.1
     keeps_state = False
+    users_own = False
     run_shards: ShardRunner | None = None
 
     def install(self) -> None:

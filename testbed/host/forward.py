@@ -44,11 +44,18 @@ class Forwarder(BaseHTTPRequestHandler):
         """Return the headers that the request has there, without its length."""
         return headers
 
+    def connect(self, host: str, port: int, seconds: float) -> HTTPConnection:
+        """Return a connection to there."""
+        return HTTPConnection(host, port, timeout=seconds)
+
+    def answered(self, status: int) -> None:
+        """Take note of an answer's status."""
+
     def forward(self) -> None:
         """Pass the request on; 502 where nobody answers."""
         body = self._body()
         host, port, path = self.upstream()
-        connection = HTTPConnection(host, port, timeout=_SECONDS)
+        connection = self.connect(host, port, _SECONDS)
         try:
             connection.putrequest(self.command, path, skip_host=True, skip_accept_encoding=True)
             for name, value in self.sent(path, end_to_end(self.headers.items()), body):
@@ -62,6 +69,7 @@ class Forwarder(BaseHTTPRequestHandler):
             return
         finally:
             connection.close()
+        self.answered(answer.status)
         self.send_response_only(answer.status)
         for name, value in end_to_end(answer.getheaders()):
             self.send_header(name, value)
