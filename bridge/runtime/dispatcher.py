@@ -96,6 +96,9 @@ class Dispatcher:
         # Under the lock: a message is wholly of the old rules or wholly of the new ones.
         with self._lock:
             for rule in rules.rules:
+                # From 0: Prometheus sees no increase in a series that begins with its first failure.
+                for counter in (metrics.FIRED, metrics.ERROR_ACTIONED, metrics.DROPPED):
+                    counter.labels(rule.name)
                 for action in _actions(rule):
                     if id(action) not in self._senders:
                         end = self._end_error_action if action is rule.error_action else self._end
