@@ -1,5 +1,6 @@
 """Commands of the stations: run a fleet, watch it, speak as one of it, ask the API."""
 
+import json
 import subprocess
 import sys
 import time
@@ -179,14 +180,31 @@ def listen_command(
 @app.command("api")
 def api_command(
     route: Annotated[str, typer.Argument(help="Such as /stations/station-01.")] = "/stations",
+    patch: Annotated[
+        str, typer.Option(help="JSON to change it with, as /stations/{id}/settings takes.")
+    ] = "",
+    post: Annotated[str, typer.Option(help="JSON to send there, as /stations/{id}/commands takes.")] = "",
 ) -> None:
-    """Ask the REST API for a route, with its key; fails if the answer is not 200."""
+    """Ask the REST API for a route, or change what is there, with its key; fails if the answer is a refusal."""
     path, _, query_string = f"/{route.removeprefix('/')}".partition("?")
     deployment = current(Settings.from_environment())
     deployment.outputs.need("api_gateway_invoke_url")
-    status_code, document = api.get(deployment, path, **dict(urllib.parse.parse_qsl(query_string)))
+    if patch and post:
+        raise TestbedError("--patch and --post are two requests.", "Give one of them.")
+    if patch or post:
+        method = "PATCH" if patch else "POST"
+        status_code, document = api.send(deployment, method, path, _json(patch or post))
+    else:
+        status_code, document = api.get(deployment, path, **dict(urllib.parse.parse_qsl(query_string)))
     show_json(document)
-    raise typer.Exit(0 if status_code == 200 else 1)
+    raise typer.Exit(0 if status_code in (200, 202) else 1)
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise TestbedError(f"{text} is no JSON: {error}.", 'As {"command": "identify"} is.') from error
 
 
 @app.command("load-test")
