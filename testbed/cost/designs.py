@@ -161,7 +161,7 @@ FLEETS = tuple(Workload(stations, 5.0) for stations in (20, 100, 1000, 10_000, 1
 def table() -> list[list[str]]:
     """Rows of text, the first of them headings: a design's dollars a million messages by fleet, and where it pays."""
     sizes = [f"{one.stations:,}" for one in FLEETS]
-    rows = [["$ a million messages", *sizes, "pays from, every 5 s", "every 60 s"]]
+    rows = [["$ a million messages, Basic Ingest", *sizes, "pays from, every 5 s", "every 60 s"]]
     for design in DESIGNS:
         dollars = [f"{bill.total(design_bill(design, one)):.2f}" for one in FLEETS]
         start = ["deployed", "deployed"]
