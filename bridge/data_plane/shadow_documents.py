@@ -84,7 +84,10 @@ def merge(section: Section, patch: Section) -> Section:
             merged.pop(name, None)
         elif isinstance(value, dict):
             known = merged.get(name)
-            merged[name] = merge(known if isinstance(known, dict) else {}, value)
+            put_in = merge(known if isinstance(known, dict) else {}, value)
+            # A new object that holds nothing but null is not there at all; an empty one is.
+            if put_in or known is not None or not value:
+                merged[name] = put_in
         else:
             merged[name] = value
     return merged

@@ -88,6 +88,11 @@ def test_no_delta_is_published_when_reported_is_what_is_desired(service: Service
         ({"reported": None}, {}),
         ({"reported": {"a": None, "b": None}}, {}),
         ({"reported": {}}, {"reported": {"a": [1, 2], "b": {"c": 1, "d": 2}}}),
+        ({"reported": {"b": {"c": None, "d": None}}}, {"reported": {"a": [1, 2], "b": {}}}),
+        ({"reported": {"e": {}}}, {"reported": {"a": [1, 2], "b": {"c": 1, "d": 2}, "e": {}}}),
+        # Of a new object that holds nothing but null there is nothing, as in Greengrass's shadow manager (JsonMerger).
+        ({"reported": {"e": {"f": None}}}, {"reported": {"a": [1, 2], "b": {"c": 1, "d": 2}}}),
+        ({"desired": {"e": {"f": {"g": None}}}}, {"reported": {"a": [1, 2], "b": {"c": 1, "d": 2}}}),
     ],
 )
 def test_null_deletes_objects_merge_and_arrays_are_replaced(
