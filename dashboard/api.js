@@ -4,13 +4,19 @@
 const SHUT = [401, 403];
 const find = (id) => document.getElementById(id);
 const fields = { key: find("api-key"), token: find("api-token") };
-let config = { api: "", key: false, token: false };
+let config = { api: "", key: false, token: false, notes: false };
 let waiting = null;
 
 /** Read config.json: `{api, key, token}`, the API's base URL (empty: where the page is) and what it wants. */
 export async function configure() {
   const answer = await fetch("config.json");
   if (answer.ok) config = await answer.json();
+}
+
+/** Return what is played, `{scenario, says, speed, notes}`, where the page's server knows of it; {} elsewhere. */
+export async function played() {
+  if (!config.notes) return {};
+  return fetch("notes.json").then((answer) => (answer.ok ? answer.json() : {})).catch(() => ({}));
 }
 
 /** Resolves when there is whatever the API wants; shows the form until then. */

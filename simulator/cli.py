@@ -58,6 +58,12 @@ def simulate(
     ] = "",
     shard: Annotated[str, typer.Option(help="3/16: the third of sixteen parts of the fleet.")] = "1/1",
     speed: Annotated[float, typer.Option(help="How much faster than real time the stations live.")] = 1,
+    from_hour: Annotated[
+        float | None,
+        typer.Option(
+            min=0, max=24, help="Begin the stations' day at this hour; timestamps are the real time."
+        ),
+    ] = None,
     scenario: Annotated[str, typer.Option(help="What the network goes through.")] = NORMAL_DAY,
     scenario_file: Annotated[
         Path, typer.Option(help="File of scenarios (TOML).", show_default=False)
@@ -119,6 +125,7 @@ def simulate(
             model=model,
             shard=_shard(shard),
             speed=speed,
+            from_hour=from_hour,
             scenario=load(scenario, scenario_file),
             qos=qos,
             ramp_per_second=ramp,

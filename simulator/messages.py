@@ -67,12 +67,16 @@ class Telemetry:
     def __init__(self, options: FleetOptions, station_id: str, run_id: str, start: datetime) -> None:
         """``start`` is where the station's time begins."""
         self._prefix = f"{station_id}-{run_id}-"
-        self._station = Station(station_id, options.seed, start, options.scenario)
+        life = start
+        if options.from_hour is not None:
+            midnight = start.replace(hour=0, minute=0, second=0, microsecond=0)
+            life = midnight + timedelta(hours=options.from_hour)
+        self._station = Station(station_id, options.seed, life, options.scenario)
         self._moment = start
         self._speed = options.speed
         self._step = options.interval * options.speed
         # Without a start of its own the station lives in real time, and late messages say when they were made.
-        self._real_time = options.start is None and options.speed == 1
+        self._real_time = options.start is None and (options.speed == 1 or options.from_hour is not None)
         self.sequence = 0
 
     def next(self) -> Message:

@@ -26,6 +26,8 @@ class FleetOptions:
     ``start`` (time zone aware) is where the stations' time begins; with it, timestamps are those of the
     stations' time and the same options give the same messages to the byte, whenever and in whatever shards
     they run (with the same ``run_id``). Without it their time is the real one.
+    With ``from_hour`` the stations live from that hour (UTC) on, at ``speed``, and say so at the real time: a day
+    that is played in minutes is news to whoever hears it.
     ``replay_window`` is how many seconds of acknowledged messages a station sends again when it reconnects: a
     broker that was killed may have lost the last ones it acknowledged, and duplicates do no harm.
     ``basic_ingest`` names a rule to publish to directly. ``shard`` is (index from 1, of how many).
@@ -51,6 +53,7 @@ class FleetOptions:
     model: str = ""
     shard: tuple[int, int] = (1, 1)
     speed: float = 1.0
+    from_hour: float | None = None
     scenario: Scenario = NORMAL
     qos: int = 1
     ramp_per_second: float = 200.0

@@ -42,6 +42,24 @@ class Event(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             return self.start <= hour < self.end
         return hour >= self.start or hour < self.end
 
+    def moments(self) -> list[tuple[float, str]]:
+        """Say what happens at which hours: when it begins, and when it is over."""
+        where = "everywhere" if self.share == 1 else f"at {self.share:.0%} of the stations"
+        said = []
+        if self.grid == 0:
+            said += [(self.start, f"The grid fails {where}"), (self.end, "The grid is back")]
+        elif self.grid < 1:
+            said += [
+                (self.start, f"The grid gives {self.grid:.0%} {where}"),
+                (self.end, "The grid gives all again"),
+            ]
+        if self.broken_slots:
+            said += [
+                (self.start, f"{self.broken_slots} slots do not charge {where}"),
+                (self.end, "All slots charge"),
+            ]
+        return said
+
 
 class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """All that differs from a normal day; ``warmer`` in degrees Celsius."""

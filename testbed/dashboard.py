@@ -40,7 +40,7 @@ _API_PATH = re.compile(
 _SETTINGS_PATH = re.compile(r"/stations/[A-Za-z0-9:_-]{1,128}/settings", re.ASCII)
 _MOST_BYTES = 64 * 1024
 # As terraform/dashboard.tf writes it for the page on AWS: here nobody asks the page for a key.
-_CONFIG = {"api": "", "key": False, "token": False}
+_CONFIG = {"api": "", "key": False, "token": False, "notes": True}
 _START_SECONDS = 30
 
 
@@ -109,16 +109,18 @@ def with_aws_iot(deployment: Deployment) -> Dashboard:
     return Dashboard(deployment, f"wss://{urlsplit(offer['url']).netloc}")
 
 
-class _Server(ThreadingHTTPServer):
+class PageServer(ThreadingHTTPServer):
     """The page's server."""
 
     def __init__(self, dashboard: Dashboard, port: int, packages: Mapping[str, Path]) -> None:
         self.dashboard, self.packages = dashboard, packages
+        # What is played, for the charts: `testbed.stations.played`.
+        self.notes: dict[str, Any] = {}
         super().__init__(("127.0.0.1", port), _Handler)
 
 
 class _Handler(BaseHTTPRequestHandler):
-    server: _Server
+    server: PageServer
 
     def do_GET(self) -> None:
         if not self._is_ours():
@@ -126,6 +128,9 @@ class _Handler(BaseHTTPRequestHandler):
         name = urlsplit(self.path).path.removeprefix("/") or "index.html"
         if file := (page_files.own() | dict(self.server.packages)).get(name):
             self._send(HTTPStatus.OK, f"{page_files.TYPES[file.suffix]}; charset=utf-8", file.read_bytes())
+            return
+        if name == "notes.json":
+            self._answer(lambda: (HTTPStatus.OK, self.server.notes))
             return
         self._answer(lambda: self.server.dashboard.answer(self.path))
 
@@ -180,9 +185,9 @@ class _Handler(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
-def server(dashboard: Dashboard, port: int, packages: Mapping[str, Path]) -> ThreadingHTTPServer:
+def server(dashboard: Dashboard, port: int, packages: Mapping[str, Path]) -> PageServer:
     """Return the page's server on loopback, not serving yet; ``packages`` are files of other people's by name."""
-    return _Server(dashboard, port, packages)
+    return PageServer(dashboard, port, packages)
 
 
 def start_door(
@@ -235,7 +240,7 @@ def start_door(
 
 
 @contextmanager
-def running(deployment: Deployment, say: Say, port: int | None = None) -> Iterator[ThreadingHTTPServer]:
+def running(deployment: Deployment, say: Say, port: int | None = None) -> Iterator[PageServer]:
     """Give a server, bound but not serving, and for a local target a front door; both gone at the end.
 
     ``say`` prints a line: the page does without charts where npm is missing.
@@ -264,7 +269,7 @@ def running(deployment: Deployment, say: Say, port: int | None = None) -> Iterat
 
 
 @contextmanager
-def in_background(page: ThreadingHTTPServer) -> Iterator[ThreadingHTTPServer]:
+def in_background(page: PageServer) -> Iterator[PageServer]:
     """Serve while the context lasts."""
     thread = threading.Thread(target=page.serve_forever, daemon=True)
     thread.start()

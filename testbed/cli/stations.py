@@ -27,6 +27,8 @@ from testbed.errors import TestbedError
 from testbed.host.processes import last_line
 from testbed.pipeline import api, quiet
 from testbed.stations import device, load_test, simulation
+from testbed.stations.picture import watching
+from testbed.stations.played import PlayedDay
 
 
 @app.command("simulate", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
@@ -42,17 +44,27 @@ def simulate_command(
 
 @app.command("demo")
 def demo_command(
-    seconds: Annotated[int, typer.Option(help="How long the stations run.")] = 60,
+    seconds: Annotated[
+        int | None,
+        typer.Option(help="How long the stations run; a minute, or the whole of a scenario's day."),
+    ] = None,
     num_stations: Annotated[int, typer.Option(help="How many stations.", min=1)] = 10,
+    scenario: Annotated[str, typer.Option(help="Play a day of it in minutes.")] = "",
+    speed: Annotated[float, typer.Option(help="How much faster than ours a scenario's day is.")] = 360,
     yes: Yes = False,
 ) -> None:
     """Deploy, run ten stations for a minute, and show what the REST API says of them."""
+    day = PlayedDay(scenario, speed) if scenario else None
+    seconds = seconds or (day.seconds if day else 60)
     deployment = lifecycle.up(Settings.from_environment(), say, asking_unless(yes))
     say(
         f"{num_stations} stations publish over MQTT for {seconds} s; the table is what the REST API says of them."
     )
+    if day:
+        say(f"A day of {day.name} from 06:00, {day.speed:g} times as fast as ours: {day.notes()['says']}.")
     log = deployment.place.log("simulator") if deployment.ports else deployment.path / "simulator.log"
     # A little longer than is shown, so that the last table has the stations online.
+    picture, page = deployment.path / "dashboard.png", None
     with ExitStack() as stack:
         if deployment.ports:
             page = stack.enter_context(dashboard.running(deployment, say))
@@ -60,9 +72,15 @@ def demo_command(
             say(
                 f"The same in a browser, for as long: http://127.0.0.1:{page.server_port}/   (later: make dashboard)"
             )
-        extra = ["--duration", str(seconds + 10)]
+        extra = ["--duration", str(seconds + 10), *(day.options() if day else [])]
         fleet = stack.enter_context(simulation.started(deployment, num_stations, extra, log))
+        take = None
+        if page:
+            page.notes = day.notes() if day else {}
+            take = stack.enter_context(watching(f"http://127.0.0.1:{page.server_port}/"))
         _watch(deployment, seconds, fleet)
+        if take and take(picture):
+            say(f"A picture of the page: {short(str(picture))}")
     if fleet.returncode:
         raise TestbedError(f"The simulator failed: {last_line(log)}", f"See {log}.")
     outputs = deployment.outputs
