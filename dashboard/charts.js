@@ -39,6 +39,7 @@ export function chart(host, title, unit, lines) {
   let picture = null;
   let from = null; // the seconds that a zoom shows
   let to = null;
+  let last = null; // the newest time at the last drawing: columns may be the same arrays, grown
 
   const at = () => (picture?.cursor.idx == null ? null : picture.cursor.idx);
   const values = (index) => lines.map((line, each) => `${line.label} ${short(columns[each + 1][index])}`).join(", ");
@@ -60,6 +61,7 @@ export function chart(host, title, unit, lines) {
     place.setAttribute("aria-label", `Chart: ${title}. Left and right move the cursor, plus and minus zoom, 0 shows all.`);
     picture = make(place, title, unit, lines, tell, (low, high) => {
       [from, to] = [low, high];
+      [place.dataset.from, place.dataset.to] = [low, high];
     });
     new ResizeObserver(() => picture.setSize({ width: place.clientWidth, height: HEIGHT })).observe(place);
     place.addEventListener("keydown", (event) => {
@@ -84,7 +86,8 @@ export function chart(host, title, unit, lines) {
       const [times] = columns;
       if (picture) {
         // A zoom stays where it is while points come in; all of it is shown again when it reaches over all.
-        const zoomed = from !== null && times.length && (from > times[0] || to < picture.data[0].at(-1));
+        const zoomed = from !== null && times.length && last !== null && (from > times[0] || to < last);
+        last = times.at(-1) ?? null;
         picture.setData(columns, !zoomed);
         if (zoomed) picture.redraw();
       }

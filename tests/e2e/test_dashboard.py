@@ -267,6 +267,11 @@ def test_axe_finds_nothing_serious(
         serious = [each for each in found if each["impact"] in ("serious", "critical")]
         assert serious == [], [(each["id"], each["help"]) for each in serious]
         assert page.locator("#slots li").count() == 21
+        # A chart shows what came since, and not its first second alone.
+        page.wait_for_function(
+            "() => { const { from, to } = document.querySelector('#over-time figure div').dataset; return to - from > 2; }",
+            timeout=PATIENCE_MS,
+        )
         assert page.locator("#where").is_visible()
         assert page.locator("#plots canvas").count() == page.locator("#plots figure").count()
         # On a phone nothing is wider than the screen.
