@@ -37,7 +37,7 @@ resource "aws_cloudwatch_metric_alarm" "dead_letters" {
 
 resource "aws_cloudwatch_metric_alarm" "queue_age" {
   alarm_name          = "${local.name_prefix}-queue-age"
-  alarm_description   = "The oldest waiting message is too old: the handler does not keep up, or fails"
+  alarm_description   = "The oldest waiting message is too old: the handler does not keep up, or fails. See its log (make logs) and its concurrency"
   namespace           = "AWS/SQS"
   metric_name         = "ApproximateAgeOfOldestMessage"
   dimensions          = { QueueName = aws_sqs_queue.telemetry.name }
@@ -55,7 +55,7 @@ resource "aws_cloudwatch_metric_alarm" "lambda_errors" {
   for_each = toset([local.telemetry_function_name, local.api_function_name])
 
   alarm_name          = "${each.value}-errors"
-  alarm_description   = "The function failed: see its log group"
+  alarm_description   = "The function failed: see why in its log (make logs)"
   namespace           = "AWS/Lambda"
   metric_name         = "Errors"
   dimensions          = { FunctionName = each.value }
@@ -89,7 +89,7 @@ resource "aws_cloudwatch_metric_alarm" "rule_failures" {
 
   alarm_name = "${local.name_prefix}-rule-${each.key}"
   alarm_description = (each.value.metric == "Failure" ?
-    "AWS IoT could not send to the queue: messages go to the dead-letter queue" :
+    "AWS IoT could not send to the queue: messages go to the dead-letter queue. Mend the rule's role or the queue, then: scripts/testbed redrive" :
     "AWS IoT could not even send to the dead-letter queue: messages are lost"
   )
   evaluation_periods  = 1
@@ -112,7 +112,7 @@ resource "aws_cloudwatch_metric_alarm" "rule_throttled" {
   for_each = local.iot_rules
 
   alarm_name          = "${local.name_prefix}-rule-${each.key}-throttled"
-  alarm_description   = "AWS IoT's rules engine dropped messages of this rule: more came than the quota allows"
+  alarm_description   = "AWS IoT's rules engine dropped messages of this rule: more came than the quota allows. Let stations speak less often, or ask AWS for more"
   namespace           = "AWS/IoT"
   metric_name         = "RuleMessageThrottled"
   dimensions          = { RuleName = each.value }

@@ -269,7 +269,8 @@ def test_axe_finds_nothing_serious(
         assert page.locator("#slots li").count() == 21
         # A chart shows what came since, and not its first second alone.
         page.wait_for_function(
-            "() => { const { from, to } = document.querySelector('#over-time figure div').dataset; return to - from > 2; }",
+            "() => { const { from, to } = document.querySelector('#over-time figure div').dataset;"
+            " return to - from > 2; }",
             timeout=PATIENCE_MS,
         )
         assert page.locator("#where").is_visible()
