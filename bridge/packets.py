@@ -395,7 +395,11 @@ def publish(
     """
     head = PUBLISH << 4 | (0x08 if duplicate else 0) | qos << 1 | int(retain)
     identifier = packet_id.to_bytes(2) if qos else b""
-    return _packet(head, b"".join((len(topic).to_bytes(2), topic, identifier, found or b"", payload)))
+    more = found or b""
+    length = 2 + len(topic) + len(identifier) + len(more) + len(payload)
+    return b"".join(
+        (bytes((head,)), write_length(length), len(topic).to_bytes(2), topic, identifier, more, payload)
+    )
 
 
 def _packet(head: int, body: bytes) -> bytes:

@@ -116,6 +116,10 @@ def read_length(body: bytes, position: int) -> tuple[int, int]:
 
 def write_length(value: int) -> bytes:
     """Write a variable byte integer (1.5.5)."""
+    if value < 0x80:
+        return bytes((value,))
+    if value < 0x4000:
+        return bytes((value & 0x7F | 0x80, value >> 7))
     written = bytearray()
     while True:
         value, digit = divmod(value, 128)

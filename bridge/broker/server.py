@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Collection
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from urllib.parse import quote
@@ -77,6 +78,12 @@ class _Waiting(NamedTuple):
     due: float
     connection: "ClientConnection"
     will: packets.Will
+
+
+@lru_cache(maxsize=100_000)
+def _vouched(publisher: str) -> str:
+    # Asked for every message; quoting takes a tenth of all that a message costs.
+    return f"{FROM_PREFIX}{quote(publisher, safe='')}/"
 
 
 def _more(message: Message) -> bytes:
@@ -306,10 +313,15 @@ class Broker:
             OSError: it could not be written down for one of them.
         """
         self._deliver(message.topic, message)
-        self._deliver(f"{FROM_PREFIX}{quote(message.publisher, safe='')}/{message.topic}", message)
+        self._deliver(_vouched(message.publisher) + message.topic, message)
 
-    def pump(self, session: Session) -> None:
-        """Send what waits, as far as the window allows."""
+    def pump(self, session: Session, fresh: Stored | None = None) -> None:
+        """Send what waits, as far as the window allows.
+
+        Args:
+            session: whose messages.
+            fresh: the one message that waits, where it was queued just now: it need not be read back.
+        """
         connection, queue = session.connection, session.queue
         if connection is None or queue is None:
             return
@@ -320,7 +332,8 @@ class Broker:
         ):
             duplicate = bool(session.again)
             entry = session.again.popleft() if duplicate else queue.waiting.popleft()
-            stored = queue.read(entry)  # type: ignore[arg-type]  # an entry of this very queue
+            known = None if duplicate else fresh
+            stored = known or queue.read(entry)  # type: ignore[arg-type]  # an entry of this very queue
             if stored.more and expired(stored, time.time()):
                 self._delivered(session, entry)
                 continue
@@ -440,10 +453,11 @@ class Broker:
 
     def _give(self, session: Session, stored: Stored, qos: int, shared: str = "") -> None:
         if qos and session.queue is not None:
+            fresh = None if session.queue.waiting else stored
             session.queue.append(*stored)
             if shared and not session.persistent and session.queue.waiting:
                 session.shared[session.queue.waiting[-1].number] = shared
-            self.pump(session)
+            self.pump(session, fresh)
         elif session.connection and not session.connection.congested:
             # At QoS 0 nothing is promised; and memory is not for who does not read.
             session.connection.send(stored, qos=0)
