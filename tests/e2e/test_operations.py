@@ -141,7 +141,8 @@ def test_a_redrive_stores_what_an_outage_kept_out_and_only_that(deployment: Depl
 def test_logs_tell_why_a_message_was_refused_and_no_metrics(
     deployment: Deployment, connect: Connect, name: str
 ) -> None:
-    connect(name)
+    # Connected for sure: a CONNECT under way would take the name from the one that publishes below.
+    assert connect(name).connected()
     device.publish(deployment, name, b'{"no": "telemetry"}')
 
     def refused() -> list[logs.Line]:
