@@ -56,6 +56,9 @@ export const ask = (path) => send(path, "GET");
 /** PATCH a path of the API with a document; see `ask`. */
 export const change = (path, document) => send(path, "PATCH", document);
 
+/** POST a document to a path of the API; see `ask`. */
+export const post = (path, document) => send(path, "POST", document);
+
 async function send(path, method, document) {
   const headers = document ? { "content-type": "application/json" } : {};
   const shown = Object.fromEntries(wanted().map((name) => [name, kept(name)]));

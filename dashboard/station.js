@@ -1,6 +1,7 @@
 // A station's own page: its slots, its charts, its connection.
 import { ask } from "./api.js";
 import { chart } from "./charts.js";
+import * as commands from "./commands.js";
 import * as settings from "./settings.js";
 import { live, silent, stations } from "./store.js";
 import { focusOn, number, set, status } from "./table.js";
@@ -38,6 +39,7 @@ export async function open(name) {
   charts ??= CHARTS.map(([title, unit, lines]) => chart(find("plots"), title, unit, lines.map(([, line]) => line)));
   draw();
   settings.open(name);
+  commands.open(name);
   try {
     const found = await ask(`stations/${encodeURIComponent(name)}/history?limit=${MOST_POINTS}`);
     if (chosen !== name) return;
@@ -54,6 +56,7 @@ function close() {
   chosen = null;
   find("detail").hidden = true;
   settings.close();
+  commands.open(null);
   focusOn(name);
 }
 
@@ -120,6 +123,7 @@ function newSlot() {
 /** Ask the API now and then whether the station is connected: presence is not among what is pushed. */
 export async function look() {
   settings.look();
+  commands.look();
   if (!chosen || Date.now() - askedAt < ASK_EVERY_MS) return;
   askedAt = Date.now();
   const name = chosen;

@@ -35,9 +35,12 @@ from testbed.stations import observers
 URL_SECONDS = 60
 
 _API_PATH = re.compile(
-    r"/summary|/realtime|/stations(/[A-Za-z0-9:_-]{1,128}(/history|/settings)?)?", re.ASCII
+    r"/summary|/realtime|/stations(/[A-Za-z0-9:_-]{1,128}(/history|/settings|/commands)?)?", re.ASCII
 )
-_SETTINGS_PATH = re.compile(r"/stations/[A-Za-z0-9:_-]{1,128}/settings", re.ASCII)
+_CHANGES = {
+    "PATCH": re.compile(r"/stations/[A-Za-z0-9:_-]{1,128}/settings", re.ASCII),
+    "POST": re.compile(r"/stations/[A-Za-z0-9:_-]{1,128}/commands", re.ASCII),
+}
 _MOST_BYTES = 64 * 1024
 # As terraform/dashboard.tf writes it for the page on AWS: here nobody asks the page for a key.
 _CONFIG = {"api": "", "key": False, "token": False, "notes": True}
@@ -55,16 +58,16 @@ class Dashboard:
         self._offer = offer
         self.door = door
 
-    def change(self, target: str, body: bytes) -> tuple[int, Any]:
-        """Change a station's settings by the API; return its status and document."""
+    def change(self, method: str, target: str, body: bytes) -> tuple[int, Any]:
+        """Change a station's settings by the API, or send it a command; return the API's status and document."""
         path = urlsplit(target).path
-        if not _SETTINGS_PATH.fullmatch(path):
+        if not _CHANGES[method].fullmatch(path):
             return HTTPStatus.NOT_FOUND, {"detail": "There is nothing here to change."}
         try:
             document = json.loads(body)
         except ValueError:
             return HTTPStatus.BAD_REQUEST, {"detail": "The body is no JSON."}
-        return api.send(self._deployment, "PATCH", path, document)
+        return api.send(self._deployment, method, path, document)
 
     def answer(self, target: str) -> tuple[int, Any]:
         """Return the status and document of a data path; 404 for any other."""
@@ -135,18 +138,24 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(lambda: self.server.dashboard.answer(self.path))
 
     def do_PATCH(self) -> None:
+        self._change("PATCH")
+
+    def do_POST(self) -> None:
+        self._change("POST")
+
+    def _change(self, method: str) -> None:
         host = self.headers.get("Host")
         length = self.headers.get("Content-Length", "")
         if not self._is_ours():
             return
         # Another page may send what it likes; a browser says where it comes from.
         if self.headers.get("Origin", f"http://{host}") != f"http://{host}":
-            self._send(HTTPStatus.FORBIDDEN, "text/plain", b"only this page may change settings\n")
+            self._send(HTTPStatus.FORBIDDEN, "text/plain", b"only this page may change anything\n")
         elif not length.isdecimal() or int(length) > _MOST_BYTES:
             self._send(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "text/plain", b"too long\n")
         else:
             body = self.rfile.read(int(length))
-            self._answer(lambda: self.server.dashboard.change(self.path, body))
+            self._answer(lambda: self.server.dashboard.change(method, self.path, body))
 
     def _is_ours(self) -> bool:
         # A foreign name that points here must not read the stations (DNS rebinding).

@@ -291,7 +291,7 @@ def _wait_for_text(page: Page, element: str, text: str, within_ms: int = PATIENC
     page.wait_for_function(_CHANGED, arg=[element, text], timeout=within_ms)
 
 
-def test_a_setting_changed_on_the_page_is_reported_and_a_second_operator_is_told(
+def test_a_setting_is_reported_a_command_answered_and_a_second_operator_told(
     browser: Browser, page: Page, deployment: Deployment, live: Live, tmp_path: Path
 ) -> None:
     """The one that was slower gets 409, sees why, and has the newest settings in the form."""
@@ -320,6 +320,10 @@ def test_a_setting_changed_on_the_page_is_reported_and_a_second_operator_is_told
             arg=["setting-charging_power_limit_kw", str(wanted)],
             timeout=PATIENCE_MS,
         )
+        other.get_by_label("Command", exact=True).select_option("unlock_slot")
+        other.get_by_label("Slot", exact=True).fill("3")
+        other.get_by_role("button", name="Send the command").click()
+        _wait_for_text(other, "commands", "unlock_slot 3: succeeded")
         # What the station would refuse is not sent.
         other.get_by_label("Maintenance: it swaps nothing").check()
         other.get_by_role("button", name="Change the settings").click()
