@@ -124,9 +124,13 @@ def reasons() -> dict[str, str]:
 
 
 def record(stage: str, asked: set[Question]) -> None:
-    """Write a stage's actions into ``asked.json``."""
+    """Add a stage's actions to ``asked.json``: tests that ask for more are run at another time."""
     recorded = json.loads(ASKED.read_text()) if ASKED.exists() else {}
+    before = recorded.get(stage, {})
     recorded[stage] = {
-        user: sorted({question.action for question in asked if question.user == user}) for user in DOCUMENTS
+        user: sorted(
+            {*before.get(user, ()), *(question.action for question in asked if question.user == user)}
+        )
+        for user in DOCUMENTS
     }
     ASKED.write_text(json.dumps(recorded, indent=2, sort_keys=True) + "\n")
