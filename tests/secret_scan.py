@@ -48,6 +48,8 @@ _KNOWN = {
     # Names of a variable and of an output, in testbed.toml.
     "api_key",
     "api_key_value",
+    # What a test gives where nobody looks at it.
+    "nothing",
     # The id of a key, as API Gateway tells it.
     "k1",
     # A key id that a test makes up, for a caller whom nobody knows.
