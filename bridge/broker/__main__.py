@@ -120,6 +120,7 @@ async def _until_stopped(broker: Broker, guard: RegistryGuard, listeners: list[L
     watchers = [
         asyncio.create_task(guard.watch(broker.disconnect_certificates)),
         asyncio.create_task(guard.follow(broker.connected_certificates)),
+        asyncio.create_task(guard.follow_versions(broker.connected_certificates)),
     ]
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

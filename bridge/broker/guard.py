@@ -2,8 +2,10 @@
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 from bridge.broker.connection import ClientConnection
 from bridge.broker.server import Identity
@@ -19,6 +21,9 @@ _POLL_SHARE, _POLL_SECONDS_AT_MOST = 1 / 20, 10.0
 # Who is connected is asked about again in turn, in so great a part of the time: seconds for a few devices, minutes for
 # thousands, as on AWS. Where an answer takes long the pause is this at most.
 _FOLLOW_SHARE, _FOLLOW_PAUSE_AT_MOST = 1 / 50, 2.0
+# A new version of a policy does not wait for its certificates' turn; so many policies are read again every two seconds,
+# those that most connections have.
+_MOST_POLICIES = 20
 
 
 class RegistryGuard:
@@ -63,6 +68,36 @@ class RegistryGuard:
                     for connection in connections:
                         connection.follow(found)
                 await asyncio.sleep(min((loop.time() - begun) / _FOLLOW_SHARE, _FOLLOW_PAUSE_AT_MOST))
+
+    async def follow_versions(self, connected: Callable[[], Mapping[str, list[ClientConnection]]]) -> None:
+        """Give live connections the new versions of the policies that most of them have, for ever.
+
+        Args:
+            connected: returns the connections by the ids of their certificates.
+        """
+        while True:
+            await asyncio.sleep(_POLL_SECONDS)
+            try:
+                await self._renew([one for connections in connected().values() for one in connections])
+            except Exception as error:  # the control plane is away, or a policy was deleted: its turn comes
+                log.info("policies cannot be read again: %s", error)
+
+    async def _renew(self, connections: list[ClientConnection]) -> None:
+        held = Counter(
+            policy.name
+            for one in connections
+            if one.identity
+            for policy in one.identity.policies.all
+            if policy.name
+        )
+        names = [name for name, _ in held.most_common(_MOST_POLICIES)]
+        loop = asyncio.get_running_loop()
+        read = {name: await loop.run_in_executor(self._pool, self._registry.policy, name) for name in names}
+        for one in connections:
+            if one.identity:
+                policies = one.identity.policies.renewed(lambda policy: read.get(policy.name, policy))
+                if policies is not one.identity.policies:
+                    one.follow(replace(one.identity, policies=policies))
 
     async def watch(self, disconnect: Callable[[set[str]], None]) -> None:
         """Hand every newly deactivated or deleted certificate to ``disconnect``, for ever."""

@@ -6,8 +6,8 @@ characters there); policy variables are filled in from the connection. A resourc
 another partition, service, region or account never matches.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -57,8 +57,25 @@ class Policies:
     @cached_property
     def needs_time(self) -> bool:
         """Whether an answer may change while a connection lasts, and so must not be remembered."""
-        of_groups = (policy for thing in self.things.values() for policy in thing.policies)
-        return any(policy.needs_time for policy in (*self._own, *of_groups))
+        return any(policy.needs_time for policy in self.all)
+
+    @property
+    def all(self) -> Iterator[Policy]:
+        """Yield the certificate's policies and those of its things' groups."""
+        yield from self._own
+        for thing in self.things.values():
+            yield from thing.policies
+
+    def renewed(self, read: Callable[[Policy], Policy]) -> "Policies":
+        """Return them with what ``read`` gives for each policy; themselves where all are the same."""
+        own = tuple(map(read, self._own))
+        things = {
+            name: replace(thing, policies=tuple(map(read, thing.policies)))
+            for name, thing in self.things.items()
+        }
+        if own == self._own and things == self.things:
+            return self
+        return replace(self, documents=own, things=things)
 
     def allow(self, action: str, resource: str, connection: Connection) -> bool:
         """Whether the policies allow ``action`` on ``resource``.
