@@ -37,10 +37,18 @@ CASES = [
 
 
 def _clean() -> dict[str, str]:
-    """Return what tells a command nothing."""
-    return {
-        name: value for name, value in os.environ.items() if not name.startswith("AWS_") and name != "ENGINE"
-    }
+    """Return what tells a command nothing: no setting is given."""
+    settings = (
+        "TARGET",
+        "ENGINE",
+        "DEPLOYMENT",
+        "PROJECT",
+        "ENVIRONMENT",
+        "AWS_",
+        "MQTT_PORT",
+        "METRICS_PORT",
+    )
+    return {name: value for name, value in os.environ.items() if not name.startswith(settings)}
 
 
 def _environment(home: Path, given: dict[str, str]) -> dict[str, str]:
