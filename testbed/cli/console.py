@@ -4,7 +4,8 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
@@ -170,6 +171,16 @@ def show_json(document: Any) -> None:
 
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask before changing or removing anything on AWS.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for a program.")]
+
+
+@contextmanager
+def if_interrupted(remedy: str) -> Iterator[None]:
+    """Say what may be done next where Ctrl-C ends what is inside; commands in it get this deployment's settings."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        say(f"Interrupted. {with_settings(remedy, os.environ)}")
+        raise
 
 
 def asking_unless(yes: bool) -> Callable[[str], bool]:

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from typing import Annotated, Any
 
 import msgspec
@@ -10,7 +9,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from testbed.cli.console import AsJson, Yes, app, asking_unless, out, say, short, show_json, with_settings
+from testbed.cli.console import AsJson, Yes, app, asking_unless, if_interrupted, out, say, short, show_json
 from testbed.deploy import aws, dev, lifecycle, policies
 from testbed.deploy.deployment import Deployment, current
 from testbed.deploy.project import project
@@ -25,15 +24,8 @@ from testbed.pipeline import api, logs, quiet
 @app.command("up")
 def up_command(yes: Yes = False) -> None:
     """Start the cloud and deploy to it."""
-    try:
+    with if_interrupted("make up goes on from here; make down removes what is left."):
         lifecycle.up(Settings.from_environment(), say, asking_unless(yes))
-    except KeyboardInterrupt:
-        say(
-            with_settings(
-                "Interrupted. make up goes on from here; make down removes what is left.", os.environ
-            )
-        )
-        raise
 
 
 @app.command("down")
@@ -140,7 +132,7 @@ def _status(deployment: Deployment) -> dict[str, Any]:
 
 
 def _more_ports(deployment: Deployment) -> dict[str, str]:
-    """Return where devices connect otherwise than by MQTT with certificates, as far as somebody listens there."""
+    """Return what else can be reached, as far as somebody listens there."""
     if deployment.ports is None:
         return {}
     found = {
@@ -149,6 +141,10 @@ def _more_ports(deployment: Deployment) -> dict[str, str]:
             "wss://localhost:{}/mqtt (AWS credentials, or an authorizer)",
         ),
         "HTTPS": (deployment.ports.https, "https://localhost:{} (a device's certificate)"),
+        "metrics": (
+            deployment.ports.metrics,
+            "http://127.0.0.1:{}/metrics (the bridge's; /health beside it)",
+        ),
     }
     return {
         name: form.format(port) for name, (port, form) in found.items() if port and not ports.is_free(port)

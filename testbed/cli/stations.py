@@ -19,7 +19,7 @@ from rich.table import Table
 
 from testbed import dashboard
 from testbed.archive import reader
-from testbed.cli.console import Yes, app, asking_unless, out, say, short, show, show_json
+from testbed.cli.console import Yes, app, asking_unless, if_interrupted, out, say, short, show, show_json
 from testbed.deploy import lifecycle
 from testbed.deploy.deployment import Deployment, current
 from testbed.deploy.settings import Settings
@@ -54,7 +54,11 @@ def demo_command(
     yes: Yes = False,
 ) -> None:
     """Deploy, run ten stations for a minute, and show what the REST API says of them."""
-    day = PlayedDay(scenario, speed) if scenario else None
+    with if_interrupted("What is up stays up: make up goes on from here; make down removes it."):
+        _demo(seconds, num_stations, PlayedDay(scenario, speed) if scenario else None, yes=yes)
+
+
+def _demo(seconds: int | None, num_stations: int, day: PlayedDay | None, *, yes: bool) -> None:
     seconds = seconds or (day.seconds if day else 60)
     deployment = lifecycle.up(Settings.from_environment(), say, asking_unless(yes))
     say(

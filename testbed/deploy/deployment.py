@@ -220,7 +220,8 @@ def current(settings: Settings) -> Deployment:
     """
     engines: list[EngineName | None]
     engines = [None] if settings.target == "aws" else list(settings.engines())
-    found = [d for engine in engines if (d := Deployment.load(settings.folder(engine))) and d.fingerprint]
+    begun = [made for engine in engines if (made := Deployment.load(settings.folder(engine)))]
+    found = [made for made in begun if made.fingerprint]
     running = [deployment for deployment in found if deployment.alive()]
     if not running:
         if found:
@@ -228,12 +229,29 @@ def current(settings: Settings) -> Deployment:
             raise TestbedError(f"{', '.join(dead)} died since `make up`.", "Start it again: make up")
         if settings.target == "aws":
             raise TestbedError("Nothing is up.", "Start it: make up TARGET=aws")
-        others = sorted({f"DEPLOYMENT={each.name}" for each in _all_local() if each.name != settings.name})
+        if begun:
+            raise TestbedError(
+                "An `up` was not finished.", "Go on: make up. Or remove what there is: make down"
+            )
+        others = _others(settings)
         raise TestbedError(
-            "Nothing is up" + (f" as DEPLOYMENT={settings.name}; {', '.join(others)} is." if others else "."),
+            nothing_is_up(settings),
             "Start it: make up" + (f". Or ask for the other: {others[0]}" if others else ""),
         )
     return running[0]
+
+
+def nothing_is_up(settings: Settings) -> str:
+    """Say that, and which other deployments are."""
+    others = _others(settings)
+    return "Nothing is up" + (f" as DEPLOYMENT={settings.name}; {', '.join(others)} is." if others else ".")
+
+
+def _others(settings: Settings) -> list[str]:
+    """Name the local deployments that are up beside that of the settings, as the setting ``DEPLOYMENT`` does."""
+    if settings.target == "aws":
+        return []
+    return sorted({f"DEPLOYMENT={each.name}" for each in _all_local() if each.name != settings.name})
 
 
 def _all_local() -> Iterator[Deployment]:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 
 from testbed.deploy import aws, local
-from testbed.deploy.deployment import Deployment
+from testbed.deploy.deployment import Deployment, nothing_is_up
 from testbed.deploy.settings import Settings
 from testbed.deploy.stations import enrolment_of
 from testbed.engines.base import EngineName
@@ -85,4 +85,4 @@ def _down(settings: Settings, say: Say, confirm: Callable[[str], bool], *, delet
         shutil.rmtree(deployment.path)
         say(f"Down: {deployment.cloud_name}")
     if not removed:
-        say("Nothing is up.")
+        say(nothing_is_up(settings))

@@ -61,6 +61,10 @@ def up(settings: Settings, say: Say) -> Deployment:
     name, why = choice.choose(settings.engine)
     engine = choice.engine(name)
     say(f"Engine: {name} ({why})")
+    if settings.project != project().described.name:
+        say(
+            f"PROJECT={settings.project} is for TARGET=aws; here the names begin with {project().described.name}."
+        )
     for note in engine.lacks.notes:
         say(f"Off on this engine: {note}")
     if settings.enforce_iam:

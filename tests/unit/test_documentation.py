@@ -188,3 +188,15 @@ def test_make_takes_the_settings_that_are_documented_and_no_other() -> None:
     )
     assert misspelt.returncode != 0
     assert "There is no setting ENGIN." in misspelt.stderr
+
+
+def test_what_the_example_of_a_new_field_names_is_where_it_says() -> None:
+    """Each name is in one of its row's files."""
+    rows = (REPOSITORY / "CONTRIBUTING.md").read_text().partition("## Example")[2].splitlines()
+    table = [line.split("|")[1:3] for line in rows if line.startswith("| `")]
+    assert len(table) >= 5
+    for files, what in table:
+        texts = [(REPOSITORY / name).read_text() for name in re.findall("`([^`]+)`", files)]
+        for name in re.findall("`([^`]+)`", what):
+            last = name.rpartition(".")[2]
+            assert (REPOSITORY / "dashboard" / name).is_file() or any(last in text for text in texts), name

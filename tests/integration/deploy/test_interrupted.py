@@ -32,6 +32,11 @@ def test_ctrl_c_while_terraform_applies_stops_all_that_was_started() -> None:
     assert up.returncode == 130
     assert f"make down DEPLOYMENT={settings['DEPLOYMENT']} ENGINE=embedded removes what is left" in said
     try:
+        status = [sys.executable, "-m", "testbed", "status"]
+        half = subprocess.run(
+            status, cwd=REPOSITORY, env=clean | settings, capture_output=True, text=True, check=False
+        )
+        assert "An `up` was not finished." in half.stderr
         left = [each.cmdline() for each in _ours(settings["DEPLOYMENT"])]
         assert not left
         assert not [each for each in family if each.is_running() and each.status() != psutil.STATUS_ZOMBIE]
