@@ -7,8 +7,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadScopeScheduling
 
-# What runs against the one deployment of the end-to-end tests.
+# What runs against a deployment of the end-to-end tests; and what of it loads or breaks one, and has another.
 _DEPLOYED = ("e2e", "faults")
+_LOADED = ("tests/faults/", "tests/e2e/test_bench.py", "tests/e2e/test_cost.py", "tests/e2e/test_tutorial.py")
 
 # A shell that runs the suite in the background has it ignore Ctrl-C, and `nohup` a terminal's end, and so would every
 # program that a test starts.
@@ -25,11 +26,11 @@ settings.load_profile("testbed")
 class _ByWhatIsShared(LoadScopeScheduling):
     # The scheduler's own way to be told. (Its marks for groups, xdist 3.8, do nothing with pytest 9.2.)
     def _split_scope(self, nodeid: str) -> str:
-        """Give one scope to the deployment, one to each folder of integration tests, and one to each other file."""
+        """Give a scope to each deployment, one to each folder of integration tests, and one to each other file."""
         path = nodeid.partition("::")[0]
         folder, *rest = path.removeprefix("tests/").split("/")
         if folder in _DEPLOYED:
-            return "deployment"
+            return "loaded deployment" if path.startswith(_LOADED) else "deployment"
         return f"integration/{rest[0]}" if folder == "integration" else path
 
 

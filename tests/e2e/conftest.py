@@ -1,7 +1,8 @@
-"""One deployment for all end-to-end tests, on the target and engine that TARGET and ENGINE name.
+"""One deployment for all end-to-end tests of a process, on the target and engine that TARGET and ENGINE name.
 
-On a local target it is a deployment of its own (``DEPLOYMENT=e2e``), brought up here and taken down again;
-``E2E_KEEP=1`` leaves it up, for the next run to find. On AWS it is the one that `make up TARGET=aws` made.
+On a local target it is a deployment of its own (``DEPLOYMENT=e2e``, with the name of pytest-xdist's process where there
+are several), brought up here and taken down again; ``E2E_KEEP=1`` leaves it up, for the next run to find. On AWS it
+is the one that `make up TARGET=aws` made.
 """
 
 import os
@@ -39,8 +40,9 @@ def deployment() -> Iterator[Deployment]:
         yield current(Settings.from_environment())
         return
     with pytest.MonkeyPatch.context() as environment:
-        if not os.environ.get("DEPLOYMENT"):
-            environment.setenv("DEPLOYMENT", "e2e")
+        process = os.environ.get("PYTEST_XDIST_WORKER")
+        name = os.environ.get("DEPLOYMENT") or "e2e"
+        environment.setenv("DEPLOYMENT", f"{name}-{process}" if process else name)
         settings = Settings.from_environment()
         engine = choice.engine(choice.choose(settings.engine)[0])
         if "enforced IAM" not in engine.lacks.features and not os.environ.get("ENFORCE_IAM"):

@@ -12,7 +12,7 @@ def test_nothing_is_lost_while_parts_die(deployment: Deployment) -> None:
     """FAULT_SEED repeats a failure, FAULT_SECONDS makes it longer, FAULT_ONLY names faults."""
     if deployment.target == "aws":
         pytest.skip("faults are for local deployments")
-    seed, seconds = int(os.environ.get("FAULT_SEED", "1")), float(os.environ.get("FAULT_SECONDS", "20"))
+    seed, seconds = int(os.environ.get("FAULT_SEED", "1")), float(os.environ.get("FAULT_SECONDS", "15"))
     only = list(filter(None, [os.environ.get("FAULT_ONLY")]))
     report = runner.run(deployment, print, seconds=seconds, seed=seed, stations=20, interval=0.5, only=only)
     assert report.failed == []
