@@ -69,21 +69,34 @@ def secrets_in(files: Mapping[str, bytes]) -> list[str]:
         files: name -> content.
     """
     plugins = {"plugins_used": [{"name": name} for name in _DETECTORS], "filters_used": []}
-    names: dict[str, str] = {}
     with tempfile.TemporaryDirectory() as folder, transient_settings(plugins):
-        for number, (name, content) in enumerate(files.items()):
-            # The ending decides how a file is read.
-            path = Path(folder) / f"{number}{Path(name).suffix}"
-            path.write_bytes(content)
-            names[str(path)] = name
         collection = SecretsCollection()
-        for path_name in names:
-            collection.scan_file(path_name)
-        return sorted(
-            f"{secret.type} in {names[path_name]}, line {secret.line_number}"
-            for path_name, secret in collection
+        places: dict[str, list[tuple[str, int]]] = {}
+        for suffix, lines in _distinct_lines(files).items():
+            # The ending decides how a file is read.
+            path = Path(folder) / f"lines{suffix}"
+            path.write_bytes(b"\n".join(lines))
+            places[str(path)] = list(lines.values())
+            collection.scan_file(str(path))
+        found = [
+            (secret.type, *places[path][secret.line_number - 1])
+            for path, secret in collection
             if secret.secret_value not in _KNOWN
-        )
+        ]
+    return sorted(f"{kind} in {name}, line {line}" for kind, name, line in found)
+
+
+def _distinct_lines(files: Mapping[str, bytes]) -> dict[str, dict[bytes, tuple[str, int]]]:
+    """Return each line once for each ending of names, with the name and line number where it is first.
+
+    The detectors look at single lines, and files that were moved share most of theirs.
+    """
+    lines: dict[str, dict[bytes, tuple[str, int]]] = {}
+    for name, content in files.items():
+        of_kind = lines.setdefault(Path(name).suffix, {})
+        for number, line in enumerate(content.replace(b"\r", b"").split(b"\n"), 1):
+            of_kind.setdefault(line, (name, number))
+    return lines
 
 
 def history(repository: Path) -> dict[str, bytes]:

@@ -289,7 +289,7 @@ def test_the_pipeline_against_its_model(make_cloud: Callable[[], Cloud]) -> None
     run_state_machine_as_test(
         lambda: Pipeline(make_cloud),
         settings=settings(
-            max_examples=int(os.environ.get("MODEL_EXAMPLES", "30")),
+            max_examples=int(os.environ.get("MODEL_EXAMPLES", "20")),
             stateful_step_count=20,
             deadline=None,
             print_blob=True,
