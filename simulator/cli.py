@@ -94,7 +94,8 @@ def simulate(
         typer.Option("--shadow/--no-shadow", help="Follow each station's device shadow, and take commands."),
     ] = False,
     settings: Annotated[
-        Path | None, typer.Option(help="File that keeps the stations' settings over a restart.")
+        Path | None,
+        typer.Option(help="File (SQLite) that keeps settings and carried-out commands over a restart."),
     ] = None,
     summary: Annotated[Path | None, typer.Option(help="File that gets the summary as JSON.")] = None,
     verbose: Annotated[

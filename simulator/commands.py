@@ -3,14 +3,14 @@
 import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
 
-log = logging.getLogger("simulator")
+from simulator.journal import Journal
+from simulator.state import StateFile
 
-# Answers that a station remembers: a command that comes again is answered again and carried out once.
-_REMEMBERED = 64
+log = logging.getLogger("simulator")
 
 
 class Command(msgspec.Struct):
@@ -18,24 +18,41 @@ class Command(msgspec.Struct):
 
     command_id: str
     command: Literal["restart", "identify", "unlock_slot"]
-    expires_at: datetime
+    expires_at: Annotated[datetime, msgspec.Meta(tz=True)]
     slot: int = 0
 
 
 class Commands:
     """Carries out the commands of one station."""
 
-    __slots__ = ("_answers", "_restart", "_slots", "_station_id", "answer_topic", "topic")
+    __slots__ = ("_file", "_journal", "_restart", "_slots", "_station_id", "answer_topic", "topic")
 
-    def __init__(self, station_id: str, topic_root: str, slots: int, restart: Callable[[], None]) -> None:
-        """Take ``restart`` for what restarts the station; it may not end the connection before the answer is sent."""
+    def __init__(
+        self,
+        station_id: str,
+        topic_root: str,
+        slots: int,
+        restart: Callable[[], None],
+        file: StateFile,
+        journal: Journal,
+    ) -> None:
+        """Carry out nothing yet.
+
+        Args:
+            station_id: whose.
+            topic_root: what stands before it in its topics.
+            slots: how many slots it has.
+            restart: restarts the station; it may not end the connection before the answer is sent.
+            file: remembers what was carried out, over a restart.
+            journal: notes it, for the audit.
+        """
         self._station_id, self._slots, self._restart = station_id, slots, restart
+        self._file, self._journal = file, journal
         self.topic = f"{topic_root}/{station_id}/commands"
         self.answer_topic = f"{topic_root}/{station_id}/answers"
-        self._answers: dict[str, bytes] = {}
 
     def hear(self, payload: bytes, now: datetime | None = None) -> bytes | None:
-        """Carry out a command once.
+        """Carry out a command, at most once however often it comes.
 
         Returns:
             The answer to publish; None where nobody waits for it any more, or the payload is no command.
@@ -46,24 +63,25 @@ class Commands:
         except msgspec.DecodeError as error:
             log.warning("%s got what is no command: %s", self._station_id, error)
             return None
-        if known := self._answers.get(command.command_id):
+        if known := self._file.answer(self._station_id, command.command_id):
             return known
         if command.expires_at < now:
             # MQTT may deliver late: nobody expects a restart an hour after it was asked for.
             log.info("%s leaves the expired command %s", self._station_id, command.command_id)
             return None
+        answer = bytes(msgspec.json.encode(self._answer(command) | {"answered_at": _text(now)}))
+        # Before it is carried out: a program that ends in between has carried it out not at all, and never twice.
+        self._file.carries_out(self._station_id, command.command_id, answer, command.expires_at, now)
+        self._journal.carries_out(self._station_id, command.command_id, command.command)
         log.info("%s carries out %s (%s)", self._station_id, command.command, command.command_id)
-        answer = bytes(msgspec.json.encode(self._carry_out(command) | {"answered_at": _text(now)}))
-        self._answers[command.command_id] = answer
-        if len(self._answers) > _REMEMBERED:
-            del self._answers[next(iter(self._answers))]
+        if command.command == "restart":
+            self._restart()
         return answer
 
-    def _carry_out(self, command: Command) -> dict[str, Any]:
+    def _answer(self, command: Command) -> dict[str, str]:
         done = {"command_id": command.command_id, "outcome": "succeeded"}
         match command.command:
             case "restart":
-                self._restart()
                 return done | {"detail": "restarts"}
             case "identify":
                 return done | {"detail": "its lights blink"}

@@ -10,12 +10,14 @@ from typing import Any, Protocol
 
 from simulator.commands import Commands
 from simulator.connection import Connection, Identities
+from simulator.journal import Journal
 from simulator.ledger import Ledger
 from simulator.messages import Message, Messages
 from simulator.options import FleetOptions, FleetSummary
 from simulator.packets import FAILURE, Topic
 from simulator.settings import Settings
 from simulator.shadow import Shadow
+from simulator.state import StateFile
 
 log = logging.getLogger("simulator")
 
@@ -37,6 +39,8 @@ class Network(Protocol):
     options: FleetOptions
     summary: FleetSummary
     ledger: Ledger
+    journal: Journal
+    state: StateFile
     identities: Identities
     # How many handshakes may go on at once.
     handshakes: asyncio.Semaphore
@@ -106,7 +110,9 @@ class Device:
         self._next_at = 0.0
         self._interval = options.interval
         self._shadow = shadow
-        self._commands = Commands(station_id, options.topic_root, messages.slots, self._restart)
+        self._commands = Commands(
+            station_id, options.topic_root, messages.slots, self._restart, fleet.state, fleet.journal
+        )
         if shadow:
             shadow.changed = self._on_settings
             self._interval = shadow.settings.reporting_interval_seconds
@@ -236,7 +242,7 @@ class Device:
         if max(codes) >= FAILURE:
             self._fleet.deaf(self._station_id)
             return
-        self._connection.publish(Topic(self._shadow.get_topic), [b""], 1)
+        self._connection.publish(Topic(self._shadow.ask()), [b""], 1)
 
     def _on_heard(self, topic: str, payload: bytes) -> None:
         if self._shadow is None or self._connection is None:

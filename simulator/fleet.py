@@ -10,11 +10,12 @@ from typing import Any
 
 from simulator.connection import Endpoint, Identities
 from simulator.device import Device
+from simulator.journal import Journal
 from simulator.ledger import Ledger
 from simulator.messages import Filler, Messages, Telemetry, station_ids
 from simulator.options import FleetError, FleetOptions, FleetSummary
 from simulator.shadow import Shadow
-from simulator.state import SettingsFile
+from simulator.state import StateFile
 from simulator.templates import ModelMessages, load
 
 log = logging.getLogger("simulator")
@@ -36,7 +37,8 @@ class Fleet:
         """Make the stations; `run` connects them.
 
         Raises:
-            FleetError: a certificate is missing, or the stations' settings cannot be kept.
+            FleetError: a certificate is missing, or what the stations keep cannot be kept.
+            LedgerError: the journal cannot be written.
         """
         self.options = options
         self.ledger = ledger
@@ -50,13 +52,14 @@ class Fleet:
         self.handshakes = asyncio.Semaphore(_HANDSHAKES)
         messages = self._messages(options.start or datetime.now(UTC))
         listens = options.shadow and options.interval > 0 and not options.model
-        settings = SettingsFile(options.settings if listens else None)
+        self.state = StateFile(options.settings if listens else None)
+        self.journal = Journal.beside(ledger.path if listens else None)
         self._devices = [
             Device(
                 self,
                 station_id,
                 messages(station_id),
-                Shadow(station_id, options.interval, settings) if listens else None,
+                Shadow(station_id, options.interval, self.state, self.journal) if listens else None,
             )
             for station_id in ids
         ]
@@ -109,6 +112,7 @@ class Fleet:
             for device in self._devices:
                 device.close()
             await asyncio.gather(*self._tasks, return_exceptions=True)
+            self.state.close()
             loop.set_exception_handler(None)
         self.summary.seconds = round(time.monotonic() - self._begun, 3)
         self.summary.unacknowledged = self.outstanding

@@ -34,8 +34,9 @@ class FleetOptions:
     Every ``storm_every`` seconds ``storm_share`` of all connections are cut at once, without a word.
     ``topic`` has ``{device}`` and comes before ``topic_root``; ``model`` is what `simulator.templates.load` takes, and
     empty is a battery-swap station.
-    ``shadow``: each station follows its device shadow, takes commands, and keeps its settings in the file ``settings``
-    over a restart; battery-swap stations only, and not at an interval of 0.
+    ``shadow``: each station follows its device shadow, takes commands, and keeps both in the file ``settings`` over a
+    restart; what it did of them is in a journal beside the ledger. Battery-swap stations only, and not at an interval
+    of 0.
     ``payload_bytes`` publishes that many bytes in place of telemetry, to measure a broker or this program.
     """
 

@@ -9,8 +9,9 @@ from typing import Any
 
 import msgspec
 
+from simulator.journal import Journal
 from simulator.settings import Settings, apply
-from simulator.state import SettingsFile
+from simulator.state import StateFile
 
 _encode = msgspec.json.Encoder().encode
 _NOT_FOUND = 404
@@ -19,13 +20,24 @@ _NOT_FOUND = 404
 class Shadow:
     """Follows the desired settings of one station, and reports what became of them."""
 
-    __slots__ = ("_file", "_prefix", "_refused", "_said", "_station_id", "_version", "changed", "settings")
+    __slots__ = (
+        "_file",
+        "_journal",
+        "_prefix",
+        "_refused",
+        "_said",
+        "_station_id",
+        "_version",
+        "changed",
+        "settings",
+    )
 
     def __init__(
         self,
         station_id: str,
         interval: float,
-        file: SettingsFile,
+        file: StateFile,
+        journal: Journal,
         changed: Callable[[Settings], None] = lambda _: None,
     ) -> None:
         """Begin with what the file has of the station.
@@ -34,9 +46,10 @@ class Shadow:
             station_id: whose.
             interval: seconds between two messages, where nothing else was set.
             file: where settings are kept over a restart.
+            journal: what notes which settings the station follows.
             changed: called with the settings when they have changed.
         """
-        self._station_id, self._file, self.changed = station_id, file, changed
+        self._station_id, self._file, self._journal, self.changed = station_id, file, journal, changed
         self._prefix = f"$aws/things/{station_id}/shadow"
         self._version = 0
         self._refused: dict[str, str] = {}
@@ -49,9 +62,9 @@ class Shadow:
         """What to subscribe to before asking."""
         return tuple(f"{self._prefix}/{name}" for name in ("update/delta", "get/accepted", "get/rejected"))
 
-    @property
-    def get_topic(self) -> str:
-        """Where an empty message asks for the whole shadow."""
+    def ask(self) -> str:
+        """Return the topic where an empty message asks for the whole shadow, as a new connection does."""
+        self._version = 0
         return f"{self._prefix}/get"
 
     @property
@@ -68,15 +81,18 @@ class Shadow:
         name = topic.removeprefix(f"{self._prefix}/")
         said = _document(payload)
         state = _object(said.get("state"))
-        if name == "get/accepted":
+        # At QoS 1 an answer may come late, and again: what a later version said since holds.
+        if name == "get/accepted" and said.get("version", 0) >= self._version:
             self._version = said.get("version", 0)
             self._follow(_object(_object(state.get("desired")).get("settings")))
+            self._note()
             reported = _object(state.get("reported"))
             refused = _object(reported.get("refused"))
             self._said |= refused.keys()
             known = (reported.get("settings"), refused)
             return None if known == self._state() else self.report()
         if name == "get/rejected" and said.get("code") == _NOT_FOUND:
+            self._note()
             return self.report()
         # Deltas may come late and out of order: the developer guide says to discard older versions.
         if name == "update/delta" and said.get("version", 0) > self._version:
@@ -84,7 +100,10 @@ class Shadow:
             before = self._state()
             self._follow(_object(state.get("settings")))
             # A refused setting stays in the delta, which every report would call forth again.
-            return None if before == self._state() else self.report()
+            if before == self._state():
+                return None
+            self._note()
+            return self.report()
         return None
 
     def report(self) -> bytes:
@@ -96,6 +115,9 @@ class Shadow:
 
     def _state(self) -> tuple[dict[str, Any], dict[str, str]]:
         return msgspec.structs.asdict(self.settings), self._refused
+
+    def _note(self) -> None:
+        self._journal.follows(self._station_id, self._version, *self._state())
 
     def _follow(self, desired: dict[str, Any]) -> None:
         before = self.settings

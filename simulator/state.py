@@ -1,6 +1,9 @@
-"""Settings of the stations, kept over a restart of the simulator: a line of JSON a change, the last one counts."""
+"""What stations keep over a restart of the simulator: their settings, and the commands that they have carried out."""
 
-from collections.abc import Mapping
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -8,37 +11,46 @@ import msgspec
 
 from simulator.options import FleetError
 
+# How long another process of the fleet may write.
+_PATIENCE_SECONDS = 60
+_TABLES = """
+CREATE TABLE IF NOT EXISTS settings (station TEXT PRIMARY KEY, settings BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS commands (
+    station TEXT NOT NULL, id TEXT NOT NULL, answer BLOB NOT NULL, expires_at REAL NOT NULL, PRIMARY KEY (station, id)
+) WITHOUT ROWID;
+"""
 
-class SettingsFile:
-    """Appends to a file, each line with one write: several processes of a fleet may share it."""
+
+class StateFile:
+    """A SQLite file, which several processes of a fleet may share.
+
+    It has one row a station, and one for each command whose time is not over. Written without ``fsync`` at each
+    commit: it outlives the process, as a station's memory does, and not a power cut.
+    """
 
     def __init__(self, path: Path | None) -> None:
-        """Read what is there; without ``path`` settings are kept as long as the program runs.
+        """Open or make it; without ``path`` things are kept as long as the program runs.
 
         Raises:
             FleetError: the file cannot be read or written.
         """
-        self._known: dict[str, dict[str, Any]] = {}
         self._path = path
-        try:
+        with self._told():
             if path:
                 path.parent.mkdir(parents=True, exist_ok=True)
-                self._append(b"")
-            for line in path.read_bytes().splitlines() if path else ():
-                self._read(line)
-        except OSError as error:
-            raise FleetError(f"The stations' settings {path} cannot be kept: {error}") from error
-
-    def _read(self, line: bytes) -> None:
-        try:
-            change = msgspec.json.decode(line)
-            self._known[change["station_id"]] = change["settings"]
-        except (msgspec.DecodeError, KeyError, TypeError):
-            return  # the end of a line that a full disk or a kill cut off
+            self._db = sqlite3.connect(path or ":memory:", timeout=_PATIENCE_SECONDS, isolation_level=None)
+            self._db.execute("PRAGMA journal_mode = WAL")
+            self._db.execute("PRAGMA synchronous = NORMAL")
+            self._db.executescript(_TABLES)
 
     def known(self, station_id: str) -> dict[str, Any]:
         """Return the settings that a station had last; empty if nobody set any."""
-        return self._known.get(station_id, {})
+        with self._told():
+            row = self._db.execute(
+                "SELECT settings FROM settings WHERE station = ?", (station_id,)
+            ).fetchone()
+        found: dict[str, Any] = msgspec.json.decode(row[0]) if row else {}
+        return found
 
     def keep(self, station_id: str, settings: Mapping[str, Any]) -> None:
         """Write down what was set at a station, beside what was set before; nothing where that is the same.
@@ -49,14 +61,42 @@ class SettingsFile:
         known = self.known(station_id)
         if known == {**known, **settings}:
             return
-        self._known[station_id] = {**known, **settings}
-        line = msgspec.json.encode({"station_id": station_id, "settings": self._known[station_id]}) + b"\n"
-        try:
-            self._append(line)
-        except OSError as error:
-            raise FleetError(f"The stations' settings {self._path} cannot be kept: {error}") from error
+        with self._told():
+            self._db.execute(
+                "INSERT OR REPLACE INTO settings VALUES (?, ?)",
+                (station_id, msgspec.json.encode({**known, **settings})),
+            )
 
-    def _append(self, line: bytes) -> None:
-        if self._path:
-            with self._path.open("ab", buffering=0) as file:
-                file.write(line)
+    def answer(self, station_id: str, command_id: str) -> bytes | None:
+        """Return what a station answered to a command, or None if it has not carried it out."""
+        with self._told():
+            row = self._db.execute(
+                "SELECT answer FROM commands WHERE station = ? AND id = ?", (station_id, command_id)
+            ).fetchone()
+        return row[0] if row else None
+
+    def carries_out(
+        self, station_id: str, command_id: str, answer: bytes, expires_at: datetime, now: datetime
+    ) -> None:
+        """Write down that a station carries out a command; forget those that would not be taken any more.
+
+        Raises:
+            FleetError: it could not be written.
+        """
+        with self._told():
+            self._db.execute("DELETE FROM commands WHERE expires_at < ?", (now.timestamp(),))
+            self._db.execute(
+                "INSERT INTO commands VALUES (?, ?, ?, ?)",
+                (station_id, command_id, answer, expires_at.timestamp()),
+            )
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            raise FleetError(f"What stations keep cannot be kept in {self._path}: {error}") from error

@@ -151,7 +151,7 @@ def _settings(deployment: Deployment) -> list[str]:
     """Return the options of battery-swap stations, which listen; ``--no-shadow`` after them switches it off."""
     if project().described.devices.model or project().described.devices.message:
         return []
-    kept = str(deployment.path / "station-settings.ndjson")
+    kept = str(deployment.path / "stations.sqlite")
     return ["--topic-root", deployment.topic_root, "--shadow", "--settings", kept]
 
 

@@ -1,16 +1,18 @@
 """A station and its device shadow: what it takes, refuses, reports, and keeps."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bridge.data_plane import shadow_documents as documents
+from simulator.journal import Journal
 from simulator.options import FleetError
 from simulator.settings import Settings
 from simulator.shadow import Shadow
-from simulator.state import SettingsFile
+from simulator.state import StateFile
 
 STATION = "station-01"
 PREFIX = f"$aws/things/{STATION}/shadow/"
@@ -63,8 +65,23 @@ class Service:
         return self.state["reported"]
 
 
-def service(file: SettingsFile | None = None) -> Service:
-    made = Service(Shadow(STATION, 5, file or SettingsFile(None)))
+_opened: list[StateFile] = []
+
+
+@pytest.fixture(autouse=True)
+def _closed() -> Iterator[None]:
+    yield
+    while _opened:
+        _opened.pop().close()
+
+
+def shadow(station_id: str, interval: float, file: Path | None = None, journal: Path | None = None) -> Shadow:
+    _opened.append(StateFile(file))
+    return Shadow(station_id, interval, _opened[-1], Journal(journal))
+
+
+def service(file: Path | None = None, journal: Path | None = None) -> Service:
+    made = Service(shadow(STATION, 5, file, journal))
     made.start()
     return made
 
@@ -128,22 +145,57 @@ def test_what_was_set_while_it_was_away_is_applied_when_it_comes_back() -> None:
     assert it.reported["settings"]["reporting_interval_seconds"] == 60
 
 
+def test_an_answer_that_comes_late_does_not_bring_back_what_was() -> None:
+    """At QoS 1 the answer to what a station asked may come once more, after a delta; a new connection asks anew."""
+    it = service()
+    it.hold(charging_power_limit_kw=70)
+    late = json.dumps({"state": it.state, "version": it.version}).encode()
+    it.start()
+    it.desire(charging_power_limit_kw=50)
+    assert it.station.hear(PREFIX + "get/accepted", late) is None
+    assert it.station.settings.charging_power_limit_kw == 50
+    it.station.ask()
+    it.station.hear(PREFIX + "get/accepted", late)
+    assert it.station.settings.charging_power_limit_kw == 70
+
+
 def test_settings_outlive_a_restart(tmp_path: Path) -> None:
-    path = tmp_path / "settings.ndjson"
-    it = service(SettingsFile(path))
+    path = tmp_path / "state"
+    it = service(path)
     it.desire(charging_power_limit_kw=50)
     it.desire(charging_power_limit_kw=70)
-    with path.open("ab") as file:
-        file.write(b'{"station_id": "station-01", "set')
-    again = Shadow(STATION, 9, SettingsFile(path))
-    assert again.settings == Settings(9, charging_power_limit_kw=70)
-    assert Shadow("station-02", 5, SettingsFile(path)).settings == Settings(5)
+    assert shadow(STATION, 9, path).settings == Settings(9, charging_power_limit_kw=70)
+    assert shadow("station-02", 5, path).settings == Settings(5)
 
 
-def test_settings_that_cannot_be_kept_are_an_error(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
+def test_what_was_set_a_thousand_times_takes_the_room_of_once(tmp_path: Path) -> None:
+    it = service(tmp_path / "state")
+    for kw in range(1000):
+        it.station.hear(PREFIX + "get/accepted", _whole(kw))
+    it.station._file.close()
+    assert (tmp_path / "state").stat().st_size < 50_000
+
+
+def test_the_journal_says_what_a_station_does_and_since_which_version(tmp_path: Path) -> None:
+    it = service(journal=tmp_path / "journal")
+    it.desire(charging_power_limit_kw=50, colour="red")
+    lines = [json.loads(line) for line in (tmp_path / "journal").read_text().splitlines()]
+    assert [line["version"] for line in lines] == [0, 3]
+    assert [line["settings"]["charging_power_limit_kw"] for line in lines] == [1200, 50]
+    assert list(lines[-1]["refused"]) == ["colour"]
+
+
+def _whole(kw: int) -> bytes:
+    desired = {"desired": {"settings": {"charging_power_limit_kw": kw}}}
+    return json.dumps({"state": desired, "version": 5 + kw}).encode()
+
+
+def test_what_cannot_be_kept_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("This is no database, and long enough for a head of one." * 20)
     with pytest.raises(FleetError, match="cannot be kept"):
-        SettingsFile(tmp_path / "file" / "settings.ndjson")
+        StateFile(tmp_path / "file" / "state")
+    with pytest.raises(FleetError, match="cannot be kept"):
+        StateFile(tmp_path / "file")
 
 
 @pytest.mark.parametrize("payload", [b"", b"[]", b"\xff", b'{"state": 1}', b'{"version": 9, "state": []}'])
