@@ -1,12 +1,24 @@
+# Who pays by the write pays for nothing else; who pays for units pays for those that idle, too, and less for each write
+# (docs/costs.md). The operations table is written by hand, and stays on demand.
+
+locals {
+  tables_provisioned = var.table_capacity == "provisioned"
+  billing_mode       = local.tables_provisioned ? "PROVISIONED" : "PAY_PER_REQUEST"
+  read_units         = local.tables_provisioned ? var.table_read_units : null
+  write_units        = local.tables_provisioned ? var.table_write_units : null
+}
+
 # Stations table: the latest state of every station, one item each.
 #
 # Without a block server_side_encryption the tables are encrypted by a key that DynamoDB owns, free of charge. A block
 # with `enabled = true` takes the account's key aws/dynamodb, of which KMS bills each use.
 
 resource "aws_dynamodb_table" "stations" {
-  name         = "${local.name_prefix}-stations"
-  billing_mode = "PAY_PER_REQUEST"
-  hash_key     = "station_id"
+  name           = "${local.name_prefix}-stations"
+  billing_mode   = local.billing_mode
+  read_capacity  = local.read_units
+  write_capacity = local.write_units
+  hash_key       = "station_id"
 
   attribute {
     name = "station_id"
@@ -15,6 +27,11 @@ resource "aws_dynamodb_table" "stations" {
 
   point_in_time_recovery {
     enabled = true
+  }
+
+  # Auto-scaling's, from the first apply on.
+  lifecycle {
+    ignore_changes = [read_capacity, write_capacity]
   }
 }
 
@@ -52,10 +69,12 @@ resource "aws_dynamodb_table" "operations" {
 # No point-in-time recovery: the archive has every message, and a point lives for a day.
 
 resource "aws_dynamodb_table" "history" {
-  name         = "${local.name_prefix}-history"
-  billing_mode = "PAY_PER_REQUEST"
-  hash_key     = "station_id"
-  range_key    = "interval"
+  name           = "${local.name_prefix}-history"
+  billing_mode   = local.billing_mode
+  read_capacity  = local.read_units
+  write_capacity = local.write_units
+  hash_key       = "station_id"
+  range_key      = "interval"
 
   attribute {
     name = "station_id"
@@ -71,5 +90,58 @@ resource "aws_dynamodb_table" "history" {
   ttl {
     attribute_name = "expires_at"
     enabled        = true
+  }
+
+  # Auto-scaling's, from the first apply on.
+  lifecycle {
+    ignore_changes = [read_capacity, write_capacity]
+  }
+}
+
+# ---------------------------------------------------------------------------
+# Provisioned capacity follows the load, within minutes; until then writes are throttled and their messages wait
+# ---------------------------------------------------------------------------
+
+locals {
+  scaled_tables = (local.tables_provisioned && var.table_auto_scaling
+    ? { stations = aws_dynamodb_table.stations.name, history = aws_dynamodb_table.history.name }
+    : {}
+  )
+
+  scaled_units = {
+    for pair in setproduct(keys(local.scaled_tables), ["Read", "Write"]) : lower("${pair[0]}-${pair[1]}") => {
+      table = local.scaled_tables[pair[0]]
+      kind  = pair[1]
+      least = pair[1] == "Read" ? var.table_read_units : var.table_write_units
+    }
+  }
+}
+
+resource "aws_appautoscaling_target" "tables" {
+  for_each = local.scaled_units
+
+  service_namespace  = "dynamodb"
+  resource_id        = "table/${each.value.table}"
+  scalable_dimension = "dynamodb:table:${each.value.kind}CapacityUnits"
+  min_capacity       = each.value.least
+  max_capacity       = max(each.value.least, var.table_most_units)
+}
+
+resource "aws_appautoscaling_policy" "tables" {
+  for_each = local.scaled_units
+
+  name               = "${each.value.table}-${lower(each.value.kind)}"
+  policy_type        = "TargetTrackingScaling"
+  service_namespace  = aws_appautoscaling_target.tables[each.key].service_namespace
+  resource_id        = aws_appautoscaling_target.tables[each.key].resource_id
+  scalable_dimension = aws_appautoscaling_target.tables[each.key].scalable_dimension
+
+  target_tracking_scaling_policy_configuration {
+    # Percent of what is provisioned; testbed/cost/designs.py prices it.
+    target_value = 70
+
+    predefined_metric_specification {
+      predefined_metric_type = "DynamoDB${each.value.kind}CapacityUtilization"
+    }
   }
 }

@@ -206,6 +206,60 @@ variable "queue_max_receive_count" {
 }
 
 # ---------------------------------------------------------------------------
+# Tables
+# ---------------------------------------------------------------------------
+
+variable "table_capacity" {
+  description = "How writes of the stations and history tables are paid: on-demand, each by itself, or provisioned, by units that follow the load; those are less than half of it for a fleet that speaks evenly."
+  type        = string
+  default     = "on-demand"
+
+  validation {
+    condition     = contains(["on-demand", "provisioned"], var.table_capacity)
+    error_message = "table_capacity must be on-demand or provisioned."
+  }
+}
+
+variable "table_write_units" {
+  description = "Least write units of each provisioned table, and those that it begins with. Of a fleet that is there already: stations / interval / 0.7."
+  type        = number
+  default     = 5
+
+  validation {
+    condition     = var.table_write_units >= 1 && var.table_write_units <= 40000
+    error_message = "table_write_units must be from 1 to 40000."
+  }
+}
+
+variable "table_read_units" {
+  description = "Least read units of each provisioned table, for the API, and those that it begins with."
+  type        = number
+  default     = 5
+
+  validation {
+    condition     = var.table_read_units >= 1 && var.table_read_units <= 40000
+    error_message = "table_read_units must be from 1 to 40000."
+  }
+}
+
+variable "table_most_units" {
+  description = "Most units, of reads and of writes, that a provisioned table grows to: a ceiling of the bill. A unit that writes costs $0.47 a month."
+  type        = number
+  default     = 4000
+
+  validation {
+    condition     = var.table_most_units >= 1 && var.table_most_units <= 40000
+    error_message = "table_most_units must be from 1 to 40000, AWS's quota of a table."
+  }
+}
+
+variable "table_auto_scaling" {
+  description = "Whether provisioned tables follow the load: false is for local engines, which lack Application Auto Scaling."
+  type        = bool
+  default     = true
+}
+
+# ---------------------------------------------------------------------------
 # History
 # ---------------------------------------------------------------------------
 

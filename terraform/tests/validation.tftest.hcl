@@ -26,6 +26,10 @@ run "each_rule_refuses" {
     telemetry_max_concurrency        = 1
     queue_visibility_timeout_seconds = 4
     queue_max_receive_count          = 0
+    table_capacity                   = "reserved"
+    table_write_units                = 0
+    table_read_units                 = 0
+    table_most_units                 = 40001
     history_hours                    = 0
     history_resolution_seconds       = 0
     archive_glacier_after_days       = 0
@@ -70,6 +74,10 @@ run "each_rule_refuses" {
     var.telemetry_max_concurrency,
     var.queue_visibility_timeout_seconds,
     var.queue_max_receive_count,
+    var.table_capacity,
+    var.table_write_units,
+    var.table_read_units,
+    var.table_most_units,
     var.history_hours,
     var.history_resolution_seconds,
     var.archive_glacier_after_days,

@@ -9,6 +9,9 @@ from rich.table import Table
 from testbed.cli.console import AsJson, app, out, say, show, show_json
 from testbed.cost import bill, designs, scale
 from testbed.cost.bill import Counted, Line, Workload
+from testbed.cost.designs import Design
+from testbed.deploy.design import chosen_design
+from testbed.deploy.settings import Settings
 
 
 @app.command("cost")
@@ -24,20 +27,23 @@ def cost_command(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show what a network of stations costs on AWS, beside the baseline design counted the same way."""
+    """Show what a network of stations costs on AWS by the settings, and what other designs would cost."""
     workload = bill.Workload(stations, interval, window, basic_ingest=basic_ingest)
     at, counts = bill.counted()
     ours, baseline = counts.ours, counts.baseline
     is_counted = (at.stations, at.interval, at.window) == (stations, interval, window)
-    found = ours if is_counted else None
+    deployed = chosen_design(Settings.from_environment().environment)
+    # What was counted are the batches of a queue.
+    found = ours if is_counted and deployed.ingest == "sqs" else None
     bills = {
-        "this design": bill.bill(workload, found),
+        "this design": designs.design_bill(deployed, workload, found),
         "the baseline design": bill.baseline_bill(workload, baseline if is_counted else None),
     }
     if as_json:
         show_json(
             {
                 "workload": asdict(workload),
+                "deployed": deployed.name,
                 "messages_a_month": workload.messages_a_month,
                 "usd_a_million_messages": {name: [*map(asdict, lines)] for name, lines in bills.items()},
                 "designs_usd_a_million_messages": {
@@ -47,11 +53,11 @@ def cost_command(
             }
         )
         return
-    _show_bills(workload, bills)
-    _show_designs(workload)
+    _show_bills(workload, deployed, bills)
+    _show_designs(workload, deployed)
     counted = f"counted, of {ours.messages} messages in {ours.invocations} calls"
     say(
-        f"The handler's calls: {counted if is_counted else 'by the design'}; `make bench WHAT=calls` counts them anew."
+        f"The handler's calls: {counted if found else 'by the design'}; `make bench WHAT=calls` counts them anew."
     )
     millions = workload.messages_a_month / 1e6
     say(
@@ -60,10 +66,11 @@ def cost_command(
     )
 
 
-def _show_bills(workload: Workload, bills: dict[str, list[Line]]) -> None:
+def _show_bills(workload: Workload, deployed: Design, bills: dict[str, list[Line]]) -> None:
     """Show the lines of each bill and their total."""
     table = Table(
-        title=f"{workload.stations} stations, a message every {workload.interval:g} s, batches of {workload.window:g} s"
+        title=f"{deployed.name}: {workload.stations} stations, a message every {workload.interval:g} s, "
+        f"batches of {workload.window:g} s"
     )
     for heading in ("service", "what", "$ a million messages", "$ a month"):
         table.add_column(heading, justify="right" if heading.startswith("$") else "left")
@@ -84,14 +91,18 @@ def _show_bills(workload: Workload, bills: dict[str, list[Line]]) -> None:
     out.print(table)
 
 
-def _show_designs(workload: Workload) -> None:
+def _show_designs(workload: Workload, deployed: Design) -> None:
     """Show the total of each design, and which is the cheapest at this size."""
-    table = Table(title="By the design, not counted: the first is deployed, the others are computed")
+    table = Table(title="By the design, not counted; table_capacity chooses (terraform/variables.tf)")
     for heading in ("design", "$ a million messages", "$ a month"):
         table.add_column(heading, justify="right" if heading.startswith("$") else "left")
     for design in designs.DESIGNS:
         whole = bill.total(designs.design_bill(design, workload))
-        table.add_row(design.name, f"{whole:.2f}", f"{whole * workload.messages_a_month / 1e6:,.2f}")
+        table.add_row(
+            designs.marked(design, deployed),
+            f"{whole:.2f}",
+            f"{whole * workload.messages_a_month / 1e6:,.2f}",
+        )
     out.print(table)
     say(
         f"Cheapest at this size: {designs.cheapest(workload).name}; `testbed scale` says from which fleet on each pays."
@@ -116,12 +127,13 @@ def scale_command(
     markdown: Annotated[bool, typer.Option("--markdown", help="Print docs/scale.md's tables.")] = False,
 ) -> None:
     """Show what 10,000 to a million stations need of AWS's quotas, and cost: arithmetic, not measured."""
+    deployed = chosen_design(Settings.from_environment().environment)
     if markdown:
         show(scale.markdown(scale.table()) + "\n\n" + scale.markdown(designs.table()))
         return
     for title, (head, *rows) in (
         ("↑ has to be raised; ✗ cannot be: the design ends there", scale.table()),
-        ("Stations every 5 s; only the first design is deployed, the others are computed", designs.table()),
+        ("Stations every 5 s; which one is deployed is a matter of settings", designs.table(deployed)),
     ):
         table = Table(*head, title=title)
         for row in rows:

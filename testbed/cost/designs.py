@@ -1,7 +1,7 @@
-"""What other designs than the deployed one would cost: Kinesis in SQS's place, provisioned tables.
+"""What the designs cost beside each other: a queue or a Kinesis stream, tables on demand or provisioned.
 
 All of it is arithmetic by list prices, on the bill of `testbed.cost.bill`. `terraform/` deploys the first of
-`DESIGNS` and no other. Streams and tables are sized for a mean rate; what a peak needs beyond the head-room waits.
+`DESIGNS` by default. Streams and tables are sized for a mean rate; what a peak needs beyond the head-room waits.
 """
 
 import math
@@ -46,7 +46,8 @@ class Design:
         return f"{self.ingest.replace('sqs', 'SQS').replace('kinesis', 'Kinesis')}, tables {self.tables}"
 
 
-DEPLOYED = Design()
+# By Terraform's defaults.
+DEFAULT = Design()
 DESIGNS = tuple(
     Design(ingest, tables)
     for ingest in ("sqs", "kinesis on-demand", "kinesis provisioned")
@@ -83,9 +84,9 @@ def calls(design: Design, workload: Workload) -> Counted:
     return found
 
 
-def design_bill(design: Design, workload: Workload) -> list[Line]:
-    """Return the design's bill for a million messages."""
-    found = calls(design, workload)
+def design_bill(design: Design, workload: Workload, found: Counted | None = None) -> list[Line]:
+    """Return the design's bill for a million messages; ``found`` is what was counted, or else what the design says."""
+    found = found or calls(design, workload)
     write: float | None = None
     fixed: list[Line] = []
     if design.tables == "provisioned":
@@ -140,7 +141,7 @@ def cheapest(workload: Workload) -> Design:
     return min(DESIGNS, key=lambda design: bill.total(design_bill(design, workload)))
 
 
-def pays_from(design: Design, workload: Workload, *, instead_of: Design = DEPLOYED) -> int:
+def pays_from(design: Design, workload: Workload, *, instead_of: Design = DEFAULT) -> int:
     """Return the fleet from which on, at the workload's interval, ``design`` costs less.
 
     Capacity comes in whole units, so a smaller fleet can pay here and there; that is no fleet "from which on".
@@ -155,17 +156,22 @@ def pays_from(design: Design, workload: Workload, *, instead_of: Design = DEPLOY
     return next((fleet + 1 for fleet in range(3 * about, 0, -1) if not pays(fleet)), 1)
 
 
+def marked(design: Design, deployed: Design | None) -> str:
+    """Return the design's name, and that it is the one which the settings deploy."""
+    return f"{design.name} (deployed)" if design == deployed else design.name
+
+
 FLEETS = tuple(Workload(stations, 5.0) for stations in (20, 100, 1000, 10_000, 100_000, 1_000_000))
 
 
-def table() -> list[list[str]]:
+def table(deployed: Design | None = None) -> list[list[str]]:
     """Rows of text, the first of them headings: a design's dollars a million messages by fleet, and where it pays."""
     sizes = [f"{one.stations:,}" for one in FLEETS]
     rows = [["$ a million messages, Basic Ingest", *sizes, "pays from, every 5 s", "every 60 s"]]
     for design in DESIGNS:
         dollars = [f"{bill.total(design_bill(design, one)):.2f}" for one in FLEETS]
-        start = ["deployed", "deployed"]
-        if design != DEPLOYED:
+        start = ["the default", "the default"]
+        if design != DEFAULT:
             start = [f"{pays_from(design, Workload(1, interval)):,} stations" for interval in (5.0, 60.0)]
-        rows.append([design.name, *dollars, *start])
+        rows.append([marked(design, deployed), *dollars, *start])
     return rows

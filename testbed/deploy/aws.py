@@ -12,11 +12,12 @@ import boto3
 import botocore
 from botocore.exceptions import BotoCoreError, ClientError
 
-from testbed.cost import bill
+from testbed.cost import bill, designs
 from testbed.cost.bill import Workload
 from testbed.deploy import packaging, page_files, policies, preflight, providers
 from testbed.deploy.account import Account
 from testbed.deploy.deployment import Deployment
+from testbed.deploy.design import chosen_design
 from testbed.deploy.leftovers import leftovers
 from testbed.deploy.project import project
 from testbed.deploy.settings import Settings
@@ -158,13 +159,14 @@ def say_cost(settings: Settings, say: Say, defaults: Path) -> None:
     """
     waf, xray = switched_on("enable_waf", defaults), switched_on("enable_xray", defaults)
     workload = bill.Workload(settings.stations, settings.interval, basic_ingest=False)
-    monthly = bill.total(bill.bill(workload)) * workload.messages_a_month / 1e6
+    design = chosen_design(settings.environment)
+    monthly = bill.total(designs.design_bill(design, workload)) * workload.messages_a_month / 1e6
     idle = bill.fixed_monthly(waf=waf)
     requests = ", ".join(
         f"{line.service} ${line.usd_a_million:.2f}" for line in bill.requests_bill(waf=waf, xray=xray)
     )
     say(
-        f"Cost: about ${idle:.2f} a month while idle; ${monthly + idle:,.2f} with "
+        f"Cost ({design.name}): about ${idle:.2f} a month while idle; ${monthly + idle:,.2f} with "
         f"{settings.stations} stations every {settings.interval:g} s (STATIONS=, INTERVAL=; details: "
         "scripts/testbed cost)."
     )

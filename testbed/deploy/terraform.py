@@ -146,6 +146,13 @@ def switched_on(name: str, defaults: Path) -> bool:
     return bool(re.search(rf"^{name}\s*=\s*true\b", text, re.MULTILINE))
 
 
+def chosen(name: str, defaults: Path, otherwise: str) -> str:
+    """Return a variable's value as the user sets it, by TF_VAR_... or in the .tfvars file ``defaults``."""
+    text = defaults.read_text() if defaults.is_file() else ""
+    in_file = re.search(rf'^{name}\s*=\s*"?([^"\n]*?)"?\s*$', text, re.MULTILINE)
+    return os.environ.get(f"TF_VAR_{name}") or (in_file[1] if in_file else otherwise)
+
+
 def fingerprint(variables: Mapping[str, Any], packages: Path) -> str:
     """Hash everything that an apply depends on; an equal hash means nothing to apply."""
     # Terraform reads TF_VAR_... by itself; what it says must count here, too.

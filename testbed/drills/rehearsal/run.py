@@ -68,6 +68,7 @@ _VARIABLES = {
     "TF_VAR_telemetry_max_concurrency": "2",
     "TF_VAR_telemetry_timeout_seconds": "20",
     "TF_VAR_queue_visibility_timeout_seconds": "30",
+    "TF_VAR_table_auto_scaling": "false",
     # What is off by default is rehearsed, too.
     "TF_VAR_dashboard_enabled": "true",
     # ministack 1.5.33's own name for it is below localhost, where no browser asks a proxy.

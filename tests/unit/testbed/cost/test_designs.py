@@ -7,7 +7,8 @@ import pytest
 
 from testbed.cost import bill, designs
 from testbed.cost.bill import Workload
-from testbed.cost.designs import DEPLOYED, DESIGNS, Design
+from testbed.cost.designs import DEFAULT, DESIGNS, Design
+from testbed.deploy.design import chosen_design
 from testbed.paths import REPOSITORY, TERRAFORM
 
 THOUSAND, HUNDRED_THOUSAND = Workload(1000, 5), Workload(100_000, 5)
@@ -36,16 +37,22 @@ def test_the_same_with_a_stream_on_demand_keeps_to_both() -> None:
 
 def test_the_deployed_design_misses_both() -> None:
     """And so does either change alone: the stream without the tables, the tables without the stream."""
-    for design in (DEPLOYED, Design("sqs", "provisioned"), Design("kinesis provisioned", "on-demand")):
+    for design in (DEFAULT, Design("sqs", "provisioned"), Design("kinesis provisioned", "on-demand")):
         assert dollars(design, THOUSAND) > 1.00
         assert dollars(design, HUNDRED_THOUSAND) > 0.75
 
 
 def test_the_deployed_design_is_what_the_bill_prices_and_terraform_deploys() -> None:
-    assert designs.design_bill(DEPLOYED, THOUSAND) == bill.bill(THOUSAND)
+    assert designs.design_bill(DEFAULT, THOUSAND) == bill.bill(THOUSAND)
     text = "".join(path.read_text() for path in TERRAFORM.glob("*.tf"))
     assert "aws_kinesis_stream" not in text
-    assert "PROVISIONED" not in text
+
+
+def test_the_settings_choose_the_design(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert chosen_design("dev") == DEFAULT
+    monkeypatch.setenv("TF_VAR_table_capacity", "provisioned")
+    assert chosen_design("dev") == Design("sqs", "provisioned")
+    assert "SQS, tables provisioned (deployed)" in [row[0] for row in designs.table(chosen_design("dev"))]
 
 
 def test_shards_carry_the_records_with_room_to_spare() -> None:
@@ -54,7 +61,7 @@ def test_shards_carry_the_records_with_room_to_spare() -> None:
     assert designs.shards(STREAM, HUNDRED_THOUSAND) == 29
     assert designs.shards(STREAM, Workload(1_000_000, 5)) == 286
     # Below the default of 20,000 an account in us-east-1.
-    assert designs.shards(DEPLOYED, HUNDRED_THOUSAND) == 0
+    assert designs.shards(DEFAULT, HUNDRED_THOUSAND) == 0
 
 
 def test_a_shard_is_billed_by_the_hour_and_each_record_by_a_unit() -> None:
@@ -96,11 +103,11 @@ def test_a_design_pays_from_its_fleet_on_and_not_at_one_station_less(design: Des
     sizes = [start - 1, *range(start, start + 300), *(round(start * 1.3**step) for step in range(1, 30))]
     for stations in sizes:
         fleet = Workload(stations, interval)
-        assert (dollars(design, fleet) < dollars(DEPLOYED, fleet)) == (stations >= start), stations
+        assert (dollars(design, fleet) < dollars(DEFAULT, fleet)) == (stations >= start), stations
 
 
 def test_the_cheapest_changes_with_the_size() -> None:
-    assert designs.cheapest(Workload(2, 60)) == DEPLOYED
+    assert designs.cheapest(Workload(2, 60)) == DEFAULT
     assert designs.cheapest(THOUSAND) == STREAM
 
 
