@@ -8,6 +8,7 @@ import resource
 import signal
 import sys
 from contextlib import closing
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated
@@ -86,6 +87,24 @@ def simulate(
         int | None,
         typer.Option(min=0, help="Publish so many bytes in place of telemetry, to measure a broker."),
     ] = None,
+    region: Annotated[str, typer.Option(help="Name of the broker's region, for the ledger.")] = "",
+    standby: Annotated[
+        str,
+        typer.Option(
+            help="HOST:PORT of a second region's broker, to fail over to; it knows the same stations."
+        ),
+    ] = "",
+    standby_ca: Annotated[
+        Path | None, typer.Option(help="Authority of that broker's certificate; --ca if not given.")
+    ] = None,
+    standby_region: Annotated[str, typer.Option(help="Name of that region, for the ledger.")] = "standby",
+    patience: Annotated[
+        float, typer.Option(min=0.1, help="With --standby: seconds to wait for a broker's answer.")
+    ] = 10,
+    settle: Annotated[
+        float,
+        typer.Option(min=0, help="Go home when home is well for so many seconds, or up to twice as many."),
+    ] = 30,
     ledger: Annotated[
         Path | None, typer.Option(help="File that gets a line for each acknowledged message.")
     ] = None,
@@ -109,7 +128,7 @@ def simulate(
     logging.basicConfig(level=logging.INFO, format="%(levelname)s - %(message)s", stream=sys.stdout)
     if not plain and not (ca and certs):
         raise typer.BadParameter("--ca and --certs are needed for mutual TLS; --plain does without")
-    where = Endpoint(endpoint, port, None if plain else ca, None if plain else certs, keep_alive)
+    where = Endpoint(endpoint, port, None if plain else ca, None if plain else certs, keep_alive, region)
     try:
         options = FleetOptions(
             num_stations=num_stations,
@@ -138,6 +157,9 @@ def simulate(
             storm_every=storm_every,
             storm_share=storm_share,
             payload_bytes=payload_bytes,
+            standby=_standby(standby, where, standby_ca, standby_region),
+            patience=patience,
+            settle=settle,
             chatty=verbose or (num_stations <= CHATTY_STATIONS and interval > 0 and not quiet),
         )
         result = run_fleet(options) if processes == 1 else run_spread(options, processes, run_fleet)
@@ -182,6 +204,15 @@ def _shard(text: str) -> tuple[int, int]:
     if not (index.isdecimal() and count.isdecimal() and 1 <= int(index) <= int(count)):
         raise typer.BadParameter(f"--shard {text} is no part of a whole, as 3/16 is")
     return int(index), int(count)
+
+
+def _standby(address: str, home: Endpoint, ca: Path | None, region: str) -> Endpoint | None:
+    if not address:
+        return None
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal():
+        raise typer.BadParameter(f"--standby {address} is no host and port, as example.com:8883 is")
+    return replace(home, host=host, port=int(port), ca=(home.ca and ca) or home.ca, region=region)
 
 
 def _start(text: str | None) -> datetime | None:

@@ -24,6 +24,7 @@ class Endpoint:
     """Where to connect: ``certificates`` holds ``<station id>.crt`` and ``.key``; ``keep_alive`` in seconds.
 
     Without ``certificates`` the connection is plain TCP: no AWS IoT takes it, but brokers to measure do.
+    ``region`` is what ledgers call it; empty where there is one alone.
     """
 
     host: str
@@ -31,6 +32,7 @@ class Endpoint:
     ca: Path | None
     certificates: Path | None
     keep_alive: int = 60
+    region: str = ""
 
 
 class ConnectionRefusedByBrokerError(OSError):
@@ -165,6 +167,23 @@ class Connection:
             raise ConnectionResetError("the broker closed the connection at once")
         if self._endpoint.keep_alive:
             self._keeper = self._loop.call_later(self._endpoint.keep_alive / 2, self._keep_alive)
+
+    async def reach(self, seconds: float) -> None:
+        """Connect and shake hands, and close without a word of MQTT.
+
+        Raises:
+            OSError: nobody answered in time, or TLS failed.
+        """
+        try:
+            async with asyncio.timeout(seconds):
+                await self._open()
+        finally:
+            self.abort()
+
+    @property
+    def ended(self) -> bool:
+        """Whether it is over, or not begun."""
+        return self._socket is None
 
     def publish(self, topic: packets.Topic, payloads: Sequence[bytes], qos: int) -> Sequence[int]:
         """Send; returns the packet identifiers that `acknowledged` will be called with (all 0 at QoS 0).

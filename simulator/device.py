@@ -9,12 +9,13 @@ from collections.abc import Coroutine, Sequence
 from typing import Any, Protocol
 
 from simulator.commands import Commands
-from simulator.connection import Connection, Identities
+from simulator.connection import Connection
 from simulator.journal import Journal
 from simulator.ledger import Ledger
 from simulator.messages import Message, Messages
 from simulator.options import FleetOptions, FleetSummary
 from simulator.packets import FAILURE, Topic
+from simulator.regions import Region, Whereabouts
 from simulator.settings import Settings
 from simulator.shadow import Shadow
 from simulator.state import StateFile
@@ -41,9 +42,8 @@ class Network(Protocol):
     ledger: Ledger
     journal: Journal
     state: StateFile
-    identities: Identities
-    # How many handshakes may go on at once.
-    handshakes: asyncio.Semaphore
+    # Home, and where there is one the region to fail over to.
+    regions: tuple[Region, ...]
     stopping: asyncio.Event
     # How many devices are connected.
     up: int
@@ -81,12 +81,14 @@ class Device:
         "_pause",
         "_random",
         "_remembered",
+        "_returning",
         "_shadow",
         "_station_id",
         "_timer",
         "_topic",
         "_unacknowledged",
         "_waiting",
+        "_whereabouts",
     )
 
     def __init__(
@@ -104,8 +106,10 @@ class Device:
         )
         rule = options.basic_ingest
         self._topic = Topic(f"$aws/rules/{rule}/{topic}" if rule else topic)
+        self._whereabouts = Whereabouts(station_id, fleet.regions, self._random)
         self._connection: Connection | None = None
         self._connecting: asyncio.Task[None] | None = None
+        self._returning: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._next_at = 0.0
         self._interval = options.interval
@@ -152,11 +156,23 @@ class Device:
             self._connection.gulp(0)
         if self._connecting and not self.owes:
             self._connecting.cancel()
+        if self._returning:
+            self._returning.cancel()
+
+    def give_up_silence(self) -> None:
+        """End a connection whose broker owes an answer for longer than a station with another region waits."""
+        if self._connection is None or not self._unacknowledged:
+            return
+        oldest = next(iter(self._unacknowledged.values()))
+        if time.monotonic() - oldest.at > self._fleet.options.patience:
+            self._connection.abort()
+            self._on_lost(silent=True)
 
     def close(self) -> None:
         """Say goodbye."""
-        if self._connecting:
-            self._connecting.cancel()
+        for task in (self._connecting, self._returning):
+            if task:
+                task.cancel()
         if self._connection:
             self._connection.close()
             self._connection = None
@@ -166,30 +182,19 @@ class Device:
         while True:
             if pause:
                 await asyncio.sleep(pause)
-            connection = Connection(
-                self._station_id,
-                fleet.options.endpoint,
-                fleet.identities,
-                acknowledged=self._on_acknowledged,
-                lost=self._on_lost,
-                drained=self._on_drained,
-                heard=self._on_heard,
-                subscribed=self._on_subscribed,
-            )
+            connection = self._new_connection(self._whereabouts.region)
             try:
-                async with fleet.handshakes:
-                    await connection.connect()
+                await self._open(connection, self._whereabouts.region)
                 break
             except OSError as error:
                 fleet.refused(self._station_id, error)
+                self._failed()
             pause = self._next_pause()
-        self._connection, self._connecting = connection, None
-        limit = fleet.options.messages
-        if self._shadow:
-            connection.subscribe((*self._shadow.filters, self._commands.topic))
-        if not (fleet.options.interval or fleet.stopping.is_set() or self._messages.sequence == limit):
-            connection.gulp(_GULP)
+        self._connecting = None
+        self._take(connection)
         self._replay()
+        if self._whereabouts.away and not (self._returning or fleet.stopping.is_set()):
+            self._returning = fleet.start_task(self._return())
         first, self._ever_connected = not self._ever_connected, True
         fleet.connected(first=first)
         if first:
@@ -199,9 +204,74 @@ class Device:
             if not fleet.stopping.is_set():
                 self._timer = loop.call_at(self._next_at, self._publish)
 
+    def _new_connection(self, region: Region) -> Connection:
+        return Connection(
+            self._station_id,
+            region.endpoint,
+            region.identities,
+            acknowledged=self._on_acknowledged,
+            lost=self._on_lost,
+            drained=self._on_drained,
+            heard=self._on_heard,
+            subscribed=self._on_subscribed,
+        )
+
+    async def _open(self, connection: Connection, region: Region) -> None:
+        async with region.handshakes:
+            if len(self._fleet.regions) > 1:
+                await connection.connect(self._fleet.options.patience)
+            else:
+                await connection.connect()
+
+    def _take(self, connection: Connection) -> None:
+        """Have it from now on."""
+        self._connection = connection
+        options = self._fleet.options
+        if self._shadow:
+            connection.subscribe((*self._shadow.filters, self._commands.topic))
+        done = self._fleet.stopping.is_set() or self._messages.sequence == options.messages
+        if not (options.interval or done):
+            connection.gulp(_GULP)
+
+    async def _return(self) -> None:
+        """Go home when home is well again; the other region is left when home has said welcome, not before."""
+        options, home = self._fleet.options, self._whereabouts.home
+        while True:
+            await self._whereabouts.until_home_is_well(options.patience, options.settle)
+            connection = self._new_connection(home)
+            try:
+                await self._open(connection, home)
+                break
+            except OSError as error:
+                self._fleet.refused(self._station_id, error)
+        self._returning = None
+        self._whereabouts.away = False
+        self._fleet.summary.returns += 1
+        if self._connection:
+            self._connection.close()
+            self._wait_again()
+        else:
+            if self._connecting:
+                self._connecting.cancel()
+                self._connecting = None
+            self._fleet.connected(first=False)
+        self._take(connection)
+        self._send_waiting()
+
+    def _failed(self, *, silent: bool = False) -> None:
+        was = self._whereabouts.away
+        self._whereabouts.failed(silent=silent)
+        if self._whereabouts.away and not was:
+            self._fleet.summary.failovers += 1
+        if not self._whereabouts.away and self._returning:
+            # It tries its home anyway, and two connections of one client id end each other.
+            self._returning.cancel()
+            self._returning = None
+
     def _next_pause(self) -> float:
-        # Jitter: stations that were cut off together must not come back together.
-        pause = self._random.uniform(0.2, 1) * self._pause
+        # Full jitter: stations that were cut off together must not come back together.
+        # (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/)
+        pause = self._random.uniform(0, self._pause)
         self._pause = min(2 * self._pause, _LONGEST_PAUSE)
         return pause
 
@@ -312,6 +382,7 @@ class Device:
     def _on_acknowledged(self, packet_ids: Sequence[int]) -> None:
         fleet, remember = self._fleet, self._fleet.options.replay_window > 0
         ledger = fleet.ledger if fleet.ledger.kept else None
+        region = self._whereabouts.region.endpoint.region
         now = time.monotonic()
         noted, together, sent_at = 0, 0, 0.0
         for packet_id in packet_ids:
@@ -329,13 +400,16 @@ class Device:
                 noted += 1
                 if ledger:
                     message_id = self._messages.message_id(message.sequence)
-                    ledger.add(message_id, self._station_id, message.sequence, message.timestamp)
+                    ledger.add(
+                        message_id, self._station_id, message.sequence, message.timestamp, region=region
+                    )
             if remember:
                 self._remembered.append(message)
         fleet.summary.latencies.add(now - sent_at, together)
         fleet.summary.acknowledged += noted
         # Only this proves that the connection is of use: a broker may welcome and then close on a publish.
         self._pause = _FIRST_PAUSE
+        self._whereabouts.answered()
         self._on_room()
         self._check_finished()
 
@@ -346,19 +420,24 @@ class Device:
         self._finished = True
         self._fleet.finished()
 
-    def _on_lost(self) -> None:
-        if self._connection is None:
+    def _on_lost(self, *, silent: bool = False) -> None:
+        # One that was left for another may say so late.
+        if self._connection is None or not self._connection.ended:
             return
         fleet = self._fleet
         fleet.summary.disconnects += 1
         fleet.up -= 1
         self._connection = None
-        # Not acknowledged: to be sent again, before anything newer.
-        self._waiting.extendleft(reversed(self._unacknowledged.values()))
-        self._unacknowledged.clear()
+        self._failed(silent=silent)
+        self._wait_again()
         # A station that has finished comes back, too: for the replay.
         if self.owes or not fleet.stopping.is_set():
             self.connect(self._next_pause())
+
+    def _wait_again(self) -> None:
+        """Have what is not acknowledged sent again, before anything newer."""
+        self._waiting.extendleft(reversed(self._unacknowledged.values()))
+        self._unacknowledged.clear()
 
     def _replay(self) -> None:
         """Send again what a killed broker may have lost, then what it never acknowledged."""
@@ -366,6 +445,9 @@ class Device:
         again = [message for message in self._remembered if message.at >= since]
         self._remembered.clear()
         self._fleet.summary.replayed += len(again)
+        self._send_waiting(again)
+
+    def _send_waiting(self, again: Sequence[Message] = ()) -> None:
         waiting, self._waiting = self._waiting, deque()
         self._send([*again, *waiting])
         self._on_room()

@@ -8,20 +8,19 @@ from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from typing import Any
 
-from simulator.connection import Endpoint, Identities
+from simulator.connection import Endpoint
 from simulator.device import Device
 from simulator.journal import Journal
 from simulator.ledger import Ledger
 from simulator.messages import Filler, Messages, Telemetry, station_ids
 from simulator.options import FleetError, FleetOptions, FleetSummary
+from simulator.regions import Region
 from simulator.shadow import Shadow
 from simulator.state import StateFile
 from simulator.templates import ModelMessages, load
 
 log = logging.getLogger("simulator")
 
-# Handshakes at once: each is milliseconds of CPU, and more at once only time out together.
-_HANDSHAKES = 64
 # How long to wait for outstanding acknowledgements at the end.
 _FAREWELL_SECONDS = 15.0
 # Up to this many stations each publish is a log line.
@@ -47,9 +46,10 @@ class Fleet:
         self.up = 0
         self.run_id = options.run_id or datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
         ids = station_ids(options.num_stations, options.prefix, options.shard)
-        _require_files(options.endpoint, ids)
-        self.identities = Identities(options.endpoint)
-        self.handshakes = asyncio.Semaphore(_HANDSHAKES)
+        endpoints = [each for each in (options.endpoint, options.standby) if each]
+        for endpoint in endpoints:
+            _require_files(endpoint, ids)
+        self.regions = tuple(Region.of(endpoint) for endpoint in endpoints)
         messages = self._messages(options.start or datetime.now(UTC))
         listens = options.shadow and options.interval > 0 and not options.model
         self.state = StateFile(options.settings if listens else None)
@@ -99,11 +99,11 @@ class Fleet:
             lambda _, context: self._fail(context.get("exception"), context["message"])
         )
         ramp, clock = self.start_task(self._ramp()), self.start_task(self._clock(tick, self._begun))
-        storms = self.start_task(self._storms())
+        others = [self.start_task(self._storms()), self.start_task(self._impatience())]
         try:
             await self.stopping.wait()
-            ramp.cancel()
-            storms.cancel()
+            for task in (ramp, *others):
+                task.cancel()
             for device in self._devices:
                 device.publish_no_more()
             await self._farewell()
@@ -185,6 +185,13 @@ class Fleet:
             for device in self._devices:
                 if chance.random() < options.storm_share:
                     device.cut()
+
+    async def _impatience(self) -> None:
+        """Give up regions that do not answer: a fleet that has another one need not wait for the keep-alive."""
+        while len(self.regions) > 1:
+            await asyncio.sleep(min(1.0, self.options.patience / 4))
+            for device in self._devices:
+                device.give_up_silence()
 
     async def _clock(self, tick: Callable[["Fleet"], None], begun: float) -> None:
         while True:

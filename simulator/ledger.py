@@ -35,19 +35,22 @@ class Ledger:
         """Whether there is a file at all."""
         return self._file is not None
 
-    def add(self, message_id: str, station_id: str, sequence: int, timestamp: str) -> None:
-        """Note an acknowledged message."""
+    def add(
+        self, message_id: str, station_id: str, sequence: int, timestamp: str, *, region: str = ""
+    ) -> None:
+        """Note a message that was acknowledged, and by which ``region`` where there are two."""
         if self._file is None:
             return
-        self._unwritten += _encode(
-            {
-                "message_id": message_id,
-                "station_id": station_id,
-                "sequence": sequence,
-                "timestamp": timestamp,
-                "acked_at": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-            }
-        )
+        line = {
+            "message_id": message_id,
+            "station_id": station_id,
+            "sequence": sequence,
+            "timestamp": timestamp,
+            "acked_at": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        }
+        if region:
+            line["region"] = region
+        self._unwritten += _encode(line)
         self._unwritten += b"\n"
 
     def flush(self) -> None:

@@ -37,6 +37,8 @@ class FleetOptions:
     ``shadow``: each station follows its device shadow, takes commands, and keeps both in the file ``settings`` over a
     restart; what it did of them is in a journal beside the ledger. Battery-swap stations only, and not at an interval
     of 0.
+    ``standby`` is the endpoint of a second region, which a station goes to when its own, ``endpoint``, refuses it twice
+    or owes it an answer for ``patience`` seconds; it goes home when that has been well for ``settle`` to twice as many.
     ``payload_bytes`` publishes that many bytes in place of telemetry, to measure a broker or this program.
     """
 
@@ -67,6 +69,9 @@ class FleetOptions:
     shadow: bool = False
     settings: Path | None = None
     chatty: bool = False
+    standby: Endpoint | None = None
+    patience: float = 10.0
+    settle: float = 30.0
 
 
 @dataclass
@@ -75,7 +80,8 @@ class FleetSummary:
 
     ``connected`` is stations that ever were, ``refused`` attempts that failed, ``sent`` publishes with those
     sent again, ``acknowledged`` messages (each once), ``replayed`` those sent again though acknowledged,
-    ``unacknowledged`` messages of which the broker never said that it has them. ``ramp_seconds`` is when the
+    ``unacknowledged`` messages of which the broker never said that it has them. ``failovers`` and ``returns``: how
+    often a station went to the second region, and home again. ``ramp_seconds`` is when the
     last station was connected for the first time.
     """
 
@@ -87,6 +93,8 @@ class FleetSummary:
     acknowledged: int = 0
     replayed: int = 0
     unacknowledged: int = 0
+    failovers: int = 0
+    returns: int = 0
     seconds: float = 0.0
     ramp_seconds: float = 0.0
     latencies: Latencies = field(default_factory=Latencies, repr=False)
