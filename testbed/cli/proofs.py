@@ -14,7 +14,8 @@ from testbed.deploy.settings import Settings
 from testbed.errors import TestbedError
 from testbed.proofs import redrive, trace
 from testbed.proofs.audit import AuditReport, audit
-from testbed.proofs.ledgers import ledgers_of
+from testbed.proofs.ledgers import OPERATIONS_SUFFIX, ledgers_of, operations_of
+from testbed.proofs.operations import GUARANTEES, OperationsReport
 
 
 @app.command("audit")
@@ -25,7 +26,7 @@ def audit_command(
     wait: Annotated[float, typer.Option(help="Seconds to wait for the queue to empty.")] = 120,
     as_json: AsJson = False,
 ) -> None:
-    """Hold what the broker acknowledged against archive, table and DLQ; fails if a message is missing."""
+    """Hold what broker and API accepted against what cloud and stations hold; fails if anything is missing."""
     deployment = current(Settings.from_environment())
     deployment.outputs.need(
         "telemetry_bucket_name",
@@ -34,7 +35,7 @@ def audit_command(
         "stations_table_name",
         "history_table_name",
     )
-    ledgers = ledger or ledgers_of(deployment)
+    ledgers = ledger or [*ledgers_of(deployment), *operations_of(deployment)]
     if not ledgers:
         if lost := sorted(deployment.path.glob("ledgers/lost-*")):
             raise TestbedError(
@@ -47,7 +48,8 @@ def audit_command(
     if as_json:
         show_json(asdict(report) | {"clean": report.clean})
         raise typer.Exit(0 if report.clean else 1)
-    show_audit(report, f"Audit of {len(ledgers)} ledger(s) in {time.monotonic() - start:.1f} s")
+    count = sum(path.suffix != OPERATIONS_SUFFIX for path in ledgers)
+    show_audit(report, f"Audit of {count} ledger(s) in {time.monotonic() - start:.1f} s")
     raise typer.Exit(0 if report.clean else 1)
 
 
@@ -67,13 +69,31 @@ def show_audit(report: AuditReport, title: str) -> None:
     table.add_row("history points missing", _judged(report.points_missing_count))
     table.add_row("history points not of the first message", _judged(report.points_wrong_count))
     table.add_row("still in the queue", str(report.still_queued))
+    if report.operations:
+        _add_operations(table, report.operations)
     out.print(table)
     for line in (
         *(f"missing: {message}" for message in report.missing),
         *report.wrong_state,
         *report.wrong_points,
+        *(report.operations.found if report.operations else ()),
     ):
         show(line)
+
+
+def _add_operations(table: Table, report: OperationsReport) -> None:
+    """Add the rows of settings and commands; of the guarantees those that were not kept."""
+    table.add_row("settings accepted / conflicts", f"{report.changes} / {report.changes_conflicted}")
+    if report.changes_unknown:
+        table.add_row("settings of which the API does not know", str(report.changes_unknown))
+    ended = f"{report.commands_answered} / {report.commands_timed_out}"
+    table.add_row("commands accepted", str(report.commands))
+    table.add_row("of these answered / timed out", ended)
+    broken = {guarantee: count for guarantee, count in report.wrong.items() if count}
+    for guarantee, count in broken.items():
+        table.add_row(GUARANTEES[guarantee], _judged(count))
+    if not broken:
+        table.add_row("settings and commands lost, repeated or unseen", _judged(0))
 
 
 def _judged(count: int) -> str:

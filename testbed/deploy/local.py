@@ -190,7 +190,7 @@ def _begin_anew_if_forgotten(deployment: Deployment, engine: Engine, say: Say) -
     ):
         shutil.rmtree(gone, ignore_errors=True)
     aside = deployment.path / "ledgers" / f"lost-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}"
-    for ledger in ledgers:
+    for ledger in (*ledgers, *(deployment.path / "ledgers").glob("*.operations")):
         aside.mkdir(exist_ok=True)
         ledger.rename(aside / ledger.name)
     deployment.applied, deployment.fingerprint, deployment.processes = None, "", {}

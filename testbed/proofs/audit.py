@@ -1,10 +1,13 @@
-"""The audit: what the broker acknowledged, held against archive, stations table, history and dead-letter queue."""
+"""The audit: what the broker acknowledged, held against archive, stations table, history and dead-letter queue.
+
+What the API accepted is held against shadows, operations table and stations' journals: `testbed.proofs.operations`.
+"""
 
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,7 +18,8 @@ from testbed.pipeline import dead_letters
 from testbed.pipeline.dead_letters import DeadLetter
 from testbed.pipeline.quiet import wait_for_empty_queue
 from testbed.proofs.books import Books, HistoryWindow, Point, Recency
-from testbed.proofs.ledgers import read_ledger
+from testbed.proofs.ledgers import OPERATIONS_SUFFIX, OperationsLine, read_ledger, read_operations
+from testbed.proofs.operations import OperationsReport, collect, judge
 
 # Of what is wrong, so many are named.
 _SHOWN = 10
@@ -27,7 +31,8 @@ class AuditReport:
 
     ``points_due``: intervals (minutes) of the ledger that should have a point; not those whose first message is
     in the dead-letter queue, which owes it until a redrive. ``missing``, ``wrong_state`` and ``wrong_points`` (missing
-    or not the first message) list some, for a person to follow up.
+    or not the first message) list some, for a person to follow up. ``operations`` is None where the project has no
+    operations table.
     """
 
     acknowledged: int
@@ -46,6 +51,7 @@ class AuditReport:
     missing: list[str] = field(default_factory=list)
     wrong_state: list[str] = field(default_factory=list)
     wrong_points: list[str] = field(default_factory=list)
+    operations: OperationsReport | None = None
 
     @property
     def clean(self) -> bool:
@@ -55,6 +61,7 @@ class AuditReport:
             or self.wrong_state_count
             or self.points_missing_count
             or self.points_wrong_count
+            or (self.operations and not self.operations.clean)
         )
 
 
@@ -63,7 +70,8 @@ def audit(deployment: Deployment, ledgers: Iterable[Path], *, wait_seconds: floa
 
     Args:
         deployment: where.
-        ledgers: NDJSON files of acknowledged messages.
+        ledgers: NDJSON files of acknowledged messages, each with the journal beside it, if there is one; operators'
+            ledgers (``.operations``) stand for themselves.
         wait_seconds: how long to wait for the queue.
 
     Raises:
@@ -71,18 +79,35 @@ def audit(deployment: Deployment, ledgers: Iterable[Path], *, wait_seconds: floa
     """
     outputs = deployment.outputs
     sqs = deployment.client("sqs")
+    paths = [*ledgers]
+    messages = [path for path in paths if path.suffix != OPERATIONS_SUFFIX]
     queued = wait_for_empty_queue(sqs, outputs.telemetry_queue_url, wait_seconds)
     with (
         tempfile.TemporaryDirectory(dir=deployment.path) as folder,
         closing(Books(Path(folder) / "audit.db", _history_window(deployment))) as books,
     ):
-        for path in ledgers:
+        for path in messages:
             books.acknowledged(read_ledger(path))
         books.archived(reader.records(deployment.client("s3"), outputs.telemetry_bucket_name))
         letters: Counter[str] = Counter()
         books.dead_lettered(_ids(dead_letters.each(sqs, outputs.dead_letter_queue_url), letters))
         books.kept(_points(deployment, books.stations_due()))
-        return _report(books, letters, sorted(_wrong_states(deployment, books.newest)), queued)
+        report = _report(books, letters, sorted(_wrong_states(deployment, books.newest)), queued)
+        if not outputs.operations_table_name:
+            return report
+        spoke = {station: _moment(order.timestamp) for station, (order, _) in books.newest.items()}
+        return replace(report, operations=judge(_operations(paths), collect(deployment, spoke)))
+
+
+def _operations(ledgers: Iterable[Path]) -> Iterator[OperationsLine]:
+    """Yield what operators' ledgers say, and the journals beside the others."""
+    for path in sorted({ledger.with_suffix(OPERATIONS_SUFFIX) for ledger in ledgers}):
+        if path.is_file():
+            yield from read_operations(path)
+
+
+def _moment(timestamp: str) -> datetime:
+    return datetime.fromisoformat(timestamp)
 
 
 def _ids(letters: Iterable[DeadLetter], reasons: Counter[str]) -> Iterator[str]:

@@ -12,10 +12,11 @@ from testbed.archive import reader
 from testbed.deploy.deployment import Deployment
 from testbed.pipeline import dead_letters
 from testbed.pipeline.quiet import in_flight, queue_depth
-from testbed.proofs.ledgers import ledgers_of
+from testbed.proofs.ledgers import CarriedOut, ledgers_of, operations_of, read_operations
 
 _PLACES = (
     "commanded",
+    "carried out",
     "answered",
     "measured",
     "acknowledged",
@@ -116,7 +117,11 @@ def _in_table(deployment: Deployment, message_id: str) -> Iterator[Sighting]:
 
 
 def _commands(deployment: Deployment, command_id: str) -> Iterator[Sighting]:
-    """Yield a command of this id and its answer; ids are a station's own, so there may be several."""
+    """Yield a command of this id, what carried it out, and its answer; ids are a station's own."""
+    for path in operations_of(deployment):
+        for line in read_operations(path):
+            if isinstance(line, CarriedOut) and line.command_id == command_id:
+                yield Sighting(line.at, "carried out", f"by {line.station_id} ({path.name})")
     if not deployment.outputs.operations_table_name:
         return
     resource = deployment.session.resource("dynamodb", endpoint_url=deployment.aws_url)
