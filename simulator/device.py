@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from simulator.commands import Commands
 from simulator.connection import Connection
+from simulator.jobs import Jobs, Said
 from simulator.journal import Journal
 from simulator.ledger import Ledger
 from simulator.messages import Message, Messages
@@ -32,6 +33,8 @@ REPLAY_MESSAGES = 64
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
 # From the command to the end of the connection. Assumed.
 _RESTART_SECONDS = 0.5
+# A quarter of a firmware's way into a station; half more or less, so that a fleet does not restart at once. Assumed.
+_JOB_STEP_SECONDS = 1.0
 
 
 class Network(Protocol):
@@ -76,6 +79,8 @@ class Device:
         "_finished",
         "_fleet",
         "_interval",
+        "_job_timer",
+        "_jobs",
         "_messages",
         "_next_at",
         "_pause",
@@ -91,10 +96,8 @@ class Device:
         "_whereabouts",
     )
 
-    def __init__(
-        self, fleet: Network, station_id: str, messages: Messages, shadow: Shadow | None = None
-    ) -> None:
-        """Connect to nothing yet; with ``shadow`` the station listens to its operator."""
+    def __init__(self, fleet: Network, station_id: str, messages: Messages, *, listens: bool = False) -> None:
+        """Connect to nothing yet; one that ``listens`` takes settings, commands and jobs."""
         self._fleet = fleet
         self._station_id = station_id
         self._messages = messages
@@ -113,19 +116,35 @@ class Device:
         self._timer: asyncio.TimerHandle | None = None
         self._next_at = 0.0
         self._interval = options.interval
-        self._shadow = shadow
+        self._shadow: Shadow | None = None
+        self._jobs: Jobs | None = None
+        self._job_timer: asyncio.TimerHandle | None = None
         self._commands = Commands(
             station_id, options.topic_root, messages.slots, self._restart, fleet.state, fleet.journal
         )
-        if shadow:
-            shadow.changed = self._on_settings
-            self._interval = shadow.settings.reporting_interval_seconds
-            messages.follow(shadow.settings, 0)
+        if listens:
+            self._listen()
         self._pause = _FIRST_PAUSE
         self._ever_connected = self._blocked = self._finished = False
         self._unacknowledged: dict[int, Message] = {}
         self._waiting: deque[Message] = deque()
         self._remembered: deque[Message] = deque(maxlen=REPLAY_MESSAGES)
+
+    def _listen(self) -> None:
+        fleet, station_id = self._fleet, self._station_id
+        self._shadow = Shadow(
+            station_id, fleet.options.interval, fleet.state, fleet.journal, self._on_settings
+        )
+        self._interval = self._shadow.settings.reporting_interval_seconds
+        self._messages.follow(self._shadow.settings, 0)
+        self._jobs = Jobs(
+            station_id,
+            fleet.options.seed,
+            self._messages.firmware,
+            fleet.state,
+            self._on_firmware,
+            self._restart,
+        )
 
     @property
     def outstanding(self) -> int:
@@ -227,8 +246,8 @@ class Device:
         """Have it from now on."""
         self._connection = connection
         options = self._fleet.options
-        if self._shadow:
-            connection.subscribe((*self._shadow.filters, self._commands.topic))
+        if self._shadow and self._jobs:
+            connection.subscribe((*self._shadow.filters, *self._jobs.filters, self._commands.topic))
         done = self._fleet.stopping.is_set() or self._messages.sequence == options.messages
         if not (options.interval or done):
             connection.gulp(_GULP)
@@ -307,23 +326,43 @@ class Device:
     # --- what an operator says -----------------------------------------------
 
     def _on_subscribed(self, codes: bytes) -> None:
-        if self._shadow is None or self._connection is None:
+        if self._shadow is None or self._jobs is None:
             return
         if max(codes) >= FAILURE:
             self._fleet.deaf(self._station_id)
             return
-        self._connection.publish(Topic(self._shadow.ask()), [b""], 1)
+        self._say((self._shadow.ask(), b""))
+        self._say(self._jobs.start)
 
     def _on_heard(self, topic: str, payload: bytes) -> None:
-        if self._shadow is None or self._connection is None:
+        if self._shadow is None or self._jobs is None:
             return
         if topic == self._commands.topic:
             if answer := self._commands.hear(payload):
-                self._connection.publish(Topic(self._commands.answer_topic), [answer], 1)
-            return
-        # One that is lost with its connection is made good by what is asked at the next.
-        if report := self._shadow.hear(topic, payload):
-            self._connection.publish(Topic(self._shadow.update_topic), [report], 1)
+                self._say((self._commands.answer_topic, answer))
+        elif topic in self._jobs.filters:
+            self._say(self._jobs.hear(topic, payload))
+            self._work()
+        elif report := self._shadow.hear(topic, payload):
+            self._say((self._shadow.update_topic, report))
+
+    def _say(self, said: Said | None) -> None:
+        """Publish once; what is lost with its connection is made good by what is asked at the next."""
+        if said and self._connection:
+            topic, payload = said
+            self._connection.publish(Topic(topic), [payload], 1)
+
+    def _work(self) -> None:
+        """Have the next step of a job taken in a while, if there is one."""
+        if self._jobs and self._jobs.working and self._job_timer is None:
+            pause = self._random.uniform(0.5, 1.5) * _JOB_STEP_SECONDS
+            self._job_timer = asyncio.get_running_loop().call_later(pause, self._on_job_step)
+
+    def _on_job_step(self) -> None:
+        self._job_timer = None
+        if self._jobs and not self._fleet.stopping.is_set():
+            self._say(self._jobs.step())
+            self._work()
 
     def _restart(self) -> None:
         """Say goodbye when the answer is out, and come back after a pause."""
@@ -334,6 +373,9 @@ class Device:
                 self._on_lost()
 
         asyncio.get_running_loop().call_later(_RESTART_SECONDS, leave)
+
+    def _on_firmware(self, version: str) -> None:
+        self._messages.firmware = version
 
     def _on_settings(self, settings: Settings) -> None:
         now = asyncio.get_running_loop().time()

@@ -15,7 +15,6 @@ from simulator.ledger import Ledger
 from simulator.messages import Filler, Messages, Telemetry, station_ids
 from simulator.options import FleetError, FleetOptions, FleetSummary
 from simulator.regions import Region
-from simulator.shadow import Shadow
 from simulator.state import StateFile
 from simulator.templates import ModelMessages, load
 
@@ -55,13 +54,7 @@ class Fleet:
         self.state = StateFile(options.settings if listens else None)
         self.journal = Journal.beside(ledger.path if listens else None)
         self._devices = [
-            Device(
-                self,
-                station_id,
-                messages(station_id),
-                Shadow(station_id, options.interval, self.state, self.journal) if listens else None,
-            )
-            for station_id in ids
+            Device(self, station_id, messages(station_id), listens=listens) for station_id in ids
         ]
         self.summary.stations = self._unfinished = len(self._devices)
         self._failure: BaseException | None = None
@@ -157,7 +150,10 @@ class Fleet:
         """Note that a station may not subscribe to its shadow: it keeps publishing."""
         if not self._told_deaf:
             self._told_deaf = True
-            log.warning("%s may not subscribe to its device shadow: nothing can be set there.", station_id)
+            log.warning(
+                "%s may not subscribe to its device shadow and its jobs: nothing can be set there.",
+                station_id,
+            )
 
     def refused(self, station_id: str, error: OSError) -> None:
         """Note that a connection failed, and will be tried again."""

@@ -43,6 +43,8 @@ class Messages(Protocol):
     """A station's messages, one after the other."""
 
     sequence: int
+    # The version that it tells; empty where it tells none.
+    firmware: str
 
     def next(self) -> Message:
         """Let an interval pass; the message at its end."""
@@ -101,6 +103,15 @@ class Telemetry:
         self._station.settings = settings
 
     @property
+    def firmware(self) -> str:
+        """See `Messages`."""
+        return self._station.firmware
+
+    @firmware.setter
+    def firmware(self, version: str) -> None:
+        self._station.firmware = version
+
+    @property
     def slots(self) -> int:
         """See `Messages.slots`."""
         return self._station.generation.slots
@@ -122,6 +133,7 @@ class Filler:
         self._payload = payload
         self._prefix = f"{station_id}-{run_id}-"
         self.sequence = 0
+        self.firmware = ""
 
     def next(self) -> Message:
         """See `Messages.next`."""

@@ -161,7 +161,7 @@ class Station:
         self._owed = 0.0
         self._mean_temperature = self._random.uniform(8.0, 24.0) + self._warmer
         self.temperature_c = self._ambient()
-        self._firmware = self._random.choice(FIRMWARE)
+        self.firmware = self._random.choice(FIRMWARE)
 
     def hold_temperature(self, celsius: float) -> None:
         """Set the temperature, and the mean that it swings around."""
@@ -207,7 +207,7 @@ class Station:
             "longitude": self.longitude,
             "slot_charge": [int(100 * pack.charge) for pack in self.packs],
             "status": self._status(ready),
-            "firmware": self._firmware,
+            "firmware": self.firmware,
         }
 
     def _happening(self) -> list[Event]:

@@ -1,4 +1,4 @@
-"""What stations keep over a restart of the simulator: their settings, and the commands that they have carried out."""
+"""What stations keep over a restart of the simulator: settings, firmware, and the commands that were carried out."""
 
 import sqlite3
 from collections.abc import Iterator, Mapping
@@ -15,6 +15,9 @@ from simulator.options import FleetError
 _PATIENCE_SECONDS = 60
 _TABLES = """
 CREATE TABLE IF NOT EXISTS settings (station TEXT PRIMARY KEY, settings BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS firmware (
+    station TEXT PRIMARY KEY, version TEXT NOT NULL, before TEXT NOT NULL
+) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS commands (
     station TEXT NOT NULL, id TEXT NOT NULL, answer BLOB NOT NULL, expires_at REAL NOT NULL, PRIMARY KEY (station, id)
 ) WITHOUT ROWID;
@@ -24,8 +27,8 @@ CREATE TABLE IF NOT EXISTS commands (
 class StateFile:
     """A SQLite file, which several processes of a fleet may share.
 
-    It has one row a station, and one for each command whose time is not over. Written without ``fsync`` at each
-    commit: it outlives the process, as a station's memory does, and not a power cut.
+    It has one row a station in each table, and one for each command whose time is not over. Written without
+    ``fsync`` at each commit: it outlives the process, as a station's memory does, and not a power cut.
     """
 
     def __init__(self, path: Path | None) -> None:
@@ -65,6 +68,25 @@ class StateFile:
             self._db.execute(
                 "INSERT OR REPLACE INTO settings VALUES (?, ?)",
                 (station_id, msgspec.json.encode({**known, **settings})),
+            )
+
+    def firmware(self, station_id: str) -> tuple[str, str] | None:
+        """Return which version a station has and which it had before; None if it has what it was made with."""
+        with self._told():
+            found: tuple[str, str] | None = self._db.execute(
+                "SELECT version, before FROM firmware WHERE station = ?", (station_id,)
+            ).fetchone()
+        return found
+
+    def installs(self, station_id: str, version: str, before: str) -> None:
+        """Write down that a station has another version.
+
+        Raises:
+            FleetError: it could not be written.
+        """
+        with self._told():
+            self._db.execute(
+                "INSERT OR REPLACE INTO firmware VALUES (?, ?, ?)", (station_id, version, before)
             )
 
     def answer(self, station_id: str, command_id: str) -> bytes | None:

@@ -85,6 +85,7 @@ class ModelMessages:
         self._real_time = options.start is None and options.speed == 1
         self._last: Document = {}
         self.sequence = 0
+        self.firmware = ""
 
     def next(self) -> Message:
         """See `Messages.next`."""
