@@ -25,10 +25,12 @@ locals {
 
   station_topic = "${local.topic_root}/${local.thing_name}/telemetry"
 
-  # What a station asks its own shadow, and is told of it.
+  # What a station asks its own shadow and of its own jobs, and is told of them.
   shadow_topics  = "$aws/things/${local.thing_name}/shadow/*"
+  jobs_topics    = "$aws/things/${local.thing_name}/jobs/*"
   commands_topic = "${local.topic_root}/${local.thing_name}/commands"
   answers_topic  = "${local.topic_root}/${local.thing_name}/answers"
+  heard_topics   = [local.commands_topic, local.shadow_topics, local.jobs_topics]
 }
 
 locals {
@@ -51,6 +53,7 @@ locals {
           # Basic Ingest: straight to the rule, without the broker's price for a message.
           "${local.iot_arn}:topic/$aws/rules/${local.rule_prefix}_telemetry_rule/${local.station_topic}",
           "${local.iot_arn}:topic/${local.shadow_topics}",
+          "${local.iot_arn}:topic/${local.jobs_topics}",
           "${local.iot_arn}:topic/${local.answers_topic}",
         ]
       },
@@ -58,13 +61,13 @@ locals {
         Sid      = "SubscribeToOwn"
         Effect   = "Allow"
         Action   = "iot:Subscribe"
-        Resource = [for topic in [local.commands_topic, local.shadow_topics] : "${local.iot_arn}:topicfilter/${topic}"]
+        Resource = [for topic in local.heard_topics : "${local.iot_arn}:topicfilter/${topic}"]
       },
       {
         Sid      = "ReceiveOwn"
         Effect   = "Allow"
         Action   = "iot:Receive"
-        Resource = [for topic in [local.commands_topic, local.shadow_topics] : "${local.iot_arn}:topic/${topic}"]
+        Resource = [for topic in local.heard_topics : "${local.iot_arn}:topic/${topic}"]
       },
     ]
   })

@@ -26,6 +26,11 @@ CREATE TABLE IF NOT EXISTS executions (
     PRIMARY KEY (job, thing, number)
 );
 CREATE INDEX IF NOT EXISTS executions_of_a_thing ON executions (thing, status);
+CREATE INDEX IF NOT EXISTS executions_of_a_job ON executions (job, status);
+-- How many things' newest executions are in each status: to count 10,000 at the end of each of them takes a minute.
+CREATE TABLE IF NOT EXISTS tallies (
+    job TEXT NOT NULL, status TEXT NOT NULL, count INTEGER NOT NULL, PRIMARY KEY (job, status)
+);
 CREATE TABLE IF NOT EXISTS rollouts (job TEXT NOT NULL, thing TEXT NOT NULL, PRIMARY KEY (job, thing));
 """
 
@@ -33,6 +38,10 @@ PENDING = ("IN_PROGRESS", "QUEUED")
 FAILURES = ("FAILED", "REJECTED", "TIMED_OUT")
 # What a device may set: "UpdateJobExecution".
 REPORTABLE = ("IN_PROGRESS", "SUCCEEDED", "FAILED", "REJECTED")
+_COUNT = (
+    "INSERT INTO tallies SELECT job, status, COUNT(*) FROM executions AS e WHERE job IN ({jobs}) AND number = "
+    "(SELECT MAX(number) FROM executions WHERE job = e.job AND thing = e.thing) GROUP BY job, status"
+)
 STATUSES = (*PENDING, *FAILURES, "SUCCEEDED", "REMOVED", "CANCELED")
 
 # "Job limits": executions of a ListNotification; status details.
@@ -105,6 +114,8 @@ class Jobs:
         # Kinds of events that the account has switched on ("Event messages").
         self.events: frozenset[str] = frozenset()
         store.db.executescript(_TABLES)
+        # Of a file of before there were any.
+        self._count_again("SELECT id FROM jobs WHERE id NOT IN (SELECT job FROM tallies)")
 
     # --- looking -----------------------------------------------------------------
 
@@ -256,7 +267,12 @@ class Jobs:
             one.thing for one in self.executions("job = ? AND status IN ('IN_PROGRESS', 'QUEUED')", job.id)
         }
         with self._telling(*things, always=True):
-            for table, column in (("executions", "job"), ("rollouts", "job"), ("jobs", "id")):
+            for table, column in (
+                ("executions", "job"),
+                ("tallies", "job"),
+                ("rollouts", "job"),
+                ("jobs", "id"),
+            ):
                 self.store.db.execute(f"DELETE FROM {table} WHERE {column} = ?", (job.id,))  # noqa: S608
         self._tell_job(replace(job, status="DELETED"), "deleted")
 
@@ -267,6 +283,8 @@ class Jobs:
                 "DELETE FROM executions WHERE job = ? AND thing = ? AND number = ?",
                 (execution.job, execution.thing, execution.number),
             )
+            self.store.db.execute("DELETE FROM tallies WHERE job = ?", (execution.job,))
+            self._count_again("SELECT ?", execution.job)
 
     def change(self, job: Job, **members: Any) -> None:
         """Replace members of a job's record."""
@@ -275,9 +293,7 @@ class Jobs:
     def counts(self, job_id: str) -> dict[str, int]:
         """Return how many things' newest executions are in each status."""
         rows = self.store.db.execute(
-            "SELECT status, COUNT(*) FROM executions AS e WHERE job = ? AND number = (SELECT MAX(number) FROM "
-            "executions WHERE job = e.job AND thing = e.thing) GROUP BY status",
-            (job_id,),
+            "SELECT status, count FROM tallies WHERE job = ? AND count > 0", (job_id,)
         )
         return dict(rows.fetchall())
 
@@ -298,16 +314,23 @@ class Jobs:
             if self._must_abort(job):
                 self.cancel(job, forced=False, why={"reasonCode": "ABORT_CONFIG"})
                 return
-        waiting = self.store.db.execute("SELECT 1 FROM rollouts WHERE job = ?", (job.id,)).fetchone()
-        pending = self.executions("job = ? AND status IN ('IN_PROGRESS', 'QUEUED')", job.id)
         if (
             job.status == "IN_PROGRESS"
             and job.record["targetSelection"] == "SNAPSHOT"
-            and not (waiting or pending)
+            and not self._goes_on(job.id)
         ):
             done = replace(job, status="COMPLETED", record={**job.record, **_now_as("completedAt")})
             self._save(done)
             self._tell_job(done, "completed")
+
+    def _goes_on(self, job_id: str) -> bool:
+        """Whether a thing has still to be told of the job, or to end it."""
+        found = self.store.db.execute(
+            "SELECT 1 FROM rollouts WHERE job = ? UNION ALL "
+            "SELECT 1 FROM executions WHERE job = ? AND status IN ('IN_PROGRESS', 'QUEUED') LIMIT 1",
+            (job_id, job_id),
+        )
+        return found.fetchone() is not None
 
     def _must_abort(self, job: Job) -> bool:
         """Whether a criterion is met: "Job abort configuration"."""
@@ -332,11 +355,12 @@ class Jobs:
             return most
         counts = self.counts(job.id)
         criteria = growing["rateIncreaseCriteria"]
-        steps = 0
-        if "numberOfNotifiedThings" in criteria:
-            steps = sum(counts.values()) // criteria["numberOfNotifiedThings"]
-        elif "numberOfSucceededThings" in criteria:
-            steps = counts.get("SUCCEEDED", 0) // criteria["numberOfSucceededThings"]
+        reached = {
+            "numberOfNotifiedThings": sum(counts.values()),
+            "numberOfSucceededThings": counts.get("SUCCEEDED", 0),
+        }
+        # "Until either ... have received job execution notifications or ... successful job executions".
+        steps = max((reached[name] // wanted for name, wanted in criteria.items()), default=0)
         return min(most, int(growing["baseRatePerMinute"] * growing["incrementFactor"] ** steps))
 
     def _save(self, job: Job) -> None:
@@ -345,7 +369,23 @@ class Jobs:
             (job.id, job.status, job.created, job.document, json.dumps(job.record)),
         )
 
+    def _count_again(self, jobs: str, *values: str) -> None:
+        self.store.db.execute(_COUNT.format(jobs=jobs), values)
+
+    def _count(self, one: Execution) -> None:
+        """Count a thing's newest execution with its new status, and with the one before no more."""
+        before = self.store.db.execute(
+            "SELECT status FROM executions WHERE job = ? AND thing = ? AND number <= ? ORDER BY number DESC",
+            (one.job, one.thing, one.number),
+        ).fetchone()
+        for status, change in ((one.status, 1), *([(before[0], -1)] if before else [])):
+            self.store.db.execute(
+                "INSERT INTO tallies VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET count = count + excluded.count",
+                (one.job, status, change),
+            )
+
     def _save_execution(self, one: Execution) -> None:
+        self._count(one)
         self.store.db.execute(
             "INSERT OR REPLACE INTO executions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (

@@ -11,8 +11,10 @@ import structlog
 from botocore.exceptions import BotoCoreError, ClientError
 
 from bridge.control_plane import ControlPlane
+from bridge.data_plane import jobs_configurations
 from bridge.data_plane.errors import ServiceError
 from bridge.data_plane.jobs import STATUSES, Execution, Job, Jobs, check_details
+from bridge.data_plane.jobs_configurations import CONFIGURATIONS
 from bridge.data_plane.store import Store
 
 log = structlog.get_logger()
@@ -24,15 +26,8 @@ _MOST_DOCUMENT = 32768
 _PAGE = 250
 # Timers, rollouts and events are looked at so often; the members of groups of continuous jobs as well.
 _TICK_SECONDS = 1.0
-# What a job is made with and keeps; all else of `CreateJob` is refused by name.
-_CONFIGURATIONS = (
-    "description",
-    "jobExecutionsRolloutConfig",
-    "abortConfig",
-    "timeoutConfig",
-    "jobExecutionsRetryConfig",
-)
-_TAKEN = {"jobId", "targets", "document", "targetSelection", *_CONFIGURATIONS}
+# All else of `CreateJob` is refused by name.
+_TAKEN = {"jobId", "targets", "document", "targetSelection", *CONFIGURATIONS}
 
 
 class ControlJobs:
@@ -80,7 +75,7 @@ class ControlJobs:
             "targets": parameters["targets"],
             "targetSelection": parameters.get("targetSelection", "SNAPSHOT"),
             "lastUpdatedAt": now,
-            **{name: parameters[name] for name in _CONFIGURATIONS if name in parameters},
+            **{name: parameters[name] for name in CONFIGURATIONS if name in parameters},
         }
         job = Job(parameters["jobId"], "IN_PROGRESS", now, parameters["document"], record)
         with self._store.transaction():
@@ -127,10 +122,11 @@ class ControlJobs:
     async def update_job(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
         """Carry out ``UpdateJob``."""
         _refuse(parameters, ("presignedUrlConfig", "namespaceId"))
+        jobs_configurations.check(parameters)
         with self._store.transaction():
             job = self._jobs.job(parameters["jobId"])
             self._jobs.change(
-                job, **{name: parameters[name] for name in _CONFIGURATIONS if name in parameters}
+                job, **{name: parameters[name] for name in CONFIGURATIONS if name in parameters}
             )
         return {}
 
@@ -259,8 +255,8 @@ class ControlJobs:
         with self._store.transaction():
             self._jobs.time_out(now)
             for job in self._jobs.jobs("WHERE status = 'IN_PROGRESS'"):
-                known = {one.thing: one for one in self._jobs.executions("job = ?", job.id)}
                 if job.id in members:
+                    known = {one.thing: one for one in self._jobs.executions("job = ?", job.id)}
                     self._jobs.add_targets(job, [thing for thing in members[job.id] if thing not in known])
                     for thing, execution in known.items():
                         if execution.pending and thing not in members[job.id]:
@@ -339,9 +335,7 @@ def _check_job(parameters: Mapping[str, Any]) -> None:
         raise ServiceError("InvalidRequestException", f"document has more than {_MOST_DOCUMENT} characters")
     if parameters.get("targetSelection", "SNAPSHOT") not in ("SNAPSHOT", "CONTINUOUS"):
         raise ServiceError("InvalidRequestException", "targetSelection must be SNAPSHOT or CONTINUOUS")
-    for criterion in parameters.get("abortConfig", {}).get("criteriaList", []):
-        if criterion["action"] != "CANCEL":
-            raise ServiceError("InvalidRequestException", "an abort's action must be CANCEL")
+    jobs_configurations.check(parameters)
 
 
 def _refuse(parameters: Mapping[str, Any], names: Iterable[str]) -> None:

@@ -82,7 +82,7 @@ def read(service: str, method: str, target: str, headers: Mapping[str, str], bod
 
 def write(call: Call, answer: Mapping[str, Any]) -> bytes:
     """Return the body of an answer; a member that is the whole body goes as it is, a blob in base64."""
-    shape = _model(call.service).operation_model(call.operation).output_shape
+    shape = service_model(call.service).operation_model(call.operation).output_shape
     payload = shape.serialization.get("payload") if shape else None
     if payload:
         return bytes(answer.get(payload, b""))
@@ -95,13 +95,14 @@ def write(call: Call, answer: Mapping[str, Any]) -> bytes:
 
 
 @cache
-def _model(service: str) -> ServiceModel:
+def service_model(service: str) -> ServiceModel:
+    """Return what botocore knows of a service."""
     return ServiceModel(botocore.loaders.Loader().load_service_model(service, "service-2"), service)
 
 
 @cache
 def _operations(service: str, method: str) -> tuple[tuple[re.Pattern[str], OperationModel], ...]:
-    model = _model(service)
+    model = service_model(service)
     found = [model.operation_model(name) for name in model.operation_names]
     # Those with fewer variables first: "/things/{thingName}/jobs/$next" before "/things/{thingName}/jobs/{jobId}";
     # then the longer ones: "/connections/{clientId}/subscriptions" before "/connections/{clientId}".

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from bridge.data_plane import jobs_configurations
+from bridge.data_plane.errors import ServiceError
 from bridge.data_plane.jobs import Job, Jobs
 from bridge.data_plane.jobs_device import DeviceJobs
 from bridge.data_plane.store import Store
@@ -195,6 +197,17 @@ def test_an_exponential_rollout_speeds_up_as_things_are_told(service: Service) -
     assert counted[2] == 20
 
 
+def test_a_rollout_speeds_up_by_whichever_criterion_is_met_first(service: Service) -> None:
+    """ "Until either 1000 things have received ... notifications or 1000 successful job executions have occurred"."""
+    criteria = {"numberOfNotifiedThings": 100, "numberOfSucceededThings": 1}
+    rate = {"baseRatePerMinute": 2, "incrementFactor": 4, "rateIncreaseCriteria": criteria}
+    things = [f"thing{number}" for number in range(20)]
+    service.create("faster", *things, jobExecutionsRolloutConfig={"exponentialRate": rate})
+    service.ask("faster/update", "thing0", status="SUCCEEDED")
+    service.jobs.roll_out(service.jobs.job("faster"), time.time() + 66)
+    assert sum(service.jobs.counts("faster").values()) == 2 + 8
+
+
 def test_a_job_is_aborted_when_too_many_fail(service: Service) -> None:
     """ "Job abort configuration": only what is QUEUED is canceled."""
     criterion = {
@@ -219,9 +232,73 @@ def test_a_failed_execution_is_tried_again_as_often_as_configured(service: Servi
     service.ask("again/update", status="FAILED")
     assert service.ask("$next/get")["execution"]["executionNumber"] == 2
     assert service.jobs.job("again").status == "IN_PROGRESS"
+    # A thing counts once, by its newest try.
+    assert service.jobs.counts("again") == {"QUEUED": 1}
     service.ask("again/update", status="FAILED")
     assert "execution" not in service.ask("$next/get")
     assert service.jobs.job("again").status == "COMPLETED"
+    assert service.jobs.counts("again") == {"FAILED": 1}
+    service.jobs.delete_execution(service.jobs.execution("again", "lamp"))
+    assert service.jobs.counts("again") == {"FAILED": 1}
+    service.jobs.delete_execution(service.jobs.execution("again", "lamp"))
+    assert service.jobs.counts("again") == {}
+
+
+def test_what_is_kept_of_a_job_is_counted_again_where_no_counts_were_kept(
+    service: Service, tmp_path: Path
+) -> None:
+    """The file of an earlier version of the bridge."""
+    service.create("old", "a", "b")
+    service.ask("old/update", "a", status="IN_PROGRESS")
+    service.store.db.execute("DELETE FROM tallies")
+    again = Store(tmp_path / "store.sqlite")
+    assert Jobs(again, "").counts("old") == {"IN_PROGRESS": 1, "QUEUED": 1}
+    again.close()
+
+
+_CRITERION = {
+    "failureType": "ALL",
+    "action": "CANCEL",
+    "thresholdPercentage": 20,
+    "minNumberOfExecutedThings": 1,
+}
+_GROWTH = {
+    "baseRatePerMinute": 50,
+    "incrementFactor": 2,
+    "rateIncreaseCriteria": {"numberOfNotifiedThings": 1000, "numberOfSucceededThings": 1000},
+}
+
+
+@pytest.mark.parametrize(
+    ("configuration", "value", "fault"),
+    [
+        ("jobExecutionsRolloutConfig", {"maximumPerMinute": 1000, "exponentialRate": _GROWTH}, None),
+        ("jobExecutionsRolloutConfig", {"maximumPerMinute": 1001}, "maximumPerMinute"),
+        ("jobExecutionsRolloutConfig", {"maximumPerMinute": 0}, "maximumPerMinute"),
+        ("jobExecutionsRolloutConfig", {"exponentialRate": _GROWTH | {"incrementFactor": 6}}, "incrementF"),
+        ("abortConfig", {"criteriaList": [_CRITERION]}, None),
+        ("abortConfig", {"criteriaList": [_CRITERION | {"thresholdPercentage": 101}]}, "thresholdPercentage"),
+        ("abortConfig", {"criteriaList": [_CRITERION | {"action": "WARN"}]}, "action must be one of CANCEL"),
+        ("abortConfig", {"criteriaList": [_CRITERION | {"failureType": "LATE"}]}, "failureType"),
+        ("timeoutConfig", {"inProgressTimeoutInMinutes": 10_080}, None),
+        ("timeoutConfig", {"inProgressTimeoutInMinutes": 10_081}, "inProgressTimeoutInMinutes"),
+        (
+            "jobExecutionsRetryConfig",
+            {"criteriaList": [{"failureType": "ALL", "numberOfRetries": 11}]},
+            "numberOfRetries",
+        ),
+        ("description", "x" * 2029, "description"),
+    ],
+)
+def test_a_configuration_beyond_its_limits_is_refused(
+    configuration: str, value: Any, fault: str | None
+) -> None:
+    """ "Specify job configurations by using the AWS IoT Jobs API", and the limits of botocore's model of AWS IoT."""
+    if fault is None:
+        jobs_configurations.check({configuration: value})
+        return
+    with pytest.raises(ServiceError, match=fault):
+        jobs_configurations.check({configuration: value})
 
 
 def test_events_are_published_when_they_are_switched_on(service: Service) -> None:
