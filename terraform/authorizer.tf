@@ -16,7 +16,7 @@ resource "aws_cloudwatch_log_group" "api_authorizer" {
 resource "aws_iam_role" "api_authorizer" {
   count = local.oidc ? 1 : 0
 
-  name                 = local.authorizer_function_name
+  name                 = "${local.global_prefix}-api-authorizer"
   assume_role_policy   = data.aws_iam_policy_document.assume_lambda.json
   permissions_boundary = var.permissions_boundary_arn
 }

@@ -5,7 +5,7 @@
 # page where the API is, comes last, and the distribution does not wait for it.
 
 locals {
-  dashboard_name = "${local.name_prefix}-dashboard"
+  dashboard_name = "${local.global_prefix}-dashboard"
 
   dashboard_types = {
     css  = "text/css; charset=utf-8"

@@ -6,6 +6,23 @@ locals {
   billing_mode       = local.tables_provisioned ? "PROVISIONED" : "PAY_PER_REQUEST"
   read_units         = local.tables_provisioned ? var.table_read_units : null
   write_units        = local.tables_provisioned ? var.table_write_units : null
+
+  # The tables of a second region are replicas, made in the first one with its tables. They have the same names.
+  table_count = local.secondary ? 0 : 1
+  tables = {
+    for kind, made in {
+      stations   = one(aws_dynamodb_table.stations[*])
+      operations = one(aws_dynamodb_table.operations[*])
+      history    = one(aws_dynamodb_table.history[*])
+      } : kind => local.secondary ? {
+      name = "${local.name_prefix}-${kind}"
+      arn  = "arn:aws:dynamodb:${var.aws_region}:${local.account_id}:table/${local.name_prefix}-${kind}"
+    } : { name = made.name, arn = made.arn }
+  }
+
+  # A replica follows its table's stream.
+  replicated  = length(var.replica_regions) > 0
+  stream_view = local.replicated ? "NEW_AND_OLD_IMAGES" : null
 }
 
 # Stations table: the latest state of every station, one item each.
@@ -14,11 +31,16 @@ locals {
 # with `enabled = true` takes the account's key aws/dynamodb, of which KMS bills each use.
 
 resource "aws_dynamodb_table" "stations" {
+  count = local.table_count
+
   name           = "${local.name_prefix}-stations"
   billing_mode   = local.billing_mode
   read_capacity  = local.read_units
   write_capacity = local.write_units
   hash_key       = "station_id"
+
+  stream_enabled   = local.replicated
+  stream_view_type = local.stream_view
 
   attribute {
     name = "station_id"
@@ -29,19 +51,45 @@ resource "aws_dynamodb_table" "stations" {
     enabled = true
   }
 
+  dynamic "replica" {
+    for_each = var.replica_regions
+
+    content {
+      region_name            = replica.value
+      propagate_tags         = true
+      point_in_time_recovery = true
+    }
+  }
+
   # Auto-scaling's, from the first apply on.
   lifecycle {
     ignore_changes = [read_capacity, write_capacity]
+
+    # Replicas would need auto-scaling of their own in each region.
+    precondition {
+      condition     = !(local.replicated && local.tables_provisioned)
+      error_message = "replica_regions wants table_capacity = \"on-demand\"."
+    }
+
+    precondition {
+      condition     = !contains(var.replica_regions, var.aws_region)
+      error_message = "replica_regions are the other regions, without aws_region."
+    }
   }
 }
 
 # Operations table: what operators did to a station, who and when.
 
 resource "aws_dynamodb_table" "operations" {
+  count = local.table_count
+
   name         = "${local.name_prefix}-operations"
   billing_mode = "PAY_PER_REQUEST"
   hash_key     = "station_id"
   range_key    = "operation"
+
+  stream_enabled   = local.replicated
+  stream_view_type = local.stream_view
 
   attribute {
     name = "station_id"
@@ -63,18 +111,33 @@ resource "aws_dynamodb_table" "operations" {
   point_in_time_recovery {
     enabled = true
   }
+
+  dynamic "replica" {
+    for_each = var.replica_regions
+
+    content {
+      region_name            = replica.value
+      propagate_tags         = true
+      point_in_time_recovery = true
+    }
+  }
 }
 
 # History table: the hot window behind GET /stations/{id}/history, a point a station and interval.
 # No point-in-time recovery: the archive has every message, and a point lives for a day.
 
 resource "aws_dynamodb_table" "history" {
+  count = local.table_count
+
   name           = "${local.name_prefix}-history"
   billing_mode   = local.billing_mode
   read_capacity  = local.read_units
   write_capacity = local.write_units
   hash_key       = "station_id"
   range_key      = "interval"
+
+  stream_enabled   = local.replicated
+  stream_view_type = local.stream_view
 
   attribute {
     name = "station_id"
@@ -92,6 +155,15 @@ resource "aws_dynamodb_table" "history" {
     enabled        = true
   }
 
+  dynamic "replica" {
+    for_each = var.replica_regions
+
+    content {
+      region_name    = replica.value
+      propagate_tags = true
+    }
+  }
+
   # Auto-scaling's, from the first apply on.
   lifecycle {
     ignore_changes = [read_capacity, write_capacity]
@@ -104,7 +176,7 @@ resource "aws_dynamodb_table" "history" {
 
 locals {
   scaled_tables = (local.tables_provisioned && var.table_auto_scaling
-    ? { stations = aws_dynamodb_table.stations.name, history = aws_dynamodb_table.history.name }
+    ? { stations = local.tables.stations.name, history = local.tables.history.name }
     : {}
   )
 

@@ -16,7 +16,7 @@ data "aws_iam_policy_document" "assume_lambda" {
 # ---------------------------------------------------------------------------
 
 resource "aws_iam_role" "telemetry_handler" {
-  name                 = "${local.name_prefix}-telemetry-handler"
+  name                 = "${local.global_prefix}-telemetry-handler"
   assume_role_policy   = data.aws_iam_policy_document.assume_lambda.json
   permissions_boundary = var.permissions_boundary_arn
 }
@@ -37,13 +37,13 @@ data "aws_iam_policy_document" "telemetry_handler" {
   statement {
     sid       = "LatestState"
     actions   = ["dynamodb:UpdateItem"]
-    resources = [aws_dynamodb_table.stations.arn]
+    resources = [local.tables.stations.arn]
   }
 
   statement {
     sid       = "History"
     actions   = ["dynamodb:PutItem"]
-    resources = [aws_dynamodb_table.history.arn]
+    resources = [local.tables.history.arn]
   }
 
   statement {
@@ -80,7 +80,7 @@ resource "aws_iam_role_policy" "telemetry_handler" {
 # ---------------------------------------------------------------------------
 
 resource "aws_iam_role" "api_handler" {
-  name                 = "${local.name_prefix}-api-handler"
+  name                 = "${local.global_prefix}-api-handler"
   assume_role_policy   = data.aws_iam_policy_document.assume_lambda.json
   permissions_boundary = var.permissions_boundary_arn
 }
@@ -89,13 +89,13 @@ data "aws_iam_policy_document" "api_handler" {
   statement {
     sid       = "ReadStations"
     actions   = ["dynamodb:GetItem", "dynamodb:Scan"]
-    resources = [aws_dynamodb_table.stations.arn]
+    resources = [local.tables.stations.arn]
   }
 
   statement {
     sid       = "ReadHistory"
     actions   = ["dynamodb:Query"]
-    resources = [aws_dynamodb_table.history.arn]
+    resources = [local.tables.history.arn]
   }
 
   statement {
@@ -107,7 +107,7 @@ data "aws_iam_policy_document" "api_handler" {
   statement {
     sid       = "Operations"
     actions   = ["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query"]
-    resources = [aws_dynamodb_table.operations.arn]
+    resources = [local.tables.operations.arn]
   }
 
   statement {
@@ -188,7 +188,7 @@ data "aws_iam_policy_document" "assume_commands" {
 }
 
 resource "aws_iam_role" "commands" {
-  name                 = "${local.name_prefix}-commands"
+  name                 = "${local.global_prefix}-commands"
   assume_role_policy   = data.aws_iam_policy_document.assume_commands.json
   permissions_boundary = var.permissions_boundary_arn
 }
@@ -230,7 +230,7 @@ data "aws_iam_policy_document" "assume_iot" {
 }
 
 resource "aws_iam_role" "iot_rules" {
-  name                 = "${local.name_prefix}-iot-rules"
+  name                 = "${local.global_prefix}-iot-rules"
   assume_role_policy   = data.aws_iam_policy_document.assume_iot.json
   permissions_boundary = var.permissions_boundary_arn
 }
@@ -245,7 +245,7 @@ data "aws_iam_policy_document" "iot_rules" {
   statement {
     sid       = "KeepAnswers"
     actions   = ["dynamodb:PutItem"]
-    resources = [aws_dynamodb_table.operations.arn]
+    resources = [local.tables.operations.arn]
   }
 }
 
@@ -257,7 +257,7 @@ resource "aws_iam_role_policy" "iot_rules" {
 
 # The error action has a role of its own: what takes the first one's rights away must not take this one's, too.
 resource "aws_iam_role" "iot_errors" {
-  name                 = "${local.name_prefix}-iot-errors"
+  name                 = "${local.global_prefix}-iot-errors"
   assume_role_policy   = data.aws_iam_policy_document.assume_iot.json
   permissions_boundary = var.permissions_boundary_arn
 }

@@ -155,7 +155,7 @@ resource "aws_iot_topic_rule" "answers" {
     role_arn = aws_iam_role.iot_rules.arn
 
     put_item {
-      table_name = aws_dynamodb_table.operations.name
+      table_name = local.tables.operations.name
     }
   }
 

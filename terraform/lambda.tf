@@ -35,8 +35,8 @@ resource "aws_lambda_function" "telemetry_handler" {
 
   environment {
     variables = merge({
-      STATIONS_TABLE               = aws_dynamodb_table.stations.name
-      HISTORY_TABLE                = aws_dynamodb_table.history.name
+      STATIONS_TABLE               = local.tables.stations.name
+      HISTORY_TABLE                = local.tables.history.name
       HISTORY_RESOLUTION_SECONDS   = tostring(var.history_resolution_seconds)
       HISTORY_HOURS                = tostring(var.history_hours)
       TELEMETRY_BUCKET             = aws_s3_bucket.telemetry.id
@@ -48,6 +48,13 @@ resource "aws_lambda_function" "telemetry_handler" {
       },
       local.iot_data_endpoints,
     )
+  }
+
+  lifecycle {
+    precondition {
+      condition     = !local.secondary || (var.primary_region != var.aws_region && !local.replicated && !local.tables_provisioned)
+      error_message = "primary_region is for a second region alone: not aws_region, and without replica_regions and table_capacity, which are the first one's to say."
+    }
   }
 
   # The log group first: Lambda would make one of its own, without retention.
@@ -111,13 +118,13 @@ resource "aws_lambda_function" "api_handler" {
 
   environment {
     variables = merge({
-      STATIONS_TABLE               = aws_dynamodb_table.stations.name
-      HISTORY_TABLE                = aws_dynamodb_table.history.name
+      STATIONS_TABLE               = local.tables.stations.name
+      HISTORY_TABLE                = local.tables.history.name
       HISTORY_RESOLUTION_SECONDS   = tostring(var.history_resolution_seconds)
       HISTORY_HOURS                = tostring(var.history_hours)
       TELEMETRY_QUEUE_URL          = aws_sqs_queue.telemetry.id
       DEAD_LETTER_QUEUE_URL        = aws_sqs_queue.dead_letters.id
-      OPERATIONS_TABLE             = aws_dynamodb_table.operations.name
+      OPERATIONS_TABLE             = local.tables.operations.name
       STATION_PREFIX               = var.station_prefix
       TOPIC_ROOT                   = local.topic_root
       COMMANDS_ROLE_ARN            = aws_iam_role.commands.arn

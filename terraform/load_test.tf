@@ -141,7 +141,7 @@ data "aws_iam_policy_document" "assume_ecs_tasks" {
 resource "aws_iam_role" "load_test_start" {
   count = local.load_test
 
-  name                 = "${local.load_test_name}-start"
+  name                 = "${local.global_prefix}-load-test-start"
   assume_role_policy   = data.aws_iam_policy_document.assume_ecs_tasks.json
   permissions_boundary = var.permissions_boundary_arn
 }
@@ -179,7 +179,7 @@ resource "aws_iam_role_policy" "load_test_start" {
 resource "aws_iam_role" "load_test" {
   count = local.load_test
 
-  name                 = local.load_test_name
+  name                 = "${local.global_prefix}-load-test"
   assume_role_policy   = data.aws_iam_policy_document.assume_ecs_tasks.json
   permissions_boundary = var.permissions_boundary_arn
 }

@@ -26,6 +26,11 @@ locals {
   # Every resource is named after these two words, so two deployments can share an account.
   name_prefix = "${var.project}-${var.environment}"
 
+  # A second region is told by the first: primary_region. What AWS knows by one name an account (roles, CloudWatch's and
+  # CloudFront's names, budgets), or one in the world (buckets), has the region in its name there.
+  secondary     = var.primary_region != null
+  global_prefix = local.secondary ? "${local.name_prefix}-${var.aws_region}" : local.name_prefix
+
   # IoT rule names allow letters, digits and underscores only.
   rule_prefix = replace(local.name_prefix, "-", "_")
 

@@ -131,7 +131,8 @@ resource "aws_cloudwatch_metric_alarm" "rule_throttled" {
 # ---------------------------------------------------------------------------
 
 locals {
-  silence = var.silence_alarm_minutes == null ? {} : {
+  # A second region is silent until it is needed.
+  silence = var.silence_alarm_minutes == null || local.secondary ? {} : {
     "nothing-arrives" = {
       description = "No station's telemetry has reached AWS IoT's rule"
       namespace   = "AWS/IoT"
@@ -194,7 +195,7 @@ locals {
     {
       title = "Stations table: capacity"
       metrics = [for metric in ["ConsumedWriteCapacityUnits", "ConsumedReadCapacityUnits"] :
-        ["AWS/DynamoDB", metric, "TableName", aws_dynamodb_table.stations.name]
+        ["AWS/DynamoDB", metric, "TableName", local.tables.stations.name]
       ]
     },
     {
@@ -207,7 +208,7 @@ locals {
 }
 
 resource "aws_cloudwatch_dashboard" "network" {
-  dashboard_name = local.name_prefix
+  dashboard_name = local.global_prefix
 
   dashboard_body = jsonencode({
     widgets = [for index, widget in local.dashboard_widgets : {

@@ -46,17 +46,17 @@ output "telemetry_rule_name" {
 
 output "stations_table_name" {
   description = "DynamoDB table with each station's latest state."
-  value       = aws_dynamodb_table.stations.name
+  value       = local.tables.stations.name
 }
 
 output "history_table_name" {
   description = "DynamoDB table with each station's last hours."
-  value       = aws_dynamodb_table.history.name
+  value       = local.tables.history.name
 }
 
 output "operations_table_name" {
   description = "DynamoDB table with what operators did: who changed which settings, and when."
-  value       = aws_dynamodb_table.operations.name
+  value       = local.tables.operations.name
 }
 
 output "telemetry_bucket_name" {

@@ -8,7 +8,7 @@
 resource "aws_budgets_budget" "monthly" {
   count = var.monthly_budget_usd == null ? 0 : 1
 
-  name              = "${local.name_prefix}-monthly"
+  name              = "${local.global_prefix}-monthly"
   budget_type       = "COST"
   limit_amount      = tostring(var.monthly_budget_usd)
   limit_unit        = "USD"

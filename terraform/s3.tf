@@ -1,7 +1,7 @@
 # Archive: every telemetry message, one compressed object a batch.
 
 resource "aws_s3_bucket" "telemetry" {
-  bucket        = "${local.name_prefix}-telemetry-${local.account_id}"
+  bucket        = "${local.global_prefix}-telemetry-${local.account_id}"
   force_destroy = var.force_destroy_archive
 }
 

@@ -35,6 +35,28 @@ variable "aws_region" {
   }
 }
 
+variable "replica_regions" {
+  description = "Regions with a replica of each table; what is deployed there says primary_region. DynamoDB bills each write once more for each (docs/regions.md)."
+  type        = list(string)
+  default     = []
+
+  validation {
+    condition     = alltrue([for region in var.replica_regions : can(regex("^[a-z]{2}(-[a-z]+)+-[0-9]$", region))])
+    error_message = "replica_regions must look like [\"us-east-1\"]."
+  }
+}
+
+variable "primary_region" {
+  description = "The first region, for what is deployed in a second one: the tables here are the first one's replicas, and names that AWS knows once an account or once in the world end in this region's. null is the first region itself."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.primary_region == null ? true : can(regex("^[a-z]{2}(-[a-z]+)+-[0-9]$", var.primary_region))
+    error_message = "primary_region must look like eu-central-1."
+  }
+}
+
 variable "topic_root" {
   description = "What stands before a station's name in its topics. A second deployment in an account and region needs one of its own, or each hears the other's stations."
   type        = string

@@ -11,7 +11,7 @@ run "tables_on_demand" {
 
   assert {
     condition = alltrue([
-      for table in [aws_dynamodb_table.stations, aws_dynamodb_table.history, aws_dynamodb_table.operations] :
+      for table in [aws_dynamodb_table.stations[0], aws_dynamodb_table.history[0], aws_dynamodb_table.operations[0]] :
       table.billing_mode == "PAY_PER_REQUEST"
     ])
     error_message = "by default a write is paid by itself"
@@ -34,14 +34,14 @@ run "tables_provisioned" {
 
   assert {
     condition = alltrue([
-      for table in [aws_dynamodb_table.stations, aws_dynamodb_table.history] :
+      for table in [aws_dynamodb_table.stations[0], aws_dynamodb_table.history[0]] :
       table.billing_mode == "PROVISIONED" && table.write_capacity == 300 && table.read_capacity == 5
     ])
     error_message = "the two tables of the stations must begin with the units that are asked for"
   }
 
   assert {
-    condition     = aws_dynamodb_table.operations.billing_mode == "PAY_PER_REQUEST"
+    condition     = aws_dynamodb_table.operations[0].billing_mode == "PAY_PER_REQUEST"
     error_message = "what operators do by hand needs no units that idle"
   }
 
@@ -78,7 +78,7 @@ run "tables_provisioned_where_nothing_scales" {
   }
 
   assert {
-    condition     = aws_dynamodb_table.stations.write_capacity == 5 && length(aws_appautoscaling_target.tables) == 0
+    condition     = aws_dynamodb_table.stations[0].write_capacity == 5 && length(aws_appautoscaling_target.tables) == 0
     error_message = "a local engine must be asked for no Application Auto Scaling"
   }
 }

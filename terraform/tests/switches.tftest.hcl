@@ -40,8 +40,8 @@ run "with_every_switch_on" {
       for name in [
         aws_sqs_queue.telemetry.name,
         aws_sqs_queue.dead_letters.name,
-        aws_dynamodb_table.stations.name,
-        aws_dynamodb_table.history.name,
+        aws_dynamodb_table.stations[0].name,
+        aws_dynamodb_table.history[0].name,
         aws_lambda_function.telemetry_handler.function_name,
         aws_lambda_function.api_handler.function_name,
         aws_lambda_function.api_authorizer[0].function_name,

@@ -14,6 +14,8 @@ run "each_rule_refuses" {
     project                          = "X"
     environment                      = "Dev_1"
     aws_region                       = "frankfurt"
+    replica_regions                  = ["virginia"]
+    primary_region                   = "frankfurt"
     topic_root                       = "stations/+"
     lambda_runtime                   = "python3.8"
     lambda_architecture              = "riscv"
@@ -62,6 +64,8 @@ run "each_rule_refuses" {
     var.project,
     var.environment,
     var.aws_region,
+    var.replica_regions,
+    var.primary_region,
     var.topic_root,
     var.lambda_runtime,
     var.lambda_architecture,

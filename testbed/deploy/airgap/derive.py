@@ -340,6 +340,8 @@ class _Module:
                 self._refuse_unknown_nested(f"{kind}.{name}.{argument}", value, blocks.get(argument))
             elif argument == "dynamic":
                 kept[argument] = value
+                for made, template in [pair for each in value for pair in each.items()]:
+                    self._drop_known_nested(kind, name, made, template["content"], body)
                 for made, content in _undynamic(body).items():
                     if made in blocks:
                         self._refuse_unknown_nested(f"{kind}.{name}.{made}", content, blocks[made])

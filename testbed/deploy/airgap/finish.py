@@ -367,6 +367,9 @@ FINISHERS: dict[tuple[str, str | None], Finisher] = {
     ("aws_sqs_queue_redrive_policy", None): _redrive,
     ("aws_sqs_queue_redrive_allow_policy", None): _redrive,
     ("aws_dynamodb_table", "deletion_protection_enabled"): _table_protection,
+    # No local target has a replica.
+    ("aws_dynamodb_table", "replica.propagate_tags"): _nothing,
+    ("aws_dynamodb_table", "replica.point_in_time_recovery"): _nothing,
     ("aws_cloudwatch_log_group", "skip_destroy"): _kept_group,
     ("aws_lambda_function", "ephemeral_storage"): _function_setting("EphemeralStorage"),
     ("aws_lambda_function", "logging_config"): _function_setting("LoggingConfig"),
@@ -389,6 +392,8 @@ FINISHERS: dict[tuple[str, str | None], Finisher] = {
 
 # Those whose finisher finds the value by itself: it may be the id of what the provider does not know.
 VALUELESS = {
+    ("aws_dynamodb_table", "replica.propagate_tags"),
+    ("aws_dynamodb_table", "replica.point_in_time_recovery"),
     ("aws_cloudwatch_metric_alarm", "metric_query.period"),
     ("aws_cloudfront_distribution", "origin.origin_access_control_id"),
     ("aws_cloudfront_distribution", "default_cache_behavior.response_headers_policy_id"),
