@@ -15,6 +15,7 @@ from rich.markup import escape
 from typer.core import TyperCommand, TyperGroup
 
 from bridge.loopback import never_by_proxy
+from testbed.cli import COMMANDS
 from testbed.errors import TestbedError
 from testbed.host.endings import clean_up_when_terminated
 from testbed.paths import REPOSITORY, project_folder
@@ -120,7 +121,7 @@ def with_settings(hint: str, environment: Mapping[str, str]) -> str:
 
     def complete(found: re.Match[str]) -> str:
         command, words = found["command"], settings(found["command"], found["named"])
-        if command not in _commands():
+        if not any(command in commands for commands in COMMANDS.values()):
             return found[0]
         if _elsewhere():
             return " ".join([*words, "testbed", command])
@@ -137,10 +138,6 @@ def _elsewhere() -> bool:
         return project_folder() != REPOSITORY or not (REPOSITORY / "Makefile").is_file()
     except TestbedError:
         return True
-
-
-def _commands() -> set[str]:
-    return {str(command.name) for command in app.registered_commands}
 
 
 def confirm(question: str) -> bool:

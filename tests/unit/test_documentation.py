@@ -1,7 +1,5 @@
 """The documentation's links lead somewhere, and every command that anything names exists."""
 
-import importlib
-import pkgutil
 import re
 import subprocess
 from collections.abc import Iterator
@@ -9,14 +7,12 @@ from pathlib import Path
 
 import pytest
 
-import testbed.cli
 from bench.cli import app as benchmarks
+from testbed.cli import load
 from testbed.cli.console import app as commands
 from testbed.paths import REPOSITORY
 
-# A module of commands adds them when it is imported.
-for each in pkgutil.iter_modules(testbed.cli.__path__):
-    importlib.import_module(f"testbed.cli.{each.name}")
+load()
 
 # These know the words of earlier versions.
 HISTORY = {"CHANGELOG.md", "uv.lock", "tests/secret_scan.py"}

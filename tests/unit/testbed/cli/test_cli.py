@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from testbed import cli
 from testbed.__main__ import run
 from testbed.cli import console
 from testbed.deploy.deployment import Deployment
@@ -97,6 +98,19 @@ def test_an_error_is_one_line_with_its_remedy(
     assert problem in said
     assert remedy in said
     assert len(said.strip().splitlines()) <= 2
+
+
+def test_each_command_is_loaded_from_its_own_module() -> None:
+    """It imports no other's: `testbed.cli.COMMANDS` is how a command is found, and says which there are."""
+    cli.load()
+    where = {command.name: command.callback for command in console.app.registered_commands}
+    where |= {
+        group.name: group.typer_instance.registered_callback.callback
+        for group in console.app.registered_groups
+    }
+    assert {name: getattr(function, "__module__", "") for name, function in where.items()} == {
+        name: f"testbed.cli.{module}" for module, names in cli.COMMANDS.items() for name in names
+    }
 
 
 def test_debug_alone_shows_where_an_error_came_from(tmp_path: Path) -> None:

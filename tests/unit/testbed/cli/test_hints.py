@@ -2,7 +2,6 @@
 
 import pytest
 
-from testbed.cli import archive, costs, deployment, drills, proofs, stations  # noqa: F401  # add their commands
 from testbed.cli.console import with_settings
 
 
