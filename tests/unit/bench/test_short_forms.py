@@ -26,7 +26,7 @@ BENCHMARKS = {
 DRILLS = {
     "faults": "tests/faults/test_faults.py::test_nothing_is_lost_while_parts_die",
     "parity": "tests/faults/test_parity.py::test_what_is_up_answers_as_its_record",
-    "clients": "tests/e2e/test_clients.py::test_each_client_is_at_home",
+    "clients": "tests/integration/bridge/test_clients.py::test_each_client_is_at_home",
     "rehearsal": "tests/integration/drills/test_rehearsal.py::test_a_user_without_rights_gets_nowhere",
     "bridge-faults": "tests/integration/bridge/test_faults.py::test_a_killed_bridge_loses_nothing",
     "iam": "tests/e2e/test_least_privilege.py::test_whichever_action_is_taken_away_something_stops_working",
