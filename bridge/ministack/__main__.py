@@ -9,6 +9,7 @@ import batches
 import credentials
 import data_plane
 import decisions
+import deliveries
 import queues
 import resources
 import rules
@@ -17,6 +18,7 @@ from ministack.app import main
 queues.patch()
 batches.patch()
 asynchronous.patch()
+deliveries.patch()
 data_plane.patch()
 rules.patch()
 credentials.patch()

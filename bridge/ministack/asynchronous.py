@@ -9,7 +9,7 @@ queue and to its on-failure destination.
 
 Here an event is a row of a SQLite file in ministack's state folder before the call is answered, and stays there until
 it is done. An event whose execution a kill cut off runs again, as it may on AWS. Every asynchronous call comes this
-way: Invoke with ``InvocationType=Event``, and those that S3, SNS and EventBridge make.
+way: Invoke with ``InvocationType=Event``, those that S3 makes, and by `deliveries` those of SNS and EventBridge.
 """
 
 import hashlib
