@@ -28,6 +28,22 @@ data "aws_iam_policy_document" "telemetry_handler" {
     resources = [aws_sqs_queue.telemetry.arn]
   }
 
+  dynamic "statement" {
+    for_each = aws_kinesis_stream.telemetry[*].arn
+
+    content {
+      sid = "ConsumeTheStream"
+      actions = [
+        "kinesis:DescribeStream",
+        "kinesis:DescribeStreamSummary",
+        "kinesis:GetRecords",
+        "kinesis:GetShardIterator",
+        "kinesis:ListShards",
+      ]
+      resources = [statement.value]
+    }
+  }
+
   statement {
     sid       = "RefuseToDeadLetters"
     actions   = ["sqs:SendMessage"]
@@ -240,6 +256,16 @@ data "aws_iam_policy_document" "iot_rules" {
     sid       = "SendToTheQueue"
     actions   = ["sqs:SendMessage"]
     resources = [aws_sqs_queue.telemetry.arn]
+  }
+
+  dynamic "statement" {
+    for_each = aws_kinesis_stream.telemetry[*].arn
+
+    content {
+      sid       = "PutIntoTheStream"
+      actions   = ["kinesis:PutRecord"]
+      resources = [statement.value]
+    }
   }
 
   statement {

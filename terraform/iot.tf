@@ -93,7 +93,7 @@ resource "aws_iot_policy" "station" {
 
 resource "aws_iot_topic_rule" "telemetry" {
   name        = "${local.rule_prefix}_telemetry_rule"
-  description = "Station telemetry to the telemetry queue"
+  description = "Station telemetry to the telemetry ${local.stream ? "stream" : "queue"}"
   enabled     = true
   sql_version = "2016-03-23"
 
@@ -101,10 +101,25 @@ resource "aws_iot_topic_rule" "telemetry" {
   # dead-letter queue what is wrong with it. A rule that reads the payload would drop it here.
   sql = "SELECT encode(*, 'base64') AS payload_base64, topic() AS topic, clientid() AS client_id, timestamp() AS received_at FROM '${local.telemetry_topic_filter}'"
 
-  sqs {
-    queue_url  = aws_sqs_queue.telemetry.id
-    role_arn   = aws_iam_role.iot_rules.arn
-    use_base64 = false
+  dynamic "sqs" {
+    for_each = local.stream ? [] : [aws_sqs_queue.telemetry.id]
+
+    content {
+      queue_url  = sqs.value
+      role_arn   = aws_iam_role.iot_rules.arn
+      use_base64 = false
+    }
+  }
+
+  dynamic "kinesis" {
+    for_each = aws_kinesis_stream.telemetry[*].name
+
+    content {
+      stream_name = kinesis.value
+      # The station, so that its messages stay in order.
+      partition_key = "$${topic(${length(split("/", local.topic_root)) + 1})}"
+      role_arn      = aws_iam_role.iot_rules.arn
+    }
   }
 
   error_action {

@@ -51,6 +51,25 @@ resource "aws_cloudwatch_metric_alarm" "queue_age" {
   ok_actions          = [aws_sns_topic.alarms.arn]
 }
 
+# The stream's counterpart of the queue's age.
+resource "aws_cloudwatch_metric_alarm" "stream_age" {
+  count = local.stream ? 1 : 0
+
+  alarm_name          = "${local.name_prefix}-stream-age"
+  alarm_description   = "What the handler takes from the stream is too old: it does not keep up, or a record fails again and again. See its log (make logs) and stream_parallelization_factor"
+  namespace           = "AWS/Lambda"
+  metric_name         = "IteratorAge"
+  dimensions          = { FunctionName = local.telemetry_function_name }
+  statistic           = "Maximum"
+  period              = 60
+  evaluation_periods  = 3
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = 1000 * var.queue_age_alarm_seconds
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = [aws_sns_topic.alarms.arn]
+  ok_actions          = [aws_sns_topic.alarms.arn]
+}
+
 resource "aws_cloudwatch_metric_alarm" "lambda_errors" {
   for_each = toset([local.telemetry_function_name, local.api_function_name])
 
@@ -168,7 +187,24 @@ resource "aws_cloudwatch_metric_alarm" "silence" {
 }
 
 locals {
-  dashboard_widgets = [
+  # What a stream tells, where there is one.
+  stream_widgets = [
+    for stream in aws_kinesis_stream.telemetry[*].name : {
+      title = "Stream: messages in, and those that were throttled"
+      metrics = [for metric in ["IncomingRecords", "WriteProvisionedThroughputExceeded"] :
+        ["AWS/Kinesis", metric, "StreamName", stream]
+      ]
+    }
+  ]
+
+  stream_age_widgets = [
+    for stream in aws_kinesis_stream.telemetry[*].name : {
+      title   = "Stream: age of what the handler takes (ms)"
+      metrics = [["AWS/Lambda", "IteratorAge", "FunctionName", local.telemetry_function_name]]
+    }
+  ]
+
+  dashboard_widgets = concat([
     {
       title = "Queues: messages waiting"
       metrics = [
@@ -204,7 +240,7 @@ locals {
         ["AWS/ApiGateway", metric, "ApiName", aws_api_gateway_rest_api.stations.name]
       ]
     },
-  ]
+  ], local.stream_widgets, local.stream_age_widgets)
 }
 
 resource "aws_cloudwatch_dashboard" "network" {

@@ -79,6 +79,11 @@ output "telemetry_queue_url" {
   value       = aws_sqs_queue.telemetry.id
 }
 
+output "telemetry_stream_name" {
+  description = "Stream between the rule and the telemetry handler; empty where the queue is (ingest)."
+  value       = join("", aws_kinesis_stream.telemetry[*].name)
+}
+
 output "dead_letter_queue_url" {
   description = "Queue of the messages that could not be stored, with their reasons."
   value       = aws_sqs_queue.dead_letters.id

@@ -169,8 +169,52 @@ variable "log_retention_days" {
 }
 
 # ---------------------------------------------------------------------------
-# Queue
+# Queue or stream
 # ---------------------------------------------------------------------------
+
+variable "ingest" {
+  description = "What is between the rule and the telemetry handler: sqs, a queue, or kinesis, a stream with each station's messages in order."
+  type        = string
+  default     = "sqs"
+
+  validation {
+    condition     = contains(["sqs", "kinesis"], var.ingest)
+    error_message = "ingest must be sqs or kinesis."
+  }
+}
+
+variable "stream_shards" {
+  description = "Shards of the stream, each for 1,000 messages a second; 0 has AWS choose them (on demand), which costs more and wants no plan."
+  type        = number
+  default     = 0
+
+  validation {
+    condition     = var.stream_shards >= 0 && var.stream_shards <= 20000 && floor(var.stream_shards) == var.stream_shards
+    error_message = "stream_shards must be a whole number from 0 (on demand) to 20000."
+  }
+}
+
+variable "stream_parallelization_factor" {
+  description = "Batches of one shard in work at once. With more than 1 a station's messages stay in order, a shard's do not."
+  type        = number
+  default     = 1
+
+  validation {
+    condition     = var.stream_parallelization_factor >= 1 && var.stream_parallelization_factor <= 10
+    error_message = "stream_parallelization_factor must be from 1 to 10."
+  }
+}
+
+variable "stream_record_age_seconds" {
+  description = "How long a message of the stream is tried, in seconds: how long an outage may be that needs no hand. Until it is over, what comes after it in its shard waits."
+  type        = number
+  default     = 21600
+
+  validation {
+    condition     = var.stream_record_age_seconds >= 60 && var.stream_record_age_seconds <= 82800
+    error_message = "stream_record_age_seconds must be from 60 to 82800: an hour before the stream drops the record."
+  }
+}
 
 variable "telemetry_batch_size" {
   description = "Most messages that one call of the telemetry handler gets. A batch is one S3 PUT, so this sets the price of the archive."

@@ -13,10 +13,12 @@ import deliveries
 import queues
 import resources
 import rules
+import streams
 from ministack.app import main
 
 queues.patch()
 batches.patch()
+streams.patch()
 asynchronous.patch()
 deliveries.patch()
 data_plane.patch()

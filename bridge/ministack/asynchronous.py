@@ -257,7 +257,7 @@ def _dead_letter(target: str, event: _Event, payload: Any, result: dict[str, Any
         "ErrorCode": {"DataType": "Number", "StringValue": "200"},
         "ErrorMessage": {"DataType": "String", "StringValue": _error_message(result)[:1024] or "-"},
     }
-    _send(target, json.dumps(payload), attributes)
+    send(target, json.dumps(payload), attributes)
 
 
 def _to_destination(
@@ -288,10 +288,11 @@ def _to_destination(
         | ({"functionError": result.get("function_error") or "Unhandled"} if failed else {}),
         "responsePayload": result.get("body"),
     }
-    return _send(target, json.dumps(record), {})
+    return send(target, json.dumps(record), {})
 
 
-def _send(target: str, body: str, attributes: dict[str, Any]) -> bool:
+def send(target: str, body: str, attributes: dict[str, Any]) -> bool:
+    """Send to a queue, topic or function; return False, and log it, where there is none of that ARN."""
     service = target.split(":")[2]
     if service == "sqs" and (queue := sqs._queue_by_arn(target)) is not None:
         now = time.time()

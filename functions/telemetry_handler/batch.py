@@ -97,6 +97,9 @@ class Outcome(msgspec.Struct):
     ignored: int = 0
     archive_keys: list[str] = msgspec.field(default_factory=list)
     archive_bytes: int = 0
+    # Of a stream: the shard, and the last record of the batch up to which all are safe.
+    shard: str | None = None
+    through: str | None = None
     refusals: list[Refusal] = msgspec.field(default_factory=list)
     problems: list[Problem] = msgspec.field(default_factory=list)
 
@@ -143,36 +146,78 @@ class Sorted(msgspec.Struct):
     connections: dict[str, _Connection] = msgspec.field(default_factory=dict)
 
 
-def process(records: list[Record], stores: Stores, seconds_left: Callable[[], float]) -> Outcome:
+def process(
+    records: list[Record], stores: Stores, seconds_left: Callable[[], float], *, in_order: bool = False
+) -> Outcome:
     """Make every record safe: archived and shown, or dead-lettered. Never raises for what a record holds.
 
     Args:
         records: of one batch.
         stores: where they go.
         seconds_left: time until this must return.
+        in_order: of a stream, which delivers the first failed record again, and with it all that came after it. A
+            letter of one of those would be in the dead-letter queue once for each delivery: they are sent last, and
+            not beyond the first failure.
     """
     outcome = Outcome(records=len(records))
     now = stores.now()
     batch = sort(records, now, outcome)
+    if not in_order:
+        _make_safe(batch, _letters(batch.letters, stores), now, stores, seconds_left, outcome)
+        return outcome
+    _make_safe(batch, [], now, stores, seconds_left, outcome)
+    before = {record.record_id for record in _before_failure(records, outcome)}
+    letters = [letter for letter in batch.letters if letter.record_id in before]
+    _send(_letters(letters, stores), stores, seconds_left, outcome)
+    safe = _before_failure(records, outcome)
+    outcome.failed.update(record.record_id for record in records[len(safe) :])
+    outcome.through = safe[-1].record_id if safe else None
+    return outcome
 
-    first = []
-    if batch.letters:
-        queue = stores.open_dead_letters()
-        for chunk in dead_letters.chunks(batch.letters):
-            ids = [each.record_id for each in chunk]
-            first.append(_Job("dead-letter", ids, queue.send, (chunk,)))
+
+def _before_failure(records: list[Record], outcome: Outcome) -> list[Record]:
+    """Return the records before the first one that failed."""
+    first = next((at for at, each in enumerate(records) if each.record_id in outcome.failed), len(records))
+    return records[:first]
+
+
+def _letters(letters: list[DeadLetter], stores: Stores) -> list[_Job]:
+    """Return what sends the letters; without any, no client is made."""
+    if not letters:
+        return []
+    queue = stores.open_dead_letters()
+    return [
+        _Job("dead-letter", [each.record_id for each in chunk], queue.send, (chunk,))
+        for chunk in dead_letters.chunks(letters)
+    ]
+
+
+def _send(jobs: list[_Job], stores: Stores, seconds_left: Callable[[], float], outcome: Outcome) -> None:
+    """Archive, and send dead letters."""
+    for job, result in _run(jobs, stores.pool, seconds_left, outcome):
+        if job.doing == "archive":
+            outcome.stored += len(job.record_ids)
+        else:
+            not_taken = [each.record_id for each in result]
+            _fail(outcome, "dead-letter", not_taken, "the queue did not take them")
+
+
+def _make_safe(
+    batch: Sorted,
+    first: list[_Job],
+    now: datetime,
+    stores: Stores,
+    seconds_left: Callable[[], float],
+    outcome: Outcome,
+) -> None:
+    """Archive all lines, beside what is in ``first``; then show the stations' states; then the history."""
     # One late message must not take its batch to another hour's folder, where nobody who asks for today looks.
     for hour in batch.hours.values():
         packed = archive.pack(hour.lines)
         outcome.archive_keys.append(packed.key)
         outcome.archive_bytes += len(packed.body)
         first.append(_Job("archive", hour.record_ids, stores.archive.put, (packed,)))
-    for job, result in _run(first, stores.pool, seconds_left, outcome):
-        if job.doing == "archive":
-            outcome.stored += len(job.record_ids)
-        else:
-            not_taken = [each.record_id for each in result]
-            _fail(outcome, "dead-letter", not_taken, "the queue did not take them")
+    _send(first, stores, seconds_left, outcome)
 
     updated_at = as_text(now)
     second = [
@@ -199,7 +244,6 @@ def process(records: list[Record], stores: Stores, seconds_left: Callable[[], fl
             outcome.presence += len(job.record_ids)
         else:
             outcome.points += 1
-    return outcome
 
 
 def sort(records: list[Record], now: datetime, outcome: Outcome) -> Sorted:

@@ -13,7 +13,11 @@ _LAST_MILLISECOND = 253_402_300_799_999
 
 
 class Record(msgspec.Struct, frozen=True, gc=False):
-    """One message of the queue. ``sent_at``: epoch ms at which the queue took it; the same on every retry."""
+    """One message of the queue or stream.
+
+    ``record_id``: the message's id, or the record's sequence number. ``sent_at``: epoch ms at which the queue or stream
+    took it; the same on every retry.
+    """
 
     record_id: str
     body: bytes

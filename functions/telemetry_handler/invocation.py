@@ -1,5 +1,6 @@
-"""What Lambda hands over, and what it gets back: an SQS batch, or one message by a direct invocation."""
+"""What Lambda hands over, and what it gets back: a batch of SQS or Kinesis, or one message by a direct invocation."""
 
+import binascii
 import json
 from collections.abc import Callable
 from typing import Any
@@ -24,8 +25,10 @@ def answer(event: Any, context: Any, stores: Stores, report: Callable[[Outcome],
     """Process ``event``, report on it, and say what became of it.
 
     Returns:
-        ``{"batchItemFailures": [{"itemIdentifier"}]}`` for a batch; for a direct invocation
-        ``{"stored": true, ...}`` or ``{"stored": false, "reason": {...}}``.
+        ``{"batchItemFailures": [{"itemIdentifier"}]}`` for a batch: of a queue all that failed, of a stream the first,
+        from which on Lambda delivers again ("Configuring partial batch response with Kinesis Data Streams and
+        Lambda", AWS Lambda developer guide). For a direct invocation ``{"stored": true, ...}`` or
+        ``{"stored": false, "reason": {...}}``.
 
     Raises:
         UnknownEventError: the event is neither.
@@ -33,11 +36,9 @@ def answer(event: Any, context: Any, stores: Stores, report: Callable[[Outcome],
     """
     if not isinstance(event, dict) or not event:
         kind = "an empty object" if event == {} else f"a {type(event).__name__}"
-        raise UnknownEventError(f"expected an SQS batch or a telemetry object, got {kind}")
+        raise UnknownEventError(f"expected an SQS batch, a Kinesis batch or a telemetry object, got {kind}")
     if "Records" in event:
-        outcome = process(_records(event["Records"]), stores, _clock(context))
-        report(outcome)
-        return {"batchItemFailures": [{"itemIdentifier": failed} for failed in sorted(outcome.failed)]}
+        return _batch_answer(event["Records"], context, stores, report)
     record_id = getattr(context, "aws_request_id", "direct")
     sent_at = int(stores.now().timestamp() * 1000)
     # Lambda has parsed it, NaN and all; validation wants the bytes.
@@ -45,6 +46,26 @@ def answer(event: Any, context: Any, stores: Stores, report: Callable[[Outcome],
     outcome = process([record], stores, _clock(context))
     report(outcome)
     return _direct_answer(outcome)
+
+
+def _batch_answer(
+    given: Any, context: Any, stores: Stores, report: Callable[[Outcome], None]
+) -> dict[str, Any]:
+    if not isinstance(given, list) or not given:
+        raise UnknownEventError(
+            "the event's Records must be a list with at least one SQS message or Kinesis record"
+        )
+    of_stream = isinstance(given[0], dict) and "kinesis" in given[0]
+    if not of_stream:
+        outcome = process(_records(given, _message, "an SQS message"), stores, _clock(context))
+        failed = sorted(outcome.failed)
+    else:
+        records = _records(given, _stream_record, "a Kinesis record")
+        outcome = process(records, stores, _clock(context), in_order=True)
+        outcome.shard = str(given[0].get("eventID", "")).partition(":")[0]
+        failed = [each.record_id for each in records if each.record_id in outcome.failed][:1]
+    report(outcome)
+    return {"batchItemFailures": [{"itemIdentifier": each} for each in failed]}
 
 
 def _direct_answer(outcome: Outcome) -> dict[str, Any]:
@@ -58,20 +79,28 @@ def _direct_answer(outcome: Outcome) -> dict[str, Any]:
     return {"stored": True, "latest": bool(outcome.presence)}
 
 
-def _records(records: Any) -> list[Record]:
-    if not isinstance(records, list) or not records:
-        raise UnknownEventError("the event's Records must be a list with at least one SQS message")
-    read = []
-    for position, record in enumerate(records):
+def _records(given: list[Any], read: Callable[[Any], Record], what: str) -> list[Record]:
+    records = []
+    for position, record in enumerate(given):
         try:
-            body, record_id = record["body"], record["messageId"]
-            # surrogatepass: what is not Unicode is for validation to refuse, not for us to die of
-            encoded = body.encode("utf-8", "surrogatepass")
-            sent_at = int(record.get("attributes", {}).get("SentTimestamp", 0))
+            records.append(read(record))
         except (KeyError, TypeError, AttributeError, ValueError) as error:
-            raise UnknownEventError(f"Records[{position}] is not an SQS message ({error!r})") from error
-        read.append(Record(record_id, encoded, sent_at))
-    return read
+            raise UnknownEventError(f"Records[{position}] is not {what} ({error!r})") from error
+    return records
+
+
+def _message(record: Any) -> Record:
+    body, record_id = record["body"], record["messageId"]
+    # surrogatepass: what is not Unicode is for validation to refuse, not for us to die of
+    encoded = body.encode("utf-8", "surrogatepass")
+    return Record(record_id, encoded, int(record.get("attributes", {}).get("SentTimestamp", 0)))
+
+
+def _stream_record(record: Any) -> Record:
+    found = record["kinesis"]
+    arrived = found.get("approximateArrivalTimestamp", 0)
+    data = binascii.a2b_base64(found["data"], strict_mode=True)
+    return Record(found["sequenceNumber"], data, int(arrived * 1000))
 
 
 def _clock(context: Any) -> Callable[[], float]:

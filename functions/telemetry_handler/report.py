@@ -47,6 +47,8 @@ def reporter(logger: "Logger", metrics: "Metrics") -> Callable[[Outcome], None]:
                 "failed": len(outcome.failed),
                 "archive_keys": outcome.archive_keys[:_MOST_LINES],
                 "archive_bytes": outcome.archive_bytes,
+                # By these the testbed knows what of a stream is done (testbed/pipeline/stream.py).
+                **({"shard": outcome.shard, "through": outcome.through} if outcome.through else {}),
             },
         )
         counts = {

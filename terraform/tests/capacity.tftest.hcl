@@ -82,3 +82,96 @@ run "tables_provisioned_where_nothing_scales" {
     error_message = "a local engine must be asked for no Application Auto Scaling"
   }
 }
+
+run "a_queue_by_default" {
+  command = plan
+
+  assert {
+    condition     = length(aws_kinesis_stream.telemetry) + length(aws_lambda_event_source_mapping.stream) + length(aws_cloudwatch_metric_alarm.stream_age) == 0
+    error_message = "a switch that nobody set makes a stream"
+  }
+
+  assert {
+    condition     = length(aws_iot_topic_rule.telemetry.sqs) == 1 && length(aws_iot_topic_rule.telemetry.kinesis) == 0
+    error_message = "telemetry goes to the queue"
+  }
+
+  assert {
+    condition     = output.telemetry_stream_name == ""
+    error_message = "there is no stream"
+  }
+}
+
+run "a_stream_on_demand" {
+  command = plan
+
+  variables {
+    ingest = "kinesis"
+  }
+
+  assert {
+    condition     = length(aws_iot_topic_rule.telemetry.sqs) == 0 && one(aws_iot_topic_rule.telemetry.kinesis).stream_name == "ev-swap-dev-telemetry"
+    error_message = "telemetry goes to the stream, and to nothing else"
+  }
+
+  assert {
+    condition     = one(aws_iot_topic_rule.telemetry.kinesis).partition_key == "$${topic(3)}"
+    error_message = "a station's messages must be in one shard"
+  }
+
+  assert {
+    condition     = length(aws_iot_topic_rule.telemetry.error_action[0].sqs) == 1 && length(aws_iot_topic_rule.presence.sqs) == 1
+    error_message = "what the rule cannot send goes to the dead-letter queue as ever, and presence to the queue"
+  }
+
+  assert {
+    condition     = aws_kinesis_stream.telemetry[0].stream_mode_details[0].stream_mode == "ON_DEMAND" && aws_kinesis_stream.telemetry[0].encryption_type == "KMS"
+    error_message = "by default AWS chooses the shards"
+  }
+
+  assert {
+    condition     = aws_lambda_event_source_mapping.stream[0].bisect_batch_on_function_error && contains(aws_lambda_event_source_mapping.stream[0].function_response_types, "ReportBatchItemFailures")
+    error_message = "a record that fails must not take its batch with it"
+  }
+
+  assert {
+    condition     = aws_lambda_event_source_mapping.stream[0].maximum_retry_attempts == -1 && aws_lambda_event_source_mapping.stream[0].maximum_record_age_in_seconds + 3600 <= 3600 * aws_kinesis_stream.telemetry[0].retention_period
+    error_message = "an outage has no number of attempts, and what is given up must still be in the stream"
+  }
+
+  assert {
+    condition     = length(aws_lambda_event_source_mapping.stream[0].destination_config[0].on_failure) == 1
+    error_message = "what is given up must be in the dead-letter queue"
+  }
+
+  assert {
+    condition     = aws_cloudwatch_metric_alarm.stream_age[0].threshold == 300000
+    error_message = "the age of an iterator is in milliseconds"
+  }
+
+  assert {
+    condition     = length(local.dashboard_widgets) == 8
+    error_message = "the dashboard does not show the stream"
+  }
+}
+
+run "a_stream_of_shards_below_a_topic_root_of_its_own" {
+  command = plan
+
+  variables {
+    ingest                        = "kinesis"
+    stream_shards                 = 3
+    stream_parallelization_factor = 4
+    topic_root                    = "battery-net"
+  }
+
+  assert {
+    condition     = aws_kinesis_stream.telemetry[0].shard_count == 3 && aws_kinesis_stream.telemetry[0].stream_mode_details[0].stream_mode == "PROVISIONED"
+    error_message = "so many shards were asked for"
+  }
+
+  assert {
+    condition     = one(aws_iot_topic_rule.telemetry.kinesis).partition_key == "$${topic(2)}" && aws_lambda_event_source_mapping.stream[0].parallelization_factor == 4
+    error_message = "the station is the level after topic_root"
+  }
+}

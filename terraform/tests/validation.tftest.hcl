@@ -23,6 +23,10 @@ run "each_rule_refuses" {
     telemetry_timeout_seconds        = 4
     log_level                        = "TRACE"
     log_retention_days               = 8
+    ingest                           = "kafka"
+    stream_shards                    = -1
+    stream_parallelization_factor    = 11
+    stream_record_age_seconds        = 86400
     telemetry_batch_size             = 0
     telemetry_batch_window_seconds   = 301
     telemetry_max_concurrency        = 1
@@ -73,6 +77,10 @@ run "each_rule_refuses" {
     var.telemetry_timeout_seconds,
     var.log_level,
     var.log_retention_days,
+    var.ingest,
+    var.stream_shards,
+    var.stream_parallelization_factor,
+    var.stream_record_age_seconds,
     var.telemetry_batch_size,
     var.telemetry_batch_window_seconds,
     var.telemetry_max_concurrency,

@@ -20,6 +20,7 @@ _TAGGED_WHEN_GONE = re.compile(r"^arn:aws:cloudfront:|:task-definition/")
 # pattern, service, operation and its arguments from the pattern's groups.
 _LOOK_UP: tuple[tuple[str, str, str, Callable[[re.Match[str]], dict[str, Any]]], ...] = (
     (r":sqs:[^:]+:(\d+):(.+)", "sqs", "get_queue_url", lambda m: {"QueueName": m[2], "QueueOwnerAWSAccountId": m[1]}),
+    (r":kinesis:[^:]+:\d+:stream/(.+)", "kinesis", "describe_stream_summary", lambda m: {"StreamName": m[1]}),
     (r":sns:[^:]+:\d+:[^:]+$", "sns", "get_topic_attributes", lambda m: {"TopicArn": m.string}),
     (r":dynamodb:[^:]+:\d+:table/([^/]+)$", "dynamodb", "describe_table", lambda m: {"TableName": m[1]}),
     (r":lambda:[^:]+:\d+:function:(.+)", "lambda", "get_function", lambda m: {"FunctionName": m[1]}),

@@ -58,6 +58,8 @@ class Outputs(msgspec.Struct, frozen=True, kw_only=True):
     operations_table_name: str = ""
     telemetry_bucket_name: str = ""
     telemetry_queue_url: str = ""
+    # Empty, too, where the queue carries telemetry.
+    telemetry_stream_name: str = ""
     dead_letter_queue_url: str = ""
     telemetry_function_name: str = ""
     api_function_name: str = ""

@@ -26,6 +26,9 @@ _META = {"count", "for_each", "depends_on", "lifecycle", "provider", "provisione
 # Arguments that the provider knows but whose newer values it refuses; it gets this one instead.
 _REFUSED_VALUES = {("aws_lambda_function", "runtime"): "python3.8"}
 
+# What it may not be told to ignore: a table on demand that becomes a provisioned one must learn its units.
+_NOT_IGNORED = {("aws_dynamodb_table", "read_capacity"), ("aws_dynamodb_table", "write_capacity")}
+
 # The same resource under the name that it had then.
 _RENAMED = {"aws_s3_object": "aws_s3_bucket_object"}
 
@@ -356,6 +359,11 @@ class _Module:
                 if (kind, argument) in _REFUSED_VALUES:
                     kept[argument] = _REFUSED_VALUES[kind, argument]
         kept = {argument: value for argument, value in kept.items() if value != [] or argument not in blocks}
+        for rules in kept.get("lifecycle", []):
+            if isinstance(ignored := rules.get("ignore_changes"), list):
+                rules["ignore_changes"] = [
+                    each for each in ignored if (kind, _bare(each)) not in _NOT_IGNORED
+                ]
         refused = [argument for argument in kept if (kind, argument) in _REFUSED_VALUES]
         if refused:
             # A second apply must not set it back.

@@ -226,6 +226,17 @@ def _scaling(session: boto3.Session, endpoint: str | None, drop: Json) -> None:
     )
 
 
+def _stream_mode(session: boto3.Session, endpoint: str | None, drop: Json) -> None:
+    kinesis, [mode] = session.client("kinesis", endpoint_url=endpoint), drop["value"]
+    found = kinesis.describe_stream_summary(StreamName=drop["id"].rpartition("/")[2])[
+        "StreamDescriptionSummary"
+    ]
+    if found["StreamModeDetails"]["StreamMode"] != mode["stream_mode"]:
+        kinesis.update_stream_mode(
+            StreamARN=found["StreamARN"], StreamModeDetails={"StreamMode": mode["stream_mode"]}
+        )
+
+
 def _queue_encryption(session: boto3.Session, endpoint: str | None, drop: Json) -> None:
     session.client("sqs", endpoint_url=endpoint).set_queue_attributes(
         QueueUrl=drop["id"], Attributes={"SqsManagedSseEnabled": str(drop["value"]).lower()}
@@ -379,6 +390,7 @@ FINISHERS: dict[tuple[str, str | None], Finisher] = {
     ("aws_lambda_function", "architectures"): _nothing,
     ("aws_lambda_event_source_mapping", "function_response_types"): _response_types,
     ("aws_lambda_event_source_mapping", "scaling_config"): _scaling,
+    ("aws_kinesis_stream", "stream_mode_details"): _stream_mode,
     # Of a Metrics Insights query, which none answers.
     ("aws_cloudwatch_metric_alarm", "metric_query.period"): _nothing,
     ("aws_sqs_queue", "sqs_managed_sse_enabled"): _queue_encryption,

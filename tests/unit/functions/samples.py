@@ -77,6 +77,33 @@ def sqs_record(body: str, message_id: str | None = None) -> dict[str, Any]:
     }
 
 
+def stream_event(*bodies: str) -> dict[str, Any]:
+    """Make a Kinesis batch of ``bodies``, with sequence numbers 1, 2, ... as text.
+
+    The form of "Using Lambda to process records from Amazon Kinesis Data Streams" (AWS Lambda developer guide).
+    """
+    return {"Records": [_stream_record(body, str(number)) for number, body in enumerate(bodies, 1)]}
+
+
+def _stream_record(body: str, sequence: str) -> dict[str, Any]:
+    return {
+        "kinesis": {
+            "kinesisSchemaVersion": "1.0",
+            "partitionKey": "station-01",
+            "sequenceNumber": sequence,
+            "data": base64.b64encode(body.encode()).decode(),
+            "approximateArrivalTimestamp": 1545084650.987,
+        },
+        "eventSource": "aws:kinesis",
+        "eventVersion": "1.0",
+        "eventID": f"shardId-000000000006:{sequence}",
+        "eventName": "aws:kinesis:record",
+        "invokeIdentityArn": "arn:aws:iam::123456789012:role/lambda-role",
+        "awsRegion": "us-east-2",
+        "eventSourceARN": "arn:aws:kinesis:us-east-2:123456789012:stream/lambda-stream",
+    }
+
+
 def sqs_event(*bodies: str) -> dict[str, Any]:
     """Make a batch of ``bodies``."""
     return {"Records": [sqs_record(body) for body in bodies]}

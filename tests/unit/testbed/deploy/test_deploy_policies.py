@@ -72,7 +72,7 @@ def test_data_services_are_granted_by_the_projects_names_alone() -> None:
 def test_the_boundary_covers_every_action_that_terraform_grants() -> None:
     """Or a role would be refused what its policy allows."""
     text = "".join(path.read_text() for path in TERRAFORM.glob("*.tf"))
-    granted = set(re.findall(r'"((?:dynamodb|s3|sqs|logs|xray|cloudwatch|iot|ecr):[A-Z]\w+)"', text))
+    granted = set(re.findall(r'"((?:dynamodb|s3|sqs|kinesis|logs|xray|cloudwatch|iot|ecr):[A-Z]\w+)"', text))
     allowed = {action for statement in statements("boundary") for action in actions(statement)}
     assert granted - allowed == set()
     assert allowed.isdisjoint({"iam:PassRole", "lambda:InvokeFunction"})
