@@ -19,6 +19,7 @@ from testbed.errors import TestbedError
 from testbed.host import ports
 from testbed.host.processes import Process
 from testbed.pipeline import api, logs, quiet
+from testbed.pipeline.stream import Backlog
 
 
 @app.command("up")
@@ -94,6 +95,8 @@ def status_command(as_json: AsJson = False) -> None:
     ):
         if queue:
             counts[name] = quiet.queue_depth(sqs, queue)
+    if outputs.telemetry_stream_name:
+        counts["stream"] = Backlog(deployment).depth()
     if as_json:
         show_json(_status(deployment) | counts)
         return

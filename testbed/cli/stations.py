@@ -88,7 +88,7 @@ def _demo(seconds: int | None, num_stations: int, day: PlayedDay | None, *, yes:
     if fleet.returncode:
         raise TestbedError(f"The simulator failed: {last_line(log)}", f"See {log}.")
     outputs = deployment.outputs
-    quiet.wait_for_empty_queue(deployment.client("sqs"), outputs.telemetry_queue_url, 30)
+    quiet.wait_until_handled(deployment, 30)
     objects = sum(1 for _ in reader.objects(deployment.client("s3"), outputs.telemetry_bucket_name))
     letters = quiet.queue_depth(deployment.client("sqs"), outputs.dead_letter_queue_url)
     say(f"Archive: {objects} objects in {outputs.telemetry_bucket_name}   dead letters: {letters}")

@@ -6,13 +6,14 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
 from testbed.errors import TestbedError
 from testbed.pipeline.quiet import queue_depth
+from testbed.pipeline.stream import Range
 
 # The most that SQS hands out, and changes, in one call.
 _PAGE = 10
@@ -25,8 +26,9 @@ _HIDDEN_SECONDS, _LETTERS_A_SECOND, _LONGEST_HIDDEN_SECONDS = 120, 20, 43_200
 class DeadLetter:
     """A message in the dead-letter queue.
 
-    ``reason`` is the handler's code, ``rule_action_failed`` (the rule's error action) or
-    ``max_receives_exceeded`` (the queue's redrive policy: tried too often). ``message_id`` is the
+    ``reason`` is the handler's code, ``rule_action_failed`` (the rule's error action),
+    ``max_receives_exceeded`` (the queue's redrive policy: tried too often) or ``stream_batch_failed`` (the stream's
+    on-failure destination: too old; ``given_up`` says which records, and the stream has them). ``message_id`` is the
     station's own, None where the payload has none.
     """
 
@@ -36,6 +38,7 @@ class DeadLetter:
     body: str
     receipt_handle: str
     sqs_message_id: str
+    given_up: Range | None = None
 
 
 def read(sqs: Any, queue_url: str) -> list[DeadLetter]:
@@ -138,23 +141,36 @@ def parse(message: dict[str, Any]) -> DeadLetter:
         document = {}
     if not isinstance(document, dict):
         document = {}
+    given_up = None
+    if isinstance(document.get("KinesisBatchInfo"), dict):
+        with suppress(KeyError, ValueError):
+            given_up = Range.of(document["KinesisBatchInfo"])
     if "ruleName" in document and "failures" in document:
         reason, encoded = "rule_action_failed", document.get("base64OriginalPayload", "")
     elif isinstance(document.get("reason"), dict):
         reason, encoded = str(document["reason"].get("code")), document.get("payload_base64", "")
     else:
-        reason, encoded = "max_receives_exceeded", document.get("payload_base64", "")
+        reason = "stream_batch_failed" if given_up else "max_receives_exceeded"
+        encoded = document.get("payload_base64", "")
+    payload = _payload(body, document, encoded)
+    return DeadLetter(
+        reason, _message_id(payload), payload, body, message["ReceiptHandle"], message["MessageId"], given_up
+    )
+
+
+def message_id_of(body: str) -> str | None:
+    """Return the station's own id of a message in the rule's envelope, or bare; None where it has none."""
+    return parse({"Body": body, "ReceiptHandle": "", "MessageId": ""}).message_id
+
+
+def _payload(body: str, document: dict[str, Any], encoded: Any) -> bytes:
     if "payload_base64" in document or "base64OriginalPayload" in document:
         try:
-            payload = base64.b64decode(encoded or "", validate=True)
+            return base64.b64decode(encoded or "", validate=True)
         except (ValueError, TypeError):  # not base64, or no text at all
-            payload = b""
-    else:
-        # The handler takes bare telemetry, too.
-        payload = body.encode("utf-8", "replace")
-    return DeadLetter(
-        reason, _message_id(payload), payload, body, message["ReceiptHandle"], message["MessageId"]
-    )
+            return b""
+    # The handler takes bare telemetry, too.
+    return body.encode("utf-8", "replace")
 
 
 def _message_id(payload: bytes) -> str | None:

@@ -10,6 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from testbed.deploy.deployment import Deployment
 from testbed.host import processes
+from testbed.pipeline.stream import Backlog
 
 
 def until_bridge_is_idle(deployment: Deployment, seconds: float) -> None:
@@ -74,6 +75,35 @@ def wait_for_empty_queue(
         time.sleep(0.2)
 
 
+def wait_until_handled(
+    deployment: Deployment, seconds: float, say: Callable[[int], None] = lambda _: None
+) -> int:
+    """Wait until nothing waits before the handler or is in its work, in the queue and in the stream.
+
+    Returns:
+        How many messages still do when the time is over.
+    """
+    sqs, queue, backlog = (
+        deployment.client("sqs"),
+        deployment.outputs.telemetry_queue_url,
+        Backlog(deployment),
+    )
+    deadline = time.monotonic() + seconds
+    while True:
+        waiting = queue_depth(sqs, queue) + backlog.depth()
+        say(waiting)
+        if waiting == 0 or time.monotonic() > deadline:
+            return waiting
+        # A shard answers five reads a second, the handler's among them ("Quotas and limits", Kinesis Data Streams).
+        time.sleep(1.0 if deployment.outputs.telemetry_stream_name else 0.2)
+
+
+def before_handler(deployment: Deployment) -> int:
+    """Messages that the queue and the stream hold for the handler, and what it works on."""
+    queue = queue_depth(deployment.client("sqs"), deployment.outputs.telemetry_queue_url)
+    return queue + Backlog(deployment).depth()
+
+
 def queue_depth(sqs: Any, queue_url: str) -> int:
     """Messages that wait or are in work."""
     states = ("", "NotVisible", "Delayed")
@@ -87,7 +117,6 @@ QUIET_SECONDS = 300
 
 
 def wait_until_quiet(deployment: Deployment) -> None:
-    """Wait until neither the bridge nor the queue holds a message."""
+    """Wait until neither the bridge nor the queue, or the stream, holds a message."""
     until_bridge_is_idle(deployment, QUIET_SECONDS)
-    queue = deployment.outputs.telemetry_queue_url
-    wait_for_empty_queue(deployment.client("sqs"), queue, QUIET_SECONDS)
+    wait_until_handled(deployment, QUIET_SECONDS)

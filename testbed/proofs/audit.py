@@ -14,9 +14,9 @@ from typing import Any
 
 from testbed.archive import reader
 from testbed.deploy.deployment import Deployment
-from testbed.pipeline import dead_letters
+from testbed.pipeline import dead_letters, stream
 from testbed.pipeline.dead_letters import DeadLetter
-from testbed.pipeline.quiet import wait_for_empty_queue
+from testbed.pipeline.quiet import wait_until_handled
 from testbed.proofs.books import Books, HistoryWindow, Point, Recency
 from testbed.proofs.ledgers import OPERATIONS_SUFFIX, OperationsLine, read_ledger, read_operations
 from testbed.proofs.operations import OperationsReport, collect, judge
@@ -66,7 +66,7 @@ class AuditReport:
 
 
 def audit(deployment: Deployment, ledgers: Iterable[Path], *, wait_seconds: float = 120) -> AuditReport:
-    """Wait until the queue is empty, then compare.
+    """Wait until the queue is empty, and the stream's last record done, then compare.
 
     Args:
         deployment: where.
@@ -81,7 +81,7 @@ def audit(deployment: Deployment, ledgers: Iterable[Path], *, wait_seconds: floa
     sqs = deployment.client("sqs")
     paths = [*ledgers]
     messages = [path for path in paths if path.suffix != OPERATIONS_SUFFIX]
-    queued = wait_for_empty_queue(sqs, outputs.telemetry_queue_url, wait_seconds)
+    queued = wait_until_handled(deployment, wait_seconds)
     with (
         tempfile.TemporaryDirectory(dir=deployment.path) as folder,
         closing(Books(Path(folder) / "audit.db", _history_window(deployment))) as books,
@@ -90,7 +90,7 @@ def audit(deployment: Deployment, ledgers: Iterable[Path], *, wait_seconds: floa
             books.acknowledged(read_ledger(path))
         books.archived(reader.records(deployment.client("s3"), outputs.telemetry_bucket_name))
         letters: Counter[str] = Counter()
-        books.dead_lettered(_ids(dead_letters.each(sqs, outputs.dead_letter_queue_url), letters))
+        books.dead_lettered(_ids(dead_letters.each(sqs, outputs.dead_letter_queue_url), letters, deployment))
         books.kept(_points(deployment, books.stations_due()))
         report = _report(books, letters, sorted(_wrong_states(deployment, books.newest)), queued)
         if not outputs.operations_table_name:
@@ -110,12 +110,18 @@ def _moment(timestamp: str) -> datetime:
     return datetime.fromisoformat(timestamp)
 
 
-def _ids(letters: Iterable[DeadLetter], reasons: Counter[str]) -> Iterator[str]:
-    """Yield the letters' message ids, and count the letters by reason."""
+def _ids(letters: Iterable[DeadLetter], reasons: Counter[str], deployment: Deployment) -> Iterator[str]:
+    """Yield the letters' message ids, and count the letters by reason.
+
+    A letter that stands for records of the stream is as good as they are: its ids are read there.
+    """
     for letter in letters:
         reasons[letter.reason] += 1
-        if letter.message_id:
-            yield letter.message_id
+        found = [letter.message_id]
+        if letter.given_up:
+            bodies = stream.bodies(deployment.client("kinesis"), letter.given_up)
+            found = [dead_letters.message_id_of(body.decode("utf-8", "replace")) for body in bodies]
+        yield from (each for each in found if each)
 
 
 def _report(books: Books, letters: Counter[str], wrong: list[str], queued: int) -> AuditReport:

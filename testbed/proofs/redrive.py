@@ -10,11 +10,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from testbed.deploy.deployment import Deployment
+from testbed.pipeline import stream
 from testbed.pipeline.dead_letters import DeadLetter, Pass
 from testbed.say import Say
 
 # Nothing is wrong with these messages themselves: an outage kept them out, or a clock that was ahead.
-REPAIRABLE = frozenset({"max_receives_exceeded", "rule_action_failed", "timestamp_in_future"})
+REPAIRABLE = frozenset(
+    {"max_receives_exceeded", "rule_action_failed", "stream_batch_failed", "timestamp_in_future"}
+)
 
 _WORKERS = 4
 _PROGRESS_SECONDS = 5.0
@@ -39,6 +42,8 @@ def redrive(
 ) -> RedriveReport:
     """Send every dead letter with one of ``reasons`` to the telemetry queue, and delete it here.
 
+    One that stands for records of the stream has them sent in its place, as long as the stream keeps them.
+
     ``StartMessageMoveTask`` moves all of a queue, the malformed with the rest, so it does not serve.
 
     Raises:
@@ -51,10 +56,13 @@ def redrive(
         outputs.telemetry_queue_url,
         () if dry_run else reasons,
         say,
+        deployment.client("kinesis") if outputs.telemetry_stream_name else None,
     )
 
 
-def move(sqs: Any, source: str, target: str, reasons: Collection[str], say: Say) -> RedriveReport:
+def move(
+    sqs: Any, source: str, target: str, reasons: Collection[str], say: Say, kinesis: Any = None
+) -> RedriveReport:
     """Move letters with one of ``reasons`` page by page, in as little memory for a million as for ten.
 
     A page is sent before it is deleted, so a move that is cut off loses nothing; a message that is sent twice is
@@ -65,7 +73,13 @@ def move(sqs: Any, source: str, target: str, reasons: Collection[str], say: Say)
     def work() -> None:
         while not failed.is_set() and (page := through.page()):
             wanted = [letter for letter in page if letter.reason in reasons]
-            sent = [letter for batch in _batches(wanted) for letter in _move(sqs, source, target, batch)]
+            plain = [letter for letter in wanted if not letter.given_up]
+            sent = [letter for batch in _batches(plain) for letter in _move(sqs, source, target, batch)]
+            sent += [
+                letter
+                for letter in wanted
+                if letter.given_up and kinesis and _resend(kinesis, sqs, source, target, letter, say)
+            ]
             gone = {letter.receipt_handle for letter in sent}
             for letter in page:
                 if letter.receipt_handle not in gone:
@@ -107,6 +121,22 @@ def _batches(letters: list[DeadLetter]) -> Iterator[list[DeadLetter]]:
         size += weight
     if batch:
         yield batch
+
+
+def _resend(kinesis: Any, sqs: Any, source: str, target: str, letter: DeadLetter, say: Say) -> bool:
+    """Send the records that a letter stands for, then delete it; return False where not all of them are to be had."""
+    assert letter.given_up is not None  # noqa: S101  # chosen by it
+    bodies = stream.bodies(kinesis, letter.given_up)
+    if len(bodies) < letter.given_up.records:
+        say(
+            f"{letter.given_up.records - len(bodies)} of {letter.given_up.records} records of a letter are no longer "
+            f"in the stream: it stays ({letter.given_up.shard}, from {letter.given_up.first})"
+        )
+        return False
+    for body in bodies:
+        sqs.send_message(QueueUrl=target, MessageBody=body.decode("utf-8", "replace"))
+    sqs.delete_message(QueueUrl=source, ReceiptHandle=letter.receipt_handle)
+    return True
 
 
 def _move(sqs: Any, source: str, target: str, letters: list[DeadLetter]) -> list[DeadLetter]:

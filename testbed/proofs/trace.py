@@ -10,8 +10,8 @@ from boto3.dynamodb.conditions import Attr
 
 from testbed.archive import reader
 from testbed.deploy.deployment import Deployment
-from testbed.pipeline import dead_letters
-from testbed.pipeline.quiet import in_flight, queue_depth
+from testbed.pipeline import dead_letters, stream
+from testbed.pipeline.quiet import before_handler, in_flight
 from testbed.proofs.ledgers import CarriedOut, ledgers_of, operations_of, read_operations
 
 _PLACES = (
@@ -82,6 +82,11 @@ def _in_dead_letters(deployment: Deployment, message_id: str) -> Iterator[Sighti
     # What is no JSON may still say its id.
     needle = f'"{message_id}"'.encode()
     for letter in dead_letters.each(deployment.client("sqs"), url):
+        if letter.given_up:
+            bodies = stream.bodies(deployment.client("kinesis"), letter.given_up)
+            if message_id in [dead_letters.message_id_of(body.decode("utf-8", "replace")) for body in bodies]:
+                yield Sighting("", "dead-lettered", f"{letter.reason} (see scripts/testbed redrive)")
+            continue
         if letter.message_id != message_id and (letter.message_id or needle not in letter.payload):
             continue
         try:
@@ -146,10 +151,10 @@ def _commands(deployment: Deployment, command_id: str) -> Iterator[Sighting]:
 
 
 def _waiting(deployment: Deployment) -> Sighting:
-    depth = queue_depth(deployment.client("sqs"), deployment.outputs.telemetry_queue_url)
+    depth = before_handler(deployment)
     bridge = in_flight(deployment)
     if depth or bridge:
-        return Sighting("", "waiting", f"{depth} messages are in the queue, {bridge} at the bridge")
+        return Sighting("", "waiting", f"{depth} messages are before the handler, {bridge} at the bridge")
     return Sighting("", "missing", "neither archived nor dead-lettered, and nothing waits any more")
 
 

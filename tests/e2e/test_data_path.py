@@ -51,9 +51,7 @@ def test_the_table_never_moves_back(deployment: Deployment, connect: Connect, na
 
     assert wait_for(lambda: len(archived(deployment, name)) == 3)
     # The archive is written before the table: wait until the last batch is out of the handler's hands.
-    assert (
-        quiet.wait_for_empty_queue(deployment.client("sqs"), deployment.outputs.telemetry_queue_url, 60) == 0
-    )
+    assert quiet.wait_until_handled(deployment, 60) == 0
     served = station_in_api(deployment, name)
     assert served
     assert served["battery_available"] == 0

@@ -12,6 +12,7 @@ _ARCHIVE = ("s3:PutObject",)
 # The stations table, and the history.
 _TABLE = ("dynamodb:UpdateItem", "dynamodb:PutItem")
 _QUEUE = ("sqs:SendMessageBatch",)
+_STREAM = ("kinesis:PutRecords",)
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,13 @@ class Fault:
 
 
 def catalogue(
-    parts: Parts, proxy: FaultProxy, stations: Misbehaving, rng: random.Random, *, restarts_cloud: bool
+    parts: Parts,
+    proxy: FaultProxy,
+    stations: Misbehaving,
+    rng: random.Random,
+    *,
+    restarts_cloud: bool,
+    has_stream: bool,
 ) -> list[Fault]:
     """Return the faults of a run; ``rng`` chooses how many calls each one hits."""
 
@@ -65,6 +72,13 @@ def catalogue(
         calls("Lambda dies after the DynamoDB write", "kill", _TABLE, 1, after=True),
         calls("Lambda hangs in mid-batch until its time-out", "freeze", _TABLE, 1, after=True),
     ]
+    if has_stream:
+        faults += [
+            calls("Kinesis throttles", "error", _STREAM, 12, code=throttled, status=400),
+            calls("Kinesis answers 500", "error", _STREAM, 12, code="InternalFailure", status=500),
+            calls("Kinesis answer lost", "lost", _STREAM, 5, after=True),
+            calls("Kinesis duplicates", "duplicate", _STREAM, 10),
+        ]
     if restarts_cloud:
         faults.append(Fault("AWS APIs restarted", parts.restart_cloud))
     return faults

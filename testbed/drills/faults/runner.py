@@ -128,7 +128,15 @@ def run(
     counts: dict[str, Any] = {"hits": {}, "calls": {}}
     misbehaving = Misbehaving(deployment, drill.odd, drill.silent, drill.ledgers[1], rng)
     with drill.through_proxy(frozen_seconds) as (proxy, parts):
-        faults = _chosen(catalogue(parts, proxy, misbehaving, rng, restarts_cloud=engine.keeps_state), only)
+        all_of_them = catalogue(
+            parts,
+            proxy,
+            misbehaving,
+            rng,
+            restarts_cloud=engine.keeps_state,
+            has_stream=bool(deployment.outputs.telemetry_stream_name),
+        )
+        faults = _chosen(all_of_them, only)
         drill.begun = True
         with drill.survives("the fleet"):
             drill.run_fleet(faults, drill.command(seconds, interval, seed), seconds - frozen_seconds)
