@@ -3,7 +3,8 @@
 # letters that are sent again, go by the queue as ever.
 
 locals {
-  stream = var.ingest == "kinesis"
+  stream      = var.ingest == "kinesis"
+  stream_mode = var.stream_shards == 0 ? "ON_DEMAND" : "PROVISIONED"
 
   # A record is gone after 24 hours. What is given up before that is in the dead-letter queue as a range of the stream's
   # sequence numbers, and `scripts/testbed redrive` reads it from there: the difference is the time to do so.
@@ -22,7 +23,7 @@ resource "aws_kinesis_stream" "telemetry" {
   kms_key_id      = "alias/aws/kinesis"
 
   stream_mode_details {
-    stream_mode = var.stream_shards == 0 ? "ON_DEMAND" : "PROVISIONED"
+    stream_mode = local.stream_mode
   }
 }
 

@@ -93,7 +93,7 @@ def _show_bills(workload: Workload, deployed: Design, bills: dict[str, list[Line
 
 def _show_designs(workload: Workload, deployed: Design) -> None:
     """Show the total of each design, and which is the cheapest at this size."""
-    table = Table(title="By the design, not counted; table_capacity chooses (terraform/variables.tf)")
+    table = Table(title="By the design, not counted; ingest, stream_shards and table_capacity choose")
     for heading in ("design", "$ a million messages", "$ a month"):
         table.add_column(heading, justify="right" if heading.startswith("$") else "left")
     for design in designs.DESIGNS:

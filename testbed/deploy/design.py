@@ -1,6 +1,6 @@
 """Which of the priced designs Terraform's variables make."""
 
-from testbed.cost.designs import Design
+from testbed.cost.designs import Design, Ingest
 from testbed.deploy.terraform import chosen
 from testbed.paths import TERRAFORM
 
@@ -11,5 +11,9 @@ def chosen_design(environment: str) -> Design:
     A value that Terraform would refuse counts as the default.
     """
     defaults = TERRAFORM / "environments" / f"{environment}.tfvars"
+    ingest: Ingest = "sqs"
+    if chosen("ingest", defaults, "sqs") == "kinesis":
+        on_demand = chosen("stream_shards", defaults, "0") == "0"
+        ingest = "kinesis on-demand" if on_demand else "kinesis provisioned"
     provisioned = chosen("table_capacity", defaults, "on-demand") == "provisioned"
-    return Design(tables="provisioned" if provisioned else "on-demand")
+    return Design(ingest, "provisioned" if provisioned else "on-demand")

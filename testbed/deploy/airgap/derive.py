@@ -26,6 +26,9 @@ _META = {"count", "for_each", "depends_on", "lifecycle", "provider", "provisione
 # Arguments that the provider knows but whose newer values it refuses; it gets this one instead.
 _REFUSED_VALUES = {("aws_lambda_function", "runtime"): "python3.8"}
 
+# Arguments that it wants where a newer provider may go without, as a stream on demand; it gets these in place of null.
+_WANTED = {("aws_kinesis_stream", "shard_count"): 1}
+
 # What it may not be told to ignore: a table on demand that becomes a provisioned one must learn its units.
 _NOT_IGNORED = {("aws_dynamodb_table", "read_capacity"), ("aws_dynamodb_table", "write_capacity")}
 
@@ -359,11 +362,7 @@ class _Module:
                 if (kind, argument) in _REFUSED_VALUES:
                     kept[argument] = _REFUSED_VALUES[kind, argument]
         kept = {argument: value for argument, value in kept.items() if value != [] or argument not in blocks}
-        for rules in kept.get("lifecycle", []):
-            if isinstance(ignored := rules.get("ignore_changes"), list):
-                rules["ignore_changes"] = [
-                    each for each in ignored if (kind, _bare(each)) not in _NOT_IGNORED
-                ]
+        _adapt(kind, kept)
         refused = [argument for argument in kept if (kind, argument) in _REFUSED_VALUES]
         if refused:
             # A second apply must not set it back.
@@ -406,6 +405,15 @@ class _Module:
                     self._refuse_unknown_nested(
                         f"{label}.{nested}", content, known.get("block_types", {}).get(nested)
                     )
+
+
+def _adapt(kind: str, kept: Json) -> None:
+    """Give a resource what the old provider wants of it, and let it change what a newer one may ignore."""
+    for argument in kept.keys() & {named for of, named in _WANTED if of == kind}:
+        kept[argument] = f"${{coalesce({_bare(str(kept[argument]))}, {_WANTED[kind, argument]})}}"
+    for rules in kept.get("lifecycle", []):
+        if isinstance(ignored := rules.get("ignore_changes"), list):
+            rules["ignore_changes"] = [each for each in ignored if (kind, _bare(each)) not in _NOT_IGNORED]
 
 
 def _take_websites(merged: Json, refused: list[str]) -> dict[str, str]:

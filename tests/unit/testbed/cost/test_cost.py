@@ -105,6 +105,8 @@ def test_the_alarms_and_metrics_that_are_billed_are_those_that_there_are() -> No
     each = {
         "dead_letters": 1,
         "queue_age": 1,
+        # Of a stream alone: a tenth of a dollar a month more.
+        "stream_age": 0,
         "lambda_errors": 2,
         "rule_failures": 4,
         "rule_throttled": 2,
