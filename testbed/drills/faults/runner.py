@@ -128,15 +128,7 @@ def run(
     counts: dict[str, Any] = {"hits": {}, "calls": {}}
     misbehaving = Misbehaving(deployment, drill.odd, drill.silent, drill.ledgers[1], rng)
     with drill.through_proxy(frozen_seconds) as (proxy, parts):
-        all_of_them = catalogue(
-            parts,
-            proxy,
-            misbehaving,
-            rng,
-            restarts_cloud=engine.keeps_state,
-            has_stream=bool(deployment.outputs.telemetry_stream_name),
-        )
-        faults = _chosen(all_of_them, only)
+        faults = _chosen(drill.catalogue(parts, proxy, misbehaving), only)
         drill.begun = True
         with drill.survives("the fleet"):
             drill.run_fleet(faults, drill.command(seconds, interval, seed), seconds - frozen_seconds)
@@ -229,6 +221,17 @@ class _Drill:
             self._say(f"  {what}: failed: {why}")
             with self._deployment.place.log("faults-errors").open("a") as log:
                 log.write(f"{what}\n{traceback.format_exc()}\n")
+
+    def catalogue(self, parts: Parts, proxy: FaultProxy, misbehaving: Misbehaving) -> list[Fault]:
+        """Return the faults that this deployment can have."""
+        return catalogue(
+            parts,
+            proxy,
+            misbehaving,
+            self._rng,
+            restarts_cloud=self._deployment.local_engine.keeps_state,
+            has_stream=bool(self._deployment.outputs.telemetry_stream_name),
+        )
 
     def inject(self, fault: Fault) -> None:
         """Inject a fault; one that cannot be injected is noted."""
