@@ -84,7 +84,9 @@ def test_a_reconnect_storm_loses_nothing(place: FleetPlace) -> None:
     """All connections are cut at once, again and again; the stations come back and every message arrives."""
 
     def tick(fleet: Fleet) -> None:
-        if fleet.summary.disconnects >= 2 * STATIONS and fleet.up == STATIONS:
+        # Not when all are up at once: on a busy machine the next storm comes before the last one is back. Whoever is
+        # away now comes back for what it has outstanding.
+        if fleet.summary.disconnects >= 2 * STATIONS:
             fleet.stop()
 
     summary = run(place.options(storm_every=1.0), tick)
