@@ -160,9 +160,11 @@ def calls_command(
 ) -> None:
     """Count what the deployed handler and the bridge call, for `make cost` to price."""
     workload = bill.Workload(stations, interval, window)
-    counts = calls.count(lifecycle.up(Settings.from_environment(), say, confirm), workload)
+    deployed = lifecycle.up(Settings.from_environment(), say, confirm)
+    counts = calls.count(deployed, workload)
     # What the tests hold the design to stays what it is of.
-    if workload == bill.counted()[0]:
+    # A stream's batches are others: what is kept is priced for a queue.
+    if workload == bill.counted()[0] and not deployed.outputs.telemetry_stream_name:
         bill.keep_counted(workload, counts)
     show_calls(
         {

@@ -143,7 +143,7 @@ def parse(message: dict[str, Any]) -> DeadLetter:
         document = {}
     given_up = None
     if isinstance(document.get("KinesisBatchInfo"), dict):
-        with suppress(KeyError, ValueError):
+        with suppress(KeyError, TypeError, ValueError):
             given_up = Range.of(document["KinesisBatchInfo"])
     if "ruleName" in document and "failures" in document:
         reason, encoded = "rule_action_failed", document.get("base64OriginalPayload", "")

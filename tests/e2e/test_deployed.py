@@ -16,12 +16,19 @@ from tests.e2e.conftest import Connect, now, station_in_api, wait_for
 @pytest.fixture
 def mapping(deployment: Deployment) -> dict[str, Any]:
     """Find the event source mapping of the telemetry queue."""
+    mapping: dict[str, Any] = mappings(deployment)["sqs"]
+    return mapping
+
+
+def mappings(deployment: Deployment) -> dict[str, Any]:
+    """Return the event source mappings of the telemetry handler, by the service that each reads from."""
     found = deployment.client("lambda").list_event_source_mappings(
         FunctionName=deployment.outputs.telemetry_function_name
     )["EventSourceMappings"]
-    assert len(found) == 1
-    mapping: dict[str, Any] = found[0]
-    return mapping
+    by_service = {each["EventSourceArn"].split(":")[2]: each for each in found}
+    assert len(found) == len(by_service)
+    assert by_service.keys() == {"sqs", *(["kinesis"] if deployment.outputs.telemetry_stream_name else [])}
+    return by_service
 
 
 def test_the_archive_is_private_encrypted_and_ages_to_glacier(deployment: Deployment) -> None:
@@ -70,6 +77,26 @@ def test_one_bad_record_fails_alone_and_bursts_wait(deployment: Deployment, mapp
     assert mapping["ScalingConfig"]["MaximumConcurrency"] >= 2
 
 
+def test_a_stream_is_read_by_stations_in_order_and_what_is_given_up_is_in_the_dead_letter_queue(
+    deployment: Deployment,
+) -> None:
+    """Where the settings put one in the queue's place (``TF_VAR_ingest=kinesis``)."""
+    name = deployment.outputs.telemetry_stream_name
+    rule = deployment.client("iot").get_topic_rule(ruleName=deployment.outputs.telemetry_rule_name)["rule"]
+    [action] = rule["actions"]
+    assert list(action) == ["kinesis" if name else "sqs"]
+    if not name:
+        return
+    assert (action["kinesis"]["streamName"], action["kinesis"]["partitionKey"]) == (name, "${topic(3)}")
+    mapping = mappings(deployment)["kinesis"]
+    assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert mapping["BisectBatchOnFunctionError"] is True
+    assert mapping["MaximumRecordAgeInSeconds"] == 21600
+    assert mapping["DestinationConfig"]["OnFailure"]["Destination"].endswith("-telemetry-dlq")
+    found = deployment.client("kinesis").describe_stream_summary(StreamName=name)["StreamDescriptionSummary"]
+    assert (found["EncryptionType"], found["RetentionPeriodHours"]) == ("KMS", 24)
+
+
 def test_functions_run_on_the_wanted_runtime(deployment: Deployment) -> None:
     variables = json.loads((deployment.path / "terraform" / "zz-testbed.auto.tfvars.json").read_text())
     outputs = deployment.outputs
@@ -113,6 +140,7 @@ def test_alarms_and_dashboard_are_there(deployment: Deployment) -> None:
     assert set(alarms) - (silence if "TF_VAR_silence_alarm_minutes" in os.environ else set()) == {
         f"{prefix}-dead-letters",
         f"{prefix}-queue-age",
+        *([f"{prefix}-stream-age"] if deployment.outputs.telemetry_stream_name else []),
         f"{prefix}-telemetry-handler-errors",
         f"{prefix}-api-handler-errors",
         *(
@@ -123,7 +151,7 @@ def test_alarms_and_dashboard_are_there(deployment: Deployment) -> None:
     }
     assert all(alarm["AlarmActions"] for alarm in alarms.values())
     body = cloudwatch.get_dashboard(DashboardName=prefix)["DashboardBody"]
-    assert len(json.loads(body)["widgets"]) == 6
+    assert len(json.loads(body)["widgets"]) == (8 if deployment.outputs.telemetry_stream_name else 6)
 
 
 def test_each_function_has_a_role_of_its_own_without_wildcards(deployment: Deployment) -> None:

@@ -238,3 +238,32 @@ def test_progress_is_told(sqs: Any, queues: tuple[str, str], monkeypatch: pytest
     said: list[str] = []
     redrive.move(sqs, source, target, redrive.REPAIRABLE, said.append)
     assert any("of about 300 read" in line for line in said)
+
+
+def test_a_letter_that_stands_for_records_of_a_stream_has_those_sent_in_its_place(
+    aws_emulator: AwsEmulator, sqs: Any, queues: tuple[str, str]
+) -> None:
+    """And one whose records the stream no longer has stays, and says so."""
+    source, target = queues
+    kinesis, name = aws_emulator.client("kinesis"), f"redrive-{uuid.uuid4().hex[:8]}"
+    kinesis.create_stream(StreamName=name, ShardCount=1)
+    arn = kinesis.describe_stream_summary(StreamName=name)["StreamDescriptionSummary"]["StreamARN"]
+    records = [{"Data": body(number).encode(), "PartitionKey": "one"} for number in range(4)]
+    put = kinesis.put_records(StreamName=name, Records=records)["Records"]
+    info = {
+        "streamArn": arn,
+        "shardId": put[0]["ShardId"],
+        "startSequenceNumber": put[1]["SequenceNumber"],
+        "endSequenceNumber": put[2]["SequenceNumber"],
+        "batchSize": 2,
+    }
+    fill(sqs, source, [json.dumps({"KinesisBatchInfo": info | {"batchSize": size}}) for size in (2, 3)])
+    said: list[str] = []
+    report = redrive.move(sqs, source, target, redrive.REPAIRABLE, said.append, kinesis)
+    assert (report.found, report.sent_back) == ({"stream_batch_failed": 2}, 1)
+    assert [one["Body"] for page in drain(sqs, target) for one in page] == [body(1), body(2)]
+    [kept] = dead_letters.read(sqs, source)
+    assert kept.given_up is not None
+    assert kept.given_up.records == 3
+    assert [line for line in said if line.startswith("1 of 3 records of a letter are no longer")]
+    kinesis.delete_stream(StreamName=name)
