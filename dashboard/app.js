@@ -2,17 +2,19 @@
 import { access, ask, configure } from "./api.js";
 import { drawAlarms } from "./alarms.js";
 import * as charts from "./charts.js";
+import { connectionsFor, listen, rateOf } from "./listen.js";
 import * as map from "./map.js";
-import { subscribe } from "./mqtt.js";
 import { follow } from "./notes.js";
 import * as network from "./network.js";
 import * as station from "./station.js";
-import { hear, take, total } from "./store.js";
+import { hear, stations, take, total } from "./store.js";
 import { drawTable, onOpen, set, wantedNames } from "./table.js";
 
 const BEHIND_MS = 10_000;
 const SUMMARY_MS = 10_000;
 const READ_AGAIN_MS = 30_000;
+const MEASURED_SECONDS = 5;
+const GROW_MS = 5000;
 
 const find = (id) => document.getElementById(id);
 let lag = Infinity;
@@ -21,6 +23,8 @@ let droppedAt = -Infinity;
 let skipped = 0;
 let skippedAt = -Infinity;
 let readAt = -Infinity;
+let came = 0;
+const rates = [];
 let letters = null;
 let dirty = true;
 let mapDirty = false;
@@ -36,11 +40,13 @@ function onMessage(topic, payload) {
   if (Number.isNaN(age)) return;
   if (heard.skipped) {
     skipped += heard.skipped;
+    came += heard.skipped;
     skippedAt = Date.now();
     readAgain();
   }
   // The freshest of a second: one late station is not the page's being behind.
   lag = Math.min(lag, age);
+  came += 1;
   dirty = true;
 }
 
@@ -72,30 +78,59 @@ async function readAgain() {
 }
 
 let failures = 0;
+let listening = { close: () => {}, count: 0, limit: undefined, at: -Infinity };
+
 async function connect() {
   try {
     await access();
     // What was missed while nothing came.
     await readAll();
-    // A fresh URL each time, as one lives for a minute.
-    const { url, topics } = await ask("realtime");
-    subscribe(url, `dashboard-${crypto.randomUUID()}`, topics, {
-      onMessage,
-      onUp: () => {
-        failures = 0;
-        droppedAt = skippedAt = -Infinity;
-        skipped = 0;
-        link("up", "Live");
-      },
-      onDown: again,
-    });
+    await open(rateOf([...stations.values()].map((each) => each.at)));
   } catch (error) {
     again(error.message);
   }
 }
 
+// Listen anew, to so many messages a second; what listens now goes on until that is there.
+async function open(rate) {
+  // A fresh URL each time, as one lives for a minute.
+  const offer = await ask("realtime");
+  const before = listening;
+  const limit = offer.messages_a_second;
+  const count = connectionsFor(rate, limit);
+  const close = listen(offer, count, {
+    onMessage,
+    onUp: () => {
+      before.close();
+      failures = 0;
+      droppedAt = skippedAt = -Infinity;
+      skipped = 0;
+      link("up", count === 1 ? "Live" : `Live, by ${count} connections`);
+    },
+    onDown: (reason) => {
+      before.close();
+      again(reason);
+    },
+  });
+  listening = { close, count, limit, at: Date.now() };
+}
+
+// More may come than the connections take: those that did not come are known by the gaps in stations' numbers.
+async function grow() {
+  const { count, limit, at } = listening;
+  const measured = Math.max(...rates);
+  if (failures || count === 0 || Date.now() - at < GROW_MS || connectionsFor(measured, limit) <= count) return;
+  listening.at = Date.now();
+  try {
+    await open(measured);
+  } catch {
+    // What there is goes on.
+  }
+}
+
 function again(reason) {
   failures += 1;
+  listening.count = 0;
   const seconds = Math.min(30, 0.5 * 2 ** failures) * (0.5 + Math.random() / 2);
   link("down", `Reconnecting: ${reason}`);
   setTimeout(connect, seconds * 1000);
@@ -114,10 +149,14 @@ setInterval(() => {
   const sum = total();
   for (const name of FIGURES) set(find(`f-${name}`), sum[name].toLocaleString());
   set(find("f-rate"), String(network.sample(sum, letters)));
+  rates.push(came);
+  came = 0;
+  if (rates.length > MEASURED_SECONDS) rates.shift();
+  if (rates.length === MEASURED_SECONDS) grow();
   const late = Number.isFinite(lag) && lag > BEHIND_MS ? `Falling behind: the newest message is ${Math.round(lag / 1000)} s old. ` : "";
   lag = Infinity;
   const missed = Date.now() - droppedAt < BEHIND_MS ? `${dropped} older messages were passed over to keep up.` : "";
-  const gone = Date.now() - skippedAt < BEHIND_MS && !missed ? `${skipped} messages did not come (AWS IoT drops what is over 100 a second): stations are read from the API, too.` : "";
+  const gone = Date.now() - skippedAt < BEHIND_MS && !missed ? `${skipped} messages did not come (AWS IoT drops what is over its limit for a connection): stations are read from the API, too.` : "";
   set(find("behind"), late + missed + gone);
   if (station.chosen) station.draw();
   if (!document.hidden) station.look();

@@ -43,13 +43,15 @@ export function hear(topic, payload) {
   if (station?.station_id !== topic.split("/").at(-2) || !Number.isInteger(station.battery_available)) return { age: NaN };
   const age = Date.now() - Date.parse(station.timestamp);
   if (!(age > -MOST_AHEAD_MS)) return { age: NaN };
+  const seen = points.get(station.station_id) ?? [];
+  // While one connection gives way to another, both bring it.
+  if (station.message_id !== undefined && seen.at(-1)?.message_id === station.message_id) return { age: NaN };
   counted.messages += 1;
   if (ages.length < MOST_AGES) ages.push(age);
   const known = stations.get(station.station_id);
   // What the API knows and a message need not repeat.
   for (const name of ["connection", "connection_at"]) station[name] ??= known?.[name];
   const fresh = take(station);
-  const seen = points.get(station.station_id) ?? [];
   // A station that starts anew counts from nothing, and a late message closes no gap.
   const skipped = Math.max(0, station.sequence - seen.at(-1)?.sequence - 1) || 0;
   seen.push(station);

@@ -153,9 +153,13 @@ data "aws_iam_policy_document" "api_handler" {
   }
 
   statement {
-    sid       = "PagesSubscribe"
-    actions   = ["iot:Subscribe"]
-    resources = ["${local.iot_arn}:topicfilter/${local.telemetry_topic_filter}"]
+    sid     = "PagesSubscribe"
+    actions = ["iot:Subscribe"]
+    resources = [
+      "${local.iot_arn}:topicfilter/${local.telemetry_topic_filter}",
+      # Several connections of a page, which share the messages (dashboard/listen.js).
+      "${local.iot_arn}:topicfilter/$share/*/${local.telemetry_topic_filter}",
+    ]
   }
 
   statement {

@@ -71,7 +71,10 @@ resource "aws_cloudwatch_metric_alarm" "stream_age" {
 }
 
 resource "aws_cloudwatch_metric_alarm" "lambda_errors" {
-  for_each = toset([local.telemetry_function_name, local.api_function_name])
+  for_each = toset(concat(
+    [local.telemetry_function_name, local.api_function_name],
+    var.archive_compaction ? [local.compactor_function_name] : [],
+  ))
 
   alarm_name          = "${each.value}-errors"
   alarm_description   = "The function failed: see why in its log (make logs)"

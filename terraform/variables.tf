@@ -366,6 +366,23 @@ variable "archive_glacier_after_days" {
   }
 }
 
+variable "archive_compaction" {
+  description = "Whether a scheduled function merges the archive's small objects. For more than some messages a second: every batch is an object."
+  type        = bool
+  default     = false
+}
+
+variable "archive_compaction_schedule" {
+  description = "When that function runs: rate(...) or cron(...) in UTC, as EventBridge takes it. A batch is merged by one run and removed by the next."
+  type        = string
+  default     = "rate(1 hour)"
+
+  validation {
+    condition     = can(regex("^(rate|cron)\\(.+\\)$", var.archive_compaction_schedule))
+    error_message = "archive_compaction_schedule must look like rate(1 hour) or cron(10 * * * ? *)."
+  }
+}
+
 variable "archive_first_day" {
   description = "First day that the archive can have, YYYY-MM-DD: Athena looks at no partition before it."
   type        = string

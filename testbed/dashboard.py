@@ -81,8 +81,13 @@ class Dashboard:
         return HTTPStatus.NOT_FOUND, {"detail": "There is nothing here."}
 
 
-def with_front_door(deployment: Deployment, credentials: Credentials, port: int) -> Dashboard:
-    """Return a dashboard whose page listens to a front door on ``port``; ``credentials`` sign URLs for a minute."""
+def with_front_door(
+    deployment: Deployment, credentials: Credentials, port: int, *, most_a_second: int = 0
+) -> Dashboard:
+    """Return a dashboard whose page listens to a front door on ``port``; ``credentials`` sign URLs for a minute.
+
+    ``most_a_second``: what the door gives a connection, if not all.
+    """
     host = f"127.0.0.1:{port}"
 
     def offer() -> dict[str, Any]:
@@ -92,6 +97,7 @@ def with_front_door(deployment: Deployment, credentials: Credentials, port: int)
             "url": url,
             "topics": [deployment.topic_filter],
             "expires_at": expires.isoformat(timespec="seconds"),
+            **({"messages_a_second": most_a_second} if most_a_second else {}),
         }
 
     return Dashboard(deployment, f"ws://{host}", offer)

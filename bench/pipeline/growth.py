@@ -326,7 +326,7 @@ def _stored(deployment: Deployment, prefix: str, since: datetime) -> dict[str, d
     """Return when each message of the fleet first came into the archive, of batches written since then."""
     s3, bucket = deployment.client("s3"), deployment.outputs.telemetry_bucket_name
     first: dict[str, datetime] = {}
-    for key, when in reader.dated(s3, bucket, reader.PREFIX):
+    for key, when, _ in reader.dated(s3, bucket, reader.PREFIX):
         if when < since:
             continue
         for record in reader.read(s3, bucket, key):

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import ssl
+import time
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
@@ -17,7 +18,7 @@ from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
 from bridge import packets
-from bridge.front_door.page import Outbox, Page, RefusedPacketError, Rights
+from bridge.front_door.page import Outbox, Page, RefusedPacketError, Rights, deliver
 from bridge.front_door.presigned import RefusedUrlError, verify
 
 log = structlog.get_logger()
@@ -50,8 +51,7 @@ class FrontDoor:
     def hear(self, topic: str, payload: bytes) -> None:
         """Pass a message of the broker's to every page that wants it."""
         packet = packets.publish(topic.encode(), payload, qos=0)
-        for page in self._pages.values():
-            page.hear(topic, packet)
+        deliver(self._pages.values(), topic, packet, int(time.monotonic()))
 
     def broker(self, *, is_there: bool) -> None:
         """Note that the connection to the broker is up, or has gone: then pages must not look live."""

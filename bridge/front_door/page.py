@@ -1,12 +1,13 @@
 """A page that is connected to the front door: what it may ask for, and what waits to be sent to it."""
 
 import asyncio
+import random
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from bridge import packets
-from bridge.topics import matcher
+from bridge.topics import SHARED_PREFIX, matcher, split_shared
 
 DROPPED_TOPIC = "$front-door/dropped"
 _FRAME_BYTES = 64 * 1024
@@ -20,10 +21,14 @@ class RefusedPacketError(Exception):
 
 @dataclass(frozen=True)
 class Rights:
-    """What a page may do: client ids that start so, and exactly these topic filters, at QoS 0."""
+    """What a page may do: client ids that start so, and exactly these topic filters, shared or not, at QoS 0.
+
+    ``most_a_second`` messages go to a connection, as AWS IoT Core does, and what is over that is dropped; 0: all do.
+    """
 
     client_prefix: str
     topic_filters: frozenset[str]
+    most_a_second: int = 0
 
 
 class Outbox:
@@ -80,6 +85,8 @@ class Page:
     outbox: Outbox = field(default_factory=Outbox)
     subscriptions: dict[str, Callable[[str], bool]] = field(default_factory=dict)
     connected: bool = False
+    _second: int = 0
+    _heard: int = 0
 
     def take(self, packet: packets.Packet) -> bool:
         """Answer a packet; False at a DISCONNECT.
@@ -113,13 +120,39 @@ class Page:
 
     def _subscribe(self, identifier: int, wanted: list[packets.Filter]) -> None:
         for topic_filter in (each.topic_filter for each in wanted):
-            if topic_filter not in self.rights.topic_filters:
+            shared = split_shared(topic_filter) if topic_filter.startswith(SHARED_PREFIX) else None
+            plain = shared[1] if shared else topic_filter
+            if plain not in self.rights.topic_filters:
                 raise RefusedPacketError(f"a subscription to {topic_filter!r}")
-            self.subscriptions[topic_filter] = matcher(topic_filter)
+            self.subscriptions[topic_filter] = matcher(plain)
         # At QoS 0, whatever was asked for: what a page misses it asks the API for.
         self.outbox.answer(packets.suback(identifier, [0] * len(wanted)))
 
-    def hear(self, topic: str, packet: bytes) -> None:
-        """Pass on what it has subscribed to."""
-        if any(wants(topic) for wants in self.subscriptions.values()):
+    def wanting(self, topic: str) -> list[str]:
+        """Return the filters, shared ones as they were written, by which it wants a message."""
+        return [topic_filter for topic_filter, wants in self.subscriptions.items() if wants(topic)]
+
+    def hear(self, topic: str, packet: bytes, second: int) -> None:
+        """Pass a message on, unless the connection has had its share in this ``second``."""
+        if self._second != second:
+            self._second, self._heard = second, 0
+        self._heard += 1
+        if not self.rights.most_a_second or self._heard <= self.rights.most_a_second:
             self.outbox.tell(topic, packet)
+
+
+def deliver(pages: Iterable[Page], topic: str, packet: bytes, second: int) -> None:
+    """Pass a message to each page that wants it, and of each shared subscription to one member, by chance.
+
+    As AWS IoT Core does ("MQTT", developer guide, "Shared Subscriptions").
+    """
+    groups: dict[str, list[Page]] = {}
+    for page in pages:
+        wanted = page.wanting(topic)
+        if any(not each.startswith(SHARED_PREFIX) for each in wanted):
+            page.hear(topic, packet, second)
+        for each in wanted:
+            if each.startswith(SHARED_PREFIX):
+                groups.setdefault(each, []).append(page)
+    for members in groups.values():
+        random.choice(members).hear(topic, packet, second)  # noqa: S311  # balance, no secret

@@ -17,6 +17,9 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials, ReadOnlyCredentials
 
 SERVICE = "iotdevicegateway"
+# What AWS IoT Core gives a connection, in messages a second; a page that wants more opens several, which share a
+# subscription ("AWS IoT Core message broker limits", AWS general reference).
+MESSAGES_A_SECOND = 100
 # The page connects at once; a URL from a log or a history opens nothing.
 URL_SECONDS = 60
 
@@ -43,7 +46,11 @@ class Realtime(msgspec.Struct, frozen=True):
         )
 
     def offer(self) -> dict[str, Any]:
-        """Return ``{"url", "topics", "expires_at"}``: connect by then as ``dashboard-...`` and subscribe to these."""
+        """Return ``{"url", "topics", "messages_a_second", "expires_at"}``.
+
+        Connect by then as ``dashboard-...`` and subscribe to these, shared (``$share/<name>/<topic>``) or not; a
+        connection is given so many messages.
+        """
         expires = datetime.now(UTC) + timedelta(seconds=URL_SECONDS)
         role = self.credentials()
         # Without the token: botocore would sign it, too, and AWS IoT refuses that.
@@ -54,5 +61,6 @@ class Realtime(msgspec.Struct, frozen=True):
         return {
             "url": f"{request.url}{behind}",
             "topics": [self.topic_filter],
+            "messages_a_second": MESSAGES_A_SECOND,
             "expires_at": expires.isoformat(timespec="seconds").replace("+00:00", "Z"),
         }

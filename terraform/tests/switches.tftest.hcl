@@ -25,6 +25,8 @@ run "with_every_switch_on" {
     alarm_email                   = "ops@example.com"
     cors_origin                   = "https://pages.example"
     dashboard_enabled             = true
+    archive_compaction            = true
+    permissions_boundary_arn      = "arn:aws:iam::123456789012:policy/battery-net-boundary"
 
     load_test                  = true
     load_test_image            = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/ev-swap-simulator@sha256:0000000000000000000000000000000000000000000000000000000000000000"
@@ -48,6 +50,9 @@ run "with_every_switch_on" {
         aws_iam_role.telemetry_handler.name,
         aws_iam_role.api_handler.name,
         aws_iam_role.api_authorizer[0].name,
+        aws_iam_role.archive_compactor[0].name,
+        aws_lambda_function.archive_compactor[0].function_name,
+        aws_cloudwatch_event_rule.archive_compaction[0].name,
         aws_iam_role.iot_rules.name,
         aws_iam_role.iot_errors.name,
         aws_iot_policy.station.name,
@@ -132,6 +137,21 @@ run "with_every_switch_on" {
   assert {
     condition     = aws_lambda_function.api_handler.environment[0].variables["AUTHORIZER_REQUIRED"] == "1"
     error_message = "the handler must refuse what passed no authorizer"
+  }
+
+  assert {
+    condition     = aws_lambda_permission.archive_compaction[0].principal == "events.amazonaws.com" && aws_cloudwatch_event_target.archive_compaction[0].rule == aws_cloudwatch_event_rule.archive_compaction[0].name
+    error_message = "the schedule does not call the function"
+  }
+
+  assert {
+    condition     = contains(keys(aws_cloudwatch_metric_alarm.lambda_errors), "battery-net-staging-archive-compactor") && length(aws_cloudwatch_metric_alarm.archive_compaction) == 1
+    error_message = "a compaction that fails, or is never called, rings nothing"
+  }
+
+  assert {
+    condition     = aws_iam_role.archive_compactor[0].permissions_boundary == var.permissions_boundary_arn
+    error_message = "each role has the boundary"
   }
 
   assert {
@@ -221,6 +241,10 @@ run "by_default_what_costs_or_opens_is_off" {
       length(aws_api_gateway_authorizer.oidc),
       length(aws_sns_topic_subscription.alarm_email),
       length(aws_api_gateway_method.preflight),
+      length(aws_lambda_function.archive_compactor),
+      length(aws_iam_role.archive_compactor),
+      length(aws_cloudwatch_event_rule.archive_compaction),
+      length(aws_cloudwatch_metric_alarm.archive_compaction),
       length(aws_ecs_cluster.load_test),
       length(aws_ecs_task_definition.load_test),
       length(aws_security_group.load_test),

@@ -40,6 +40,7 @@ run "each_rule_refuses" {
     history_resolution_seconds       = 0
     archive_glacier_after_days       = 0
     archive_first_day                = "yesterday"
+    archive_compaction_schedule      = "hourly"
     analytics_scan_limit_gb          = 0
     api_key_value                    = "short"
     api_rate_limit                   = 0
@@ -94,6 +95,7 @@ run "each_rule_refuses" {
     var.history_resolution_seconds,
     var.archive_glacier_after_days,
     var.archive_first_day,
+    var.archive_compaction_schedule,
     var.analytics_scan_limit_gb,
     var.api_key_value,
     var.api_rate_limit,

@@ -1,9 +1,6 @@
 """Queries by DuckDB, over the archive's own objects."""
 
-import concurrent.futures
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -15,16 +12,14 @@ from testbed.archive.columns import duckdb_types
 from testbed.archive.results import Rows
 from testbed.archive.saved import BATCHES, HOURS, Days
 
-_THREADS = 10  # botocore's pool of connections
-
 
 def run(s3: Any, bucket: str, sql: str, days: Days) -> Rows:
     """Run ``sql``, in DuckDB's dialect, over the objects of ``days``."""
-    with tempfile.TemporaryDirectory() as name, connect() as db:
+    with tempfile.TemporaryDirectory() as name, reader.database() as db:
         folder = Path(name)
         # Batches first, for the reason that `archive.everything` gives.
-        batches = download(s3, bucket, _keys(s3, bucket, reader.PREFIX, days), folder)
-        hours = download(s3, bucket, _keys(s3, bucket, reader.COMPACTED, days), folder)
+        batches = reader.download(s3, bucket, _keys(s3, bucket, reader.PREFIX, days), folder)
+        hours = reader.download(s3, bucket, _keys(s3, bucket, reader.COMPACTED, days), folder)
         _view(
             db, BATCHES, "read_json", batches, f", format = 'newline_delimited', columns = {duckdb_types()}"
         )
@@ -34,37 +29,13 @@ def run(s3: Any, bucket: str, sql: str, days: Days) -> Rows:
         return Rows(columns, cursor.fetchall())
 
 
-@contextmanager
-def connect() -> Iterator[duckdb.DuckDBPyConnection]:
-    """Give a DuckDB in memory, whose times are UTC wherever we are."""
-    with duckdb.connect() as db:
-        db.execute("SET TimeZone = 'UTC'")
-        yield db
-
-
-def download(s3: Any, bucket: str, keys: list[str], folder: Path) -> list[Path]:
-    """Fetch objects into ``folder``, under their keys; those that are gone since they were listed are left out."""
-
-    def fetch(key: str) -> Path | None:
-        path = folder / key
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            path.write_bytes(reader.fetch(s3, bucket, key).read())
-        except s3.exceptions.NoSuchKey:
-            return None
-        return path
-
-    with concurrent.futures.ThreadPoolExecutor(_THREADS) as pool:
-        return [path for path in pool.map(fetch, keys) if path]
-
-
 def _keys(s3: Any, bucket: str, prefix: str, days: Days) -> list[str]:
     count = (days.last - days.first).days + 1
     names = [(days.first + timedelta(days=n)).isoformat() for n in range(count)]
     return [key for day in names for key in reader.objects(s3, bucket, f"{prefix}dt={day}/")]
 
 
-def _view(db: duckdb.DuckDBPyConnection, name: str, reader: str, paths: list[Path], options: str) -> None:
+def _view(db: duckdb.DuckDBPyConnection, name: str, function: str, paths: list[Path], options: str) -> None:
     types = duckdb_types(partitions=True)
     if not paths:
         columns = ", ".join(f'"{column}" {kind}' for column, kind in types.items())
@@ -73,4 +44,4 @@ def _view(db: duckdb.DuckDBPyConnection, name: str, reader: str, paths: list[Pat
     files = [str(path) for path in paths]
     hive = "hive_partitioning = true, hive_types = {'dt': VARCHAR, 'hour': VARCHAR}"
     # A relation, as a view takes no parameters, and file names do not belong into SQL.
-    db.execute(f"CREATE TABLE {name} AS SELECT * FROM {reader}(?, {hive}{options})", [files])  # noqa: S608
+    db.execute(f"CREATE TABLE {name} AS SELECT * FROM {function}(?, {hive}{options})", [files])  # noqa: S608

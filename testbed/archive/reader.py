@@ -1,11 +1,13 @@
 """Reads the archive back: batches as the handler wrote them, and hours as compaction left them."""
 
+import concurrent.futures
 import gzip
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import duckdb
 import msgspec
@@ -18,19 +20,28 @@ PREFIX = "telemetry/"
 COMPACTED = "compacted/"
 _DECODER = msgspec.json.Decoder(dict[str, Any])
 _FETCH = 10_000
+_THREADS = 10  # botocore's pool of connections
+
+
+class Listed(NamedTuple):
+    """An object as S3 lists it: when it was written (aware), and its bytes."""
+
+    key: str
+    at: datetime
+    size: int
 
 
 def objects(s3: Any, bucket: str, prefix: str = PREFIX) -> Iterator[str]:
     """Yield the keys under ``prefix``, by default those of all batches, in order."""
-    for key, _ in dated(s3, bucket, prefix):
-        yield key
+    for listed in dated(s3, bucket, prefix):
+        yield listed.key
 
 
-def dated(s3: Any, bucket: str, prefix: str) -> Iterator[tuple[str, datetime]]:
-    """Yield the keys under ``prefix``, in order, and when each was written (aware)."""
+def dated(s3: Any, bucket: str, prefix: str) -> Iterator[Listed]:
+    """Yield the objects under ``prefix``, in the order of their keys."""
     for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
         for entry in page.get("Contents", []):
-            yield entry["Key"], entry["LastModified"]
+            yield Listed(entry["Key"], entry["LastModified"], entry["Size"])
 
 
 def everything(s3: Any, bucket: str) -> Iterator[str]:
@@ -89,3 +100,27 @@ def read(s3: Any, bucket: str, key: str) -> Iterator[dict[str, Any]]:
             while lines := cursor.fetchmany(_FETCH):
                 for (line,) in lines:
                     yield _DECODER.decode(line)
+
+
+@contextmanager
+def database() -> Iterator[duckdb.DuckDBPyConnection]:
+    """Give a DuckDB in memory, whose times are UTC wherever we are."""
+    with duckdb.connect() as db:
+        db.execute("SET TimeZone = 'UTC'")
+        yield db
+
+
+def download(s3: Any, bucket: str, keys: list[str], folder: Path) -> list[Path]:
+    """Fetch objects into ``folder``, under their keys; those that are gone since they were listed are left out."""
+
+    def get(key: str) -> Path | None:
+        path = folder / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            path.write_bytes(fetch(s3, bucket, key).read())
+        except s3.exceptions.NoSuchKey:
+            return None
+        return path
+
+    with concurrent.futures.ThreadPoolExecutor(_THREADS) as pool:
+        return [path for path in pool.map(get, keys) if path]

@@ -51,7 +51,7 @@ def compact_command(
     settle: Annotated[int, typer.Option(help="Minutes before replaced batches are removed.", min=0)] = 15,
     everything: Annotated[bool, typer.Option("--all", help="This hour, too, and remove at once.")] = False,
 ) -> None:
-    """Make one Parquet object of each hour's batches; run it again to remove what it has replaced."""
+    """Make Parquet of each hour's batches; run it again to remove what it has replaced."""
     if bucket:
         s3 = boto3.client("s3")
     else:
@@ -59,16 +59,16 @@ def compact_command(
         deployment.outputs.need("telemetry_bucket_name")
         s3, bucket = deployment.client("s3"), deployment.outputs.telemetry_bucket_name
     ended = datetime.now(UTC) + (timedelta(hours=1) if everything else -timedelta(minutes=minutes))
-    hours = compaction.compact(
-        s3, bucket, ended, settle=timedelta(minutes=0 if everything else settle), say=_show_hour
+    done = compaction.compact(
+        s3, bucket, ended, settle=timedelta(minutes=0 if everything else settle), say=_show_merged
     )
-    if not hours:
+    if not done:
         say("Nothing to compact.")
 
 
-def _show_hour(hour: compaction.Hour) -> None:
-    what = f"{hour.written}, {hour.size:,} bytes" if hour.written else "all in Parquet already"
+def _show_merged(merged: compaction.Merged) -> None:
+    what = f"{merged.written}, {merged.size:,} bytes" if merged.written else "all in Parquet already"
     say(
-        f"{hour.folder}: {hour.objects} objects of {hour.bytes:,} bytes, {hour.messages} messages -> {what}; "
-        f"the objects are {'removed' if hour.removed else 'left until that has settled'}"
+        f"{merged.folder}: {merged.objects} objects of {merged.bytes:,} bytes, {merged.messages} messages -> {what}; "
+        f"the objects are {'removed' if merged.removed else 'left until that has settled'}"
     )

@@ -7,6 +7,7 @@ same way.
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
@@ -181,13 +182,19 @@ def prices() -> dict[str, float]:
     return {name: entry["usd"] for name, entry in json.loads(_PRICES.read_text())["prices"].items()}
 
 
-def bill(workload: Workload, found: Counted | None = None, *, write: float | None = None) -> list[Line]:
+def bill(
+    workload: Workload,
+    found: Counted | None = None,
+    *,
+    write: float | None = None,
+    price: Mapping[str, float] | None = None,
+) -> list[Line]:
     """Return this design's bill for a million messages.
 
     ``found``: what was counted, or else what the design says. ``write``: dollars of a write, or else DynamoDB's price
-    on demand.
+    on demand. ``price``: a region's, or else us-east-1's.
     """
-    price = prices()
+    price = price or prices()
     found = found or from_design(workload)
     write = price["dynamodb_write"] if write is None else write
     batch = found.messages / found.invocations
@@ -248,9 +255,9 @@ def baseline_bill(workload: Workload, found: Counted | None = None) -> list[Line
     return [Line(service, what, million * usd) for service, what, usd in lines]
 
 
-def requests_bill(*, waf: bool, xray: bool) -> list[Line]:
+def requests_bill(*, waf: bool, xray: bool, price: Mapping[str, float] | None = None) -> list[Line]:
     """Return the bill of a million requests of the REST API, with what is switched on."""
-    price = prices()
+    price = price or prices()
     lines = [("API Gateway", "requests", price["api_request"])]
     if waf:
         lines.append(("WAF", "requests", price["waf_request"]))
@@ -259,15 +266,15 @@ def requests_bill(*, waf: bool, xray: bool) -> list[Line]:
     return [Line(service, what, 1e6 * usd) for service, what, usd in lines]
 
 
-def page_monthly(workload: Workload) -> float:
+def page_monthly(workload: Workload, *, price: Mapping[str, float] | None = None) -> float:
     """Return the dollars that one live page, open all month, costs by the messages that it listens to."""
-    price = prices()
+    price = price or prices()
     return workload.messages_a_month * price["iot_message"] + MINUTES_A_MONTH * price["iot_connection_minute"]
 
 
-def fixed_monthly(*, waf: bool = False) -> float:
+def fixed_monthly(*, waf: bool = False, price: Mapping[str, float] | None = None) -> float:
     """Dollars a month for what is there while nobody sends anything: alarms and the dashboard."""
-    price = prices()
+    price = price or prices()
     idle = _ALARMS * price["alarm_month"] + _METRICS * price["metric_month"] + price["dashboard_month"]
     return idle + (price["waf_acl_month"] + _WAF_RULES * price["waf_rule_month"] if waf else 0)
 

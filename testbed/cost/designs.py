@@ -6,6 +6,7 @@ All of it is arithmetic by list prices, on the bill of `testbed.cost.bill`. `ter
 
 import math
 from bisect import bisect_left
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -84,26 +85,36 @@ def calls(design: Design, workload: Workload) -> Counted:
     return found
 
 
-def design_bill(design: Design, workload: Workload, found: Counted | None = None) -> list[Line]:
-    """Return the design's bill for a million messages; ``found`` is what was counted, or else what the design says."""
+def design_bill(
+    design: Design,
+    workload: Workload,
+    found: Counted | None = None,
+    *,
+    price: Mapping[str, float] | None = None,
+) -> list[Line]:
+    """Return the design's bill for a million messages.
+
+    ``found`` is what was counted, or else what the design says; ``price``: a region's, or else us-east-1's.
+    """
     found = found or calls(design, workload)
+    price = price or bill.prices()
     write: float | None = None
     fixed: list[Line] = []
     if design.tables == "provisioned":
-        write, fixed = _provisioned(workload, found)
-    lines = bill.bill(workload, found, write=write)
+        write, fixed = _provisioned(workload, found, price)
+    lines = bill.bill(workload, found, write=write, price=price)
     if design.ingest != "sqs":
         lines = [
             each
             for line in lines
-            for each in (_stream(design, workload) if line.service == "SQS" else [line])
+            for each in (_stream(design, workload, price) if line.service == "SQS" else [line])
         ]
     return lines + fixed
 
 
-def _stream(design: Design, workload: Workload) -> list[Line]:
+def _stream(design: Design, workload: Workload, price: Mapping[str, float]) -> list[Line]:
     """Price the stream, shared out over the messages of a month."""
-    price, millions, count = bill.prices(), workload.messages_a_month / 1e6, shards(design, workload)
+    millions, count = workload.messages_a_month / 1e6, shards(design, workload)
     if design.ingest == "kinesis provisioned":
         return [
             Line(
@@ -122,9 +133,8 @@ def _stream(design: Design, workload: Workload) -> list[Line]:
     ]
 
 
-def _provisioned(workload: Workload, found: Counted) -> tuple[float, list[Line]]:
+def _provisioned(workload: Workload, found: Counted, price: Mapping[str, float]) -> tuple[float, list[Line]]:
     """Return the dollars that a write comes to, and the lines of what auto-scaling and reads cost beside it."""
-    price = bill.prices()
     rate = workload.stations / workload.interval
     writes = [rate * each for each in (found.each("dynamodb:UpdateItem"), bill.history_points(found))]
     units = sum(math.ceil(each / UTILIZATION) for each in writes)

@@ -22,6 +22,8 @@ MAX_CONCURRENCY = 5
 _RETURN_SECONDS, _ENROLMENT_SECONDS = 600, 86_400
 # Of a poller of the queue; see lambda_pollers in quotas.json.
 _POLLER_MESSAGES = 100
+# What a page plans for one of its connections, in messages a second: dashboard/listen.js.
+_PAGE_CONNECTION = 60
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ def needs(workload: Workload) -> dict[str, Need]:
         "iot_publishes": rate,
         # A page listens to every station.
         "iot_outbound": rate,
-        "iot_page": rate,
+        "iot_page": rate / _PAGE_CONNECTION,
         # One rule a message: Basic Ingest names it, and the presence rule hears other topics.
         "iot_rules": rate,
         "sqs_messages": rate,

@@ -5,14 +5,16 @@ import shutil
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import boto3
 import botocore
+from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from testbed.cost import bill, designs
+from testbed.cost import bill, designs, price_list
 from testbed.cost.bill import Workload
 from testbed.deploy import packaging, page_files, policies, preflight, providers
 from testbed.deploy.account import Account
@@ -32,6 +34,8 @@ Say = Callable[[str], None]
 Confirm = Callable[[str], bool]
 
 _MQTT_PORT = 8883
+# Of what a plan can do without.
+_QUICK = Config(connect_timeout=3, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 2})
 
 
 @dataclass
@@ -60,7 +64,7 @@ def plan(settings: Settings, say: Say) -> None:
     """
     stage = _prepare(settings, say, make=False)
     if stage.workspace.plan():
-        say_cost(settings, say, stage.defaults)
+        say_cost(stage.session, settings, say, stage.defaults)
         say("Nothing was changed. Apply it: make up TARGET=aws")
     else:
         say("Up to date: there is nothing to change.")
@@ -75,7 +79,7 @@ def up(settings: Settings, say: Say, confirm: Confirm) -> Deployment:
     stage = _prepare(settings, say)
     deployment, workspace = stage.deployment, stage.workspace
     if workspace.plan():
-        say_cost(settings, say, stage.defaults)
+        say_cost(stage.session, settings, say, stage.defaults)
         if not confirm(f"Apply this plan to account {stage.account}?"):
             raise TestbedError("Not applied: the plan was not confirmed.")
         # From here on there may be something to remove.
@@ -152,7 +156,7 @@ def say_leftovers(settings: Settings, say: Say) -> None:
     say(f"Nothing of {settings.project}-{settings.environment} is left in {settings.region}.")
 
 
-def say_cost(settings: Settings, say: Say, defaults: Path) -> None:
+def say_cost(session: boto3.Session, settings: Settings, say: Say, defaults: Path) -> None:
     """Print what the planned network costs a month for STATIONS and INTERVAL, and what it costs idle.
 
     As `simulate` sends: by the stations' own topics, which AWS IoT bills a message each; Basic Ingest would save that.
@@ -160,10 +164,13 @@ def say_cost(settings: Settings, say: Say, defaults: Path) -> None:
     waf, xray = switched_on("enable_waf", defaults), switched_on("enable_xray", defaults)
     workload = bill.Workload(settings.stations, settings.interval, basic_ingest=False)
     design = chosen_design(settings.environment)
-    monthly = bill.total(designs.design_bill(design, workload)) * workload.messages_a_month / 1e6
-    idle = bill.fixed_monthly(waf=waf)
+    found, whose = _prices(session, settings.region)
+    price = found.usd if found else None
+    monthly = bill.total(designs.design_bill(design, workload, price=price)) * workload.messages_a_month / 1e6
+    idle = bill.fixed_monthly(waf=waf, price=price)
     requests = ", ".join(
-        f"{line.service} ${line.usd_a_million:.2f}" for line in bill.requests_bill(waf=waf, xray=xray)
+        f"{line.service} ${line.usd_a_million:.2f}"
+        for line in bill.requests_bill(waf=waf, xray=xray, price=price)
     )
     say(
         f"Cost ({design.name}): about ${idle:.2f} a month while idle; ${monthly + idle:,.2f} with "
@@ -172,11 +179,36 @@ def say_cost(settings: Settings, say: Say, defaults: Path) -> None:
     )
     say(
         f"  On top: a million API requests: {requests}; a live page that is open all month: "
-        f"${bill.page_monthly(workload):,.2f}."
+        f"${bill.page_monthly(workload, price=price):,.2f}."
     )
-    say(
-        f"  List prices of {bill.read_on()}; those of {settings.region} were not read and may be a fifth higher."
-    )
+    say(f"  {whose}")
+
+
+def _prices(session: boto3.Session, region: str) -> tuple[price_list.Prices | None, str]:
+    """Return the region's list prices, from AWS or as kept (None: us-east-1's), and a sentence of whose they are."""
+    listed = f"List prices of {bill.read_on()}"
+    if region == price_list.HOME:
+        return None, f"{listed}."
+    today, file = datetime.now(UTC).date(), state_root() / "prices" / f"{region}.json"
+    found = price_list.Prices.kept(file, bill.prices(), today)
+    if found is None:
+        pricing = session.client("pricing", region_name=price_list.ENDPOINT, config=_QUICK)
+        try:
+            found = price_list.read(pricing, region, bill.prices(), today)
+        except (BotoCoreError, ClientError, ValueError, KeyError) as error:
+            said = str(error).splitlines()[0]
+            return (
+                None,
+                f"{listed}: {region}'s may be a fifth higher, and AWS's price list could not be read ({said}).",
+            )
+        found.keep(file)
+    if len(found.elsewhere) == len(found.usd):
+        return (
+            None,
+            f"{listed}: {region}'s may be a fifth higher, and AWS's price list has none that we know.",
+        )
+    rest = f", but us-east-1's of {', '.join(found.elsewhere)}" if found.elsewhere else ""
+    return found, f"List prices of {found.region}, read from AWS on {found.read_on}{rest}."
 
 
 def aws_packages(settings: Settings) -> tuple[Runtime, Path]:

@@ -5,8 +5,9 @@ import shutil
 import subprocess
 import tempfile
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from testbed.deploy.project import FunctionTable, Here, project
 from testbed.engines.base import Runtime
@@ -33,7 +34,11 @@ def build(runtime: Runtime, folder: Path) -> list[str]:
         TestbedError: the dependencies could not be installed, or a command failed.
     """
     here = project()
-    functions = here.described.functions
+    functions = {
+        name: function
+        for name, function in here.described.functions.items()
+        if not function.only_with or here.switched_on(function.only_with)
+    }
     for name, function in functions.items():
         if function.command:
             _run(here, name, function)
@@ -57,7 +62,7 @@ def _build_one(runtime: Runtime, here: Here, function: FunctionTable, folder: Pa
     trees = [(function.into, here.folder / function.source if function.source else made)]
     if function.requirements:
         trees.insert(0, ("", _dependencies(runtime, here.folder / function.requirements, folder)))
-    write_zip(target, trees)
+    write_zip(target, trees, {name: here.folder / name for name in function.also})
 
 
 def _run(here: Here, name: str, function: FunctionTable) -> None:
@@ -102,12 +107,14 @@ def _dependencies(runtime: Runtime, requirements: Path, folder: Path) -> Path:
     return installed
 
 
-def write_zip(target: Path, trees: Sequence[tuple[str, Path]]) -> None:
-    """Write the files of ``trees`` (prefix in the zip, folder): sorted, without times or permissions.
+def write_zip(
+    target: Path, trees: Sequence[tuple[str, Path]], files: Mapping[str, Path] = MappingProxyType({})
+) -> None:
+    """Write the files of ``trees`` (prefix in the zip, folder), and ``files``: sorted, without times or permissions.
 
     Where two have a file of one name, the later one's is taken.
     """
-    entries: dict[str, Path] = {}
+    entries: dict[str, Path] = dict(files)
     for prefix, root in trees:
         for path in root.rglob("*"):
             relative = path.relative_to(root)
@@ -133,8 +140,9 @@ def _belongs(path: Path) -> bool:
 def _key(runtime: Runtime, here: Here, function: FunctionTable) -> str:
     digest = hashlib.sha256(f"{runtime}{function}{Path(__file__).read_text()}".encode())
     root = here.folder / (function.source or function.zip)
-    for path in sorted(root.rglob("*")) if root.is_dir() else [root]:
-        relative = path.relative_to(root)
+    own = sorted(root.rglob("*")) if root.is_dir() else [root]
+    for path in [*own, *(here.folder / file for file in function.also)]:
+        relative = path.relative_to(root if path.is_relative_to(root) else here.folder)
         if path.is_file() and (path == root or _belongs(relative)):
             digest.update(f"{relative}\0".encode() + path.read_bytes())
     if function.requirements:

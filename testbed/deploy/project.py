@@ -50,19 +50,23 @@ class FunctionTable(_Table, frozen=True):
     """A Lambda package: ``{packages}/<name of the table>.zip``.
 
     Python: the folder ``source`` (in the zip under ``into``) with the packages of ``requirements``. Other languages:
-    ``zip`` is a file that ``command`` makes, or a folder. ``at`` is where Terraform looks for the zip, if not in
-    ``{packages}``: a path in the project. ``output`` is the Terraform output with the function's name:
-    `dev` then updates the function without an apply. ``loaded`` is part of the error by which the function shows, after
-    such an update, that it was imported; empty if it answers ``{}`` without one. Without it, nothing is invoked.
+    ``zip`` is a file that ``command`` makes, or a folder. ``also`` are files of the project that go into a Python
+    package at their own paths. ``at`` is where Terraform looks for the zip, if not in ``{packages}``: a path in the
+    project. ``only_with`` is a Terraform variable: the package is built only where that is true. ``output`` is the
+    Terraform output with the function's name: `dev` then updates the function without an apply. ``loaded`` is part of
+    the error by which the function shows, after such an update, that it was imported; empty if it answers ``{}``
+    without one. Without it, nothing is invoked.
     """
 
     source: str = ""
     into: str = ""
+    also: list[str] = []
     requirements: str = ""
     zip: str = ""
     command: list[str] = []
     at: str = ""
     output: str = ""
+    only_with: str = ""
     loaded: str | None = None
 
 
@@ -112,6 +116,18 @@ class Here:
         """Return the names of the variables, or of the outputs, that the Terraform configuration declares."""
         text = "\n".join(path.read_text() for path in self.terraform.glob("*.tf"))
         return {name for block, name in _BLOCK.findall(text) if block == kind}
+
+    def switched_on(self, variable: str) -> bool:
+        """Return whether a boolean variable may be true: TF_VAR_ decides, else any .tfvars file or testbed.toml."""
+        given = os.environ.get(f"TF_VAR_{variable}")
+        if given is not None:
+            return given.lower() in ("true", "1")
+        files = [self.terraform / "terraform.tfvars", *self.terraform.glob("*.auto.tfvars")]
+        files += self.terraform.glob("environments/*.tfvars")
+        text = "\n".join(file.read_text() for file in files if file.is_file())
+        return self.described.terraform.local.get(variable) is True or bool(
+            re.search(rf"^{variable}\s*=\s*true\b", text, re.MULTILINE)
+        )
 
     def files(self) -> Iterator[Path]:
         """Yield the project's own files, sorted."""
@@ -241,6 +257,12 @@ def _problems_of_functions(here: Here) -> list[str]:
             found.append(f"functions.{name} wants either source (Python) or zip")
         elif function.source and not (here.folder / function.source).is_dir():
             found.append(f"functions.{name}.source = {function.source!r} is not a folder")
+        elif gone := [file for file in function.also if not (here.folder / file).is_file()]:
+            found.append(f"functions.{name}.also has {gone[0]!r}, which is not there")
+        elif function.also and not function.source:
+            found.append(f"functions.{name}.also wants source")
+        elif function.only_with and function.only_with not in here.declared("variable"):
+            found.append(f"functions.{name}.only_with names no Terraform variable: {function.only_with!r}")
         elif function.requirements and not (here.folder / function.requirements).is_file():
             found.append(f"functions.{name}.requirements = {function.requirements!r} is not there")
         elif function.zip and not function.command and not (here.folder / function.zip).exists():

@@ -331,6 +331,8 @@ func resources() []resource {
 		{"data.aws_iot_endpoint", iotEndpoint},
 		{"aws_sqs_queue", sqsQueue},
 		{"aws_sns_topic", snsTopic},
+		{"aws_cloudwatch_event_rule", eventRule},
+		{"aws_cloudwatch_event_target", eventTarget},
 		{"aws_sns_topic_policy", snsTopicPolicy},
 		{"aws_sns_topic_subscription", snsTopicSubscription},
 		{"aws_dynamodb_table", dynamodbTable},

@@ -428,15 +428,50 @@ def _page_seconds(devtools: CDPSession) -> float:
     return float(next(each["value"] for each in metrics if each["name"] == "TaskDuration"))
 
 
+_WHOLE = """async ([first, count]) => {
+  const { live } = await import("./store.js");
+  for (let number = first; number < first + count; number++) {
+    const last = live(`crowd-${String(number).padStart(5, "0")}`).slice(-3).map((each) => each.sequence);
+    if (last.length < 3 || last[2] - last[0] !== 2) return false;
+  }
+  return true;
+}"""
+
+
+def test_more_than_a_connection_is_given_comes_by_several(browser: Browser, deployment: Deployment) -> None:
+    """A door that drops as AWS IoT Core does: 40 messages a second, where a connection gets 20."""
+    port = ports.choose(None, what="the front door")
+    with (
+        _crowd(deployment, port, 40, pause=1.0, most_a_second=20),
+        _served(with_front_door(deployment, CREDENTIALS, port, most_a_second=20)) as url,
+        opened(browser, url) as page,
+    ):
+        page.locator("#behind", has_text="messages did not come").wait_for(timeout=PATIENCE_MS)
+        page.locator("#link", has_text="Live, by ").wait_for(timeout=PATIENCE_MS)
+        # By one connection, every second message is missing.
+        page.wait_for_function(_WHOLE, arg=[0, 40], timeout=PATIENCE_MS)
+        planned = page.evaluate(
+            """async () => {
+              const { connectionsFor } = await import("./listen.js");
+              return [[200, 100], [5000, 100], [10, 100], [5000, undefined]].map((each) => connectionsFor(...each));
+            }"""
+        )
+    assert planned == [4, 20, 1, 1]
+
+
 @contextmanager
-def _crowd(deployment: Deployment, port: int, stations: int) -> Iterator[None]:
-    """Run a front door that hears a message of each of many stations every ten seconds, without their connections."""
+def _crowd(
+    deployment: Deployment, port: int, stations: int, *, pause: float = 0.1, most_a_second: int = 0
+) -> Iterator[None]:
+    """Run a front door that hears many stations without their connections: up to 100 messages, then a ``pause`` (s)."""
     ready, stopped = threading.Event(), asyncio.Event()
     loop = asyncio.new_event_loop()
 
     async def speak() -> None:
         door = FrontDoor(
-            CREDENTIALS, deployment.region, Rights("dashboard-", frozenset({deployment.topic_filter}))
+            CREDENTIALS,
+            deployment.region,
+            Rights("dashboard-", frozenset({deployment.topic_filter}), most_a_second),
         )
         door.broker(is_there=True)
         async with await door.serve("127.0.0.1", port):
@@ -444,10 +479,11 @@ def _crowd(deployment: Deployment, port: int, stations: int) -> Iterator[None]:
             sequence = 0
             while not stopped.is_set():
                 name = f"crowd-{sequence % stations:05}"
-                door.hear(f"ev-swap/stations/{name}/telemetry", telemetry(name, sequence % 22, 1 + sequence))
+                said = telemetry(name, sequence % 22, 1 + sequence // stations)
+                door.hear(f"ev-swap/stations/{name}/telemetry", said)
                 sequence += 1
-                if sequence % 100 == 0:
-                    await asyncio.sleep(0.1 if sequence > 2 * stations else 0.01)
+                if sequence % min(100, stations) == 0:
+                    await asyncio.sleep(pause if sequence > 2 * stations else 0.01)
 
     thread = threading.Thread(target=loop.run_until_complete, args=(speak(),))
     thread.start()

@@ -45,6 +45,9 @@ TESTS_ALONE = (
 )
 _AWS_NAMES = {alias: name for name, aliases in ALIASES.items() for alias in aliases}
 
+# ministack 1.5.33 asks for rule/default/<name>, for the bus, or for no resource, where AWS asks for rule/<name>.
+EVENTS = "events:"
+
 Document = dict[str, Any]
 
 
@@ -64,7 +67,8 @@ def questions(path: Path) -> set[Question]:
         asked = json.loads(line)
         user = asked["principal"].rpartition("/")[2]
         if asked["action"] not in TESTS_ALONE:
-            found.add(Question(user, _AWS_NAMES.get(asked["action"], asked["action"]), asked["resource"]))
+            resource = "*" if asked["action"].startswith(EVENTS) else asked["resource"]
+            found.add(Question(user, _AWS_NAMES.get(asked["action"], asked["action"]), resource))
     return found
 
 

@@ -1,5 +1,6 @@
 """Do what a person does with an account, step by step, each with what must come of it."""
 
+import gzip
 import hashlib
 import json
 import re
@@ -18,6 +19,7 @@ from botocore.credentials import Credentials
 
 from bridge.authority import Authority
 from simulator.options import TOPIC_ROOT
+from testbed.archive import reader
 from testbed.dashboard import start_door
 from testbed.deploy import enforced_iam, policies, terraform
 from testbed.deploy.airgap.iot_proxy import iot_proxy
@@ -47,6 +49,7 @@ _NAMELESS = (
     "budgets:",
     "cloudwatch:",
     "dynamodb:ListTagsOfResource",
+    rights.EVENTS,
     "lambda:",
     "sns:ListTagsForResource",
     "wafv2:",
@@ -71,6 +74,7 @@ _VARIABLES = {
     "TF_VAR_table_auto_scaling": "false",
     # What is off by default is rehearsed, too.
     "TF_VAR_dashboard_enabled": "true",
+    "TF_VAR_archive_compaction": "true",
     # ministack 1.5.33's own name for it is below localhost, where no browser asks a proxy.
     "TF_VAR_realtime_endpoint": f"stand-in-ats.iot.{REGION}.amazonaws.com",
     "TF_VAR_alarm_email": "ops@example.com",
@@ -303,6 +307,8 @@ def _steps(stand_in: StandIn, say: Say, tests: list[str]) -> None:
                 f"the end-to-end tests failed on the stand-in, see {log}",
                 done.stdout[-3000:],
             )
+        with _step(say, "the scheduled compaction, called once, by its own role"):
+            _compaction(stand_in)
     finally:
         for process in reversed(started):
             process.stop()
@@ -418,6 +424,29 @@ def _locked(stand_in: StandIn) -> None:
     s3.put_object(Bucket=bucket, Key=f"{ENVIRONMENT}.tfstate.tflock", Body=json.dumps(lock).encode())
     stand_in.testbed("plan", fails="state lock")
     s3.delete_object(Bucket=bucket, Key=f"{ENVIRONMENT}.tfstate.tflock")
+
+
+def _compaction(stand_in: StandIn) -> None:
+    """Merge two objects of an hour long ago."""
+    s3 = stand_in.root.client("s3", endpoint_url=stand_in.url)
+    bucket, hour = f"{PROJECT}-{ENVIRONMENT}-telemetry-{ACCOUNT}", "dt=2026-01-01/hour=00/"
+    for number in range(2):
+        line = json.dumps({"message_id": f"old-{number}", "_received_at": 1_767_225_600_000 + number})
+        body = gzip.compress(line.encode() + b"\n")
+        s3.put_object(Bucket=bucket, Key=f"{reader.PREFIX}{hour}{number}.ndjson.gz", Body=body)
+    answer = stand_in.root.client("lambda", endpoint_url=stand_in.url).invoke(
+        FunctionName=f"{PROJECT}-{ENVIRONMENT}-archive-compactor", Payload=b'{"settle_minutes": 0}'
+    )
+    said = answer["Payload"].read().decode()
+    _must("FunctionError" not in answer, "the compaction failed", said)
+    left = list(reader.objects(s3, bucket, reader.PREFIX + hour))
+    merged = [record["message_id"] for record in _records(s3, bucket, reader.COMPACTED + hour)]
+    _must(not left and merged == ["old-0", "old-1"], f"compaction left {left}, and made {merged}", said)
+
+
+def _records(s3: Any, bucket: str, prefix: str) -> Iterator[dict[str, Any]]:
+    for key in reader.objects(s3, bucket, prefix):
+        yield from reader.read(s3, bucket, key)
 
 
 def _stacks(stand_in: StandIn) -> list[Any]:

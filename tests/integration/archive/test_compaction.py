@@ -2,6 +2,11 @@
 
 import contextlib
 import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -14,8 +19,9 @@ from testbed.archive.compaction import compact
 from testbed.archive.results import Rows
 from testbed.archive.saved import Days
 from testbed.errors import TestbedError
+from testbed.paths import FUNCTIONS, REPOSITORY
 from tests import archives
-from tests.integration.conftest import AwsEmulator
+from tests.integration.conftest import REGION, AwsEmulator
 
 FIRST = date(2026, 3, 1)
 END = datetime(2026, 3, 3, tzinfo=UTC)
@@ -112,6 +118,99 @@ def test_killed_at_any_call_it_loses_nothing_and_the_next_run_ends_it(s3: Any, b
     assert not list(reader.objects(s3, bucket))
     assert contents(s3, bucket) == had
     assert answers(s3, bucket) == before
+
+
+def test_an_hour_that_is_too_large_at_once_is_merged_in_parts(s3: Any, bucket: str) -> None:
+    """Each part is one Parquet object; what is known in another part's is not written again."""
+    lines = archives.messages(FIRST, hours=1, minutes=1)
+    batches = archives.store(s3, bucket, lines, retried=1)
+    had = contents(s3, bucket)
+    largest = max(each.size for each in reader.dated(s3, bucket, reader.PREFIX))
+    kept = compact(s3, bucket, END, most_bytes=largest)
+    assert len(kept) > 1
+    assert sum(part.objects for part in kept) == len(set(batches))
+    done = compact(s3, bucket, END, settle=NOW, most_bytes=2 * largest)
+    assert {(part.written, part.removed) for part in done} == {(None, True)}
+    stored = [record["_source_message_id"] for record in reader.records(s3, bucket)]
+    assert len(stored) == len(set(stored)), "a line was written twice"
+    assert contents(s3, bucket) == had
+
+
+def test_what_there_is_no_time_for_is_left_to_the_next_run(s3: Any, bucket: str) -> None:
+    archives.store(s3, bucket, archives.messages(FIRST, hours=3))
+    had = contents(s3, bucket)
+    asked = itertools.count()
+    first = compact(s3, bucket, END, settle=NOW, enough=lambda: next(asked) >= 2)
+    assert [part.folder for part in first] == ["dt=2026-03-01/hour=00"]
+    rest = compact(s3, bucket, END, settle=NOW)
+    assert {part.folder for part in rest}.isdisjoint({"dt=2026-03-01/hour=00"})
+    assert contents(s3, bucket) == had
+
+
+def test_an_hour_that_cannot_be_read_keeps_no_other_from_being_compacted(s3: Any, bucket: str) -> None:
+    """And what is not the handler's is left alone."""
+    archives.store(s3, bucket, archives.messages(FIRST, hours=3))
+    torn, note = "telemetry/dt=2026-03-01/hour=00/torn.ndjson.gz", "telemetry/note.txt"
+    s3.put_object(Bucket=bucket, Key=torn, Body=b"\x1f\x8b torn")
+    s3.put_object(Bucket=bucket, Key=note, Body=b"not the handler's")
+    with pytest.raises(TestbedError, match=r"could not be compacted: 1. The first is dt=2026-03-01/hour=00"):
+        compact(s3, bucket, END, settle=NOW)
+    left = list(reader.objects(s3, bucket))
+    assert {torn, note} <= set(left)
+    assert {key.rpartition("/")[0] for key in left} == {"telemetry/dt=2026-03-01/hour=00", "telemetry"}
+
+
+def test_the_function_killed_in_the_middle_leaves_an_archive_that_reads_the_same(
+    s3: Any, bucket: str, aws_emulator: AwsEmulator
+) -> None:
+    """Run it in a process of its own, as Lambda does, and kill that when its first Parquet object is stored."""
+    archives.store(s3, bucket, archives.messages(FIRST, hours=2))
+    had = contents(s3, bucket)
+    killed = called(bucket, aws_emulator, "after-call.s3.PutObject")
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert len(list(reader.objects(s3, bucket, reader.COMPACTED))) == 1
+    assert contents(s3, bucket) == had
+    ended = called(bucket, aws_emulator, "never")
+    assert ended.returncode == 0, ended.stderr
+    counted = json.loads(ended.stdout.splitlines()[-1])
+    assert counted["written"] == len(list(reader.objects(s3, bucket, reader.COMPACTED))) - 1
+    assert counted["removed"] == counted["batches"]
+    assert not list(reader.objects(s3, bucket))
+    assert contents(s3, bucket) == had
+
+
+_AS_LAMBDA = """
+import json, os, signal, sys
+from archive_compactor import app
+class Context:
+    function_name, memory_limit_in_mb, aws_request_id = "compactor", 1769, "request-1"
+    invoked_function_arn = "arn:aws:lambda:eu-central-1:000000000000:function:compactor"
+    def get_remaining_time_in_millis(self):
+        return 600_000
+app._s3().meta.events.register(sys.argv[1], lambda **_: os.kill(os.getpid(), signal.SIGKILL))
+print(json.dumps(app.handler({"settle_minutes": 0}, Context())))
+"""
+
+
+def called(bucket: str, emulator: AwsEmulator, killed_at: str) -> "subprocess.CompletedProcess[str]":
+    """Call the function, with the settings of terraform/compaction.tf; ``killed_at`` is an event of botocore."""
+    settings = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": f"{REPOSITORY}:{FUNCTIONS}",
+        "AWS_ENDPOINT_URL": emulator.url,
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "TELEMETRY_BUCKET": bucket,
+    }
+    return subprocess.run(
+        [sys.executable, "-c", _AS_LAMBDA, killed_at],
+        env=settings,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
 
 
 def test_parquet_that_lacks_a_line_removes_nothing(

@@ -1,11 +1,12 @@
 """A page may subscribe to what it is shown, and to nothing else; a slow one costs a bounded memory."""
 
 import asyncio
+import re
 
 import pytest
 
 from bridge import packets
-from bridge.front_door.page import DROPPED_TOPIC, Outbox, Page, RefusedPacketError, Rights
+from bridge.front_door.page import DROPPED_TOPIC, Outbox, Page, RefusedPacketError, Rights, deliver
 from bridge.packets import Packet
 
 FILTER = "ev-swap/stations/+/telemetry"
@@ -29,8 +30,8 @@ def test_a_page_hears_what_it_subscribed_to() -> None:
         page = Page(RIGHTS)
         for packet in (_connect("dashboard-1"), _subscribe(FILTER), Packet(packets.PINGREQ, 0, b"")):
             assert page.take(packet)
-        page.hear("ev-swap/stations/a/telemetry", b"<heard>")
-        page.hear("ev-swap/stations/a/secrets", b"<not heard>")
+        deliver([page], "ev-swap/stations/a/telemetry", b"<heard>", 1)
+        deliver([page], "ev-swap/stations/a/secrets", b"<not heard>", 1)
         assert not page.take(Packet(packets.DISCONNECT, 0, b""))
         return await page.outbox.frame()
 
@@ -38,11 +39,48 @@ def test_a_page_hears_what_it_subscribed_to() -> None:
     assert asyncio.run(listen()) == granted + b"<heard>"
 
 
+def _subscribed(topic_filter: str, rights: Rights = RIGHTS) -> Page:
+    page = Page(rights, connected=True)
+    assert page.take(_subscribe(topic_filter))
+    return page
+
+
+def _frame(page: Page) -> bytes:
+    return asyncio.run(page.outbox.frame())
+
+
+def test_a_shared_subscription_gives_each_message_to_one_of_its_members() -> None:
+    """AWS IoT Core developer guide, "MQTT", "Shared Subscriptions"; other groups, and who does not share, get all."""
+    group = [_subscribed(f"$share/one/{FILTER}") for _ in range(4)]
+    others = [_subscribed(f"$share/two/{FILTER}"), _subscribed(FILTER)]
+    said = [f"<{number}>".encode() for number in range(200)]
+    for number, packet in enumerate(said):
+        deliver([*group, *others], f"ev-swap/stations/s{number}/telemetry", packet, 1)
+    granted = packets.suback(1, [0])
+    shares = [_frame(page).removeprefix(granted) for page in group]
+    heard = [packet for share in shares for packet in re.findall(rb"<\d+>", share)]
+    assert sorted(heard) == sorted(said)
+    # By chance: one of four gets none of 200 once in 10^24.
+    assert all(shares)
+    assert [_frame(page).removeprefix(granted) for page in others] == [b"".join(said)] * 2
+
+
+def test_a_connection_gets_so_many_messages_a_second_and_the_rest_is_dropped() -> None:
+    """AWS general reference, "AWS IoT Core message broker limits": publish requests a second of a connection."""
+    page = _subscribed(FILTER, Rights("dashboard-", frozenset({FILTER}), most_a_second=2))
+    for number in range(6):
+        deliver([page], f"ev-swap/stations/s{number}/telemetry", f"<{number}>".encode(), number // 3)
+    assert _frame(page) == packets.suback(1, [0]) + b"<0><1><3><4>"
+
+
 @pytest.mark.parametrize(
     ("packet", "connected"),
     [
         (Packet(packets.PUBLISH, 0, _text("ev-swap/stations/a/telemetry") + b"{}"), True),
         (_subscribe("#"), True),
+        (_subscribe("$share/one/#"), True),
+        (_subscribe(f"$share/+/{FILTER}"), True),
+        (_subscribe(f"$share//{FILTER}"), True),
         (_subscribe("$aws/events/presence/+/+"), True),
         (_subscribe(FILTER), False),
         (_connect("dashboard-1"), True),

@@ -8,7 +8,7 @@ import pytest
 from testbed.cost import designs, scale
 from testbed.cost.bill import Workload
 from testbed.cost.scale import QUOTAS
-from testbed.paths import REPOSITORY, TERRAFORM
+from testbed.paths import DASHBOARD, REPOSITORY, TERRAFORM
 
 MILLION = Workload(1_000_000, 60)
 
@@ -63,10 +63,13 @@ def test_what_has_to_be_raised(workload: Workload, raised: set[str]) -> None:
     assert {key for key, need in found.items() if need.verdict == "raise"} == raised
 
 
-def test_a_live_page_hears_a_hundred_messages_a_second() -> None:
-    """AWS drops what is over that: 1,000 stations every 5 s are 200."""
-    assert scale.needs(Workload(500, 5))["iot_page"].verdict == "ok"
-    assert scale.needs(Workload(1000, 5))["iot_page"].verdict == "stop"
+def test_a_live_page_hears_as_much_as_its_connections_are_given() -> None:
+    """AWS drops what is over a hundred a second of one: the page opens up to twenty, for 60 each."""
+    assert scale.needs(Workload(6000, 5))["iot_page"].verdict == "ok"
+    assert scale.needs(Workload(6001, 5))["iot_page"].verdict == "stop"
+    listens = (DASHBOARD / "listen.js").read_text()
+    assert "const SHARE = 0.6;" in listens
+    assert "const MOST = 20;" in listens
 
 
 def test_what_aws_does_not_raise_ends_the_design() -> None:
