@@ -15,6 +15,7 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore import xform_name
 from botocore.exceptions import ClientError
 
 from bridge.policies import Connection, Policies
@@ -227,6 +228,26 @@ BY_AWS: dict[tuple[str, str], tuple[str, Callable[[Any, str], object]]] = {
         lambda sqs, arn: sqs.send_message(QueueUrl=queue(sqs, arn), MessageBody="\x00"),
     ),
 }
+# Of a stream, where the settings have one: what an event source mapping asks of the role, and the rule's action.
+for _operation, _settings in {
+    "DescribeStream": {},
+    "DescribeStreamSummary": {},
+    "GetRecords": {"ShardIterator": "none"},
+    "GetShardIterator": {"ShardId": "none", "ShardIteratorType": "LATEST"},
+    "ListShards": {},
+}.items():
+    _method = xform_name(_operation)
+    BY_AWS["telemetry-handler", f"kinesis:{_operation}"] = (
+        "kinesis",
+        lambda kinesis, arn, name=_method, settings=_settings: getattr(kinesis, name)(
+            StreamARN=arn, **settings
+        ),
+    )
+# Longer than a key may be: nothing is in the stream.
+BY_AWS["iot-rules", "kinesis:PutRecord"] = (
+    "kinesis",
+    lambda kinesis, arn: kinesis.put_record(StreamARN=arn, Data=b"", PartitionKey="x" * 257),
+)
 BY_AWS["iot-errors", "sqs:SendMessage"] = BY_AWS["iot-rules", "sqs:SendMessage"]
 for _function in ("telemetry-handler", "api-handler"):
     BY_AWS[_function, "logs:CreateLogStream"] = (
