@@ -100,7 +100,9 @@ class Commands:
         Raises:
             Problem: 400 or 422, the body is no command; 409, another command has this id.
         """
-        wanted = _read(request.body)
+        wanted = request.document(Wanted, "command")
+        if why := wanted.fault():
+            raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, why)
         command_id = wanted.command_id or uuid4().hex
         at = self._now()
         said: dict[str, str | int] = {
@@ -164,20 +166,6 @@ class Commands:
             told = {"detail": answer.get("detail", ""), "answered_at": answer.get("answered_at", "")}
             return shown | {"state": state} | told
         return shown | {"state": "timed_out" if said["answer_by"] < _text(self._now()) else "sent"}
-
-
-def _read(body: bytes) -> Wanted:
-    try:
-        found = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Problem(HTTPStatus.BAD_REQUEST, "The body is no JSON.") from error
-    try:
-        wanted = msgspec.convert(found, Wanted)
-    except msgspec.ValidationError as error:
-        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"The body is no command: {error}") from error
-    if why := wanted.fault():
-        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, why)
-    return wanted
 
 
 def _text(moment: datetime) -> str:

@@ -4,7 +4,7 @@ import base64
 import binascii
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import unquote
 
 import msgspec
@@ -13,6 +13,8 @@ from api_handler.problems import Problem, bad_parameter
 
 # More digits than any parameter needs, and fewer than what makes int() slow.
 _MOST_DIGITS = 9
+
+_Document = TypeVar("_Document")
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -72,6 +74,19 @@ class Request(msgspec.Struct, frozen=True):
         if len(values) > 1:
             raise bad_parameter(name, "given more than once")
         return values[0]
+
+    def document(self, kind: type[_Document], called: str) -> _Document:
+        """Read the body, JSON of this kind; ``called`` is the kind's name in an answer.
+
+        Raises:
+            Problem: 400, it is no JSON; 422, it is another document.
+        """
+        try:
+            return msgspec.convert(msgspec.json.decode(self.body), kind)
+        except msgspec.ValidationError as error:
+            raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"The body is no {called}: {error}") from error
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise Problem(HTTPStatus.BAD_REQUEST, "The body is no JSON.") from error
 
     def moment(self, name: str) -> datetime | None:
         """Read a query parameter that is a time.

@@ -72,7 +72,7 @@ class Settings:
         Raises:
             Problem: 400 or 422, the body is not a change; 404, as `get`; 409, the shadow has another version.
         """
-        change = _read(request.body)
+        change = _read(request)
         for attempt in range(_ATTEMPTS):
             shadow = self._shadow(station_id)
             if change.version not in (None, shadow["version"]):
@@ -151,17 +151,8 @@ def fault(name: str, value: Any) -> str | None:
     return None
 
 
-def _read(body: bytes) -> Change:
-    try:
-        found = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Problem(HTTPStatus.BAD_REQUEST, "The body is no JSON.") from error
-    try:
-        change = msgspec.convert(found, Change)
-    except msgspec.ValidationError as error:
-        raise Problem(
-            HTTPStatus.UNPROCESSABLE_ENTITY, f"The body is no change of settings: {error}"
-        ) from error
+def _read(request: Request) -> Change:
+    change = request.document(Change, "change of settings")
     errors = {name: why for name, value in change.settings.items() if (why := fault(name, value))}
     if errors or not change.settings:
         detail = "; ".join(f"{name}: {why}" for name, why in errors.items()) or "settings: none is named"

@@ -80,7 +80,7 @@ def test_fixed_bytes_in_place_of_telemetry(place: FleetPlace) -> None:
     assert set(place.collector.payloads) == {b"x" * 16}
 
 
-def test_a_reconnect_storm_loses_nothing(place: FleetPlace) -> None:
+def test_a_reconnect_storm_loses_nothing(place: FleetPlace, monkeypatch: pytest.MonkeyPatch) -> None:
     """All connections are cut at once, again and again; the stations come back and every message arrives."""
 
     def tick(fleet: Fleet) -> None:
@@ -89,6 +89,7 @@ def test_a_reconnect_storm_loses_nothing(place: FleetPlace) -> None:
         if fleet.summary.disconnects >= 2 * STATIONS:
             fleet.stop()
 
+    monkeypatch.setattr("simulator.fleet._FAREWELL_SECONDS", 60.0)
     summary = run(place.options(storm_every=1.0), tick)
     assert summary.disconnects >= 2 * STATIONS
     assert summary.unacknowledged == 0
