@@ -96,7 +96,13 @@ class ControlPlane:
             ClientError: the service refused; in boto3's form.
             EndpointConnectionError: it does not answer.
         """
-        method, target, headers, data = _operation(operation).request(parameters)
+        return self._call(operation, *_operation(operation).request(parameters))
+
+    def ask(self, path: str, document: Any) -> Any:
+        """POST a JSON document to a path that AWS's API does not have, and return the answer's; as `call` does."""
+        return self._call(path, "POST", path, {}, json.dumps(document).encode())
+
+    def _call(self, name: str, method: str, target: str, headers: Mapping[str, str], data: bytes) -> Any:
         for attempt in range(1, _ATTEMPTS + 1):
             try:
                 status, answer_headers, answer = self._exchange(method, target, headers, data)
@@ -107,7 +113,7 @@ class ControlPlane:
                 if status < 300:
                     return json.loads(answer) if answer else {}
                 if status not in _RETRIED_STATUSES or attempt == _ATTEMPTS:
-                    raise ClientError(_refusal(status, answer_headers, answer), operation)
+                    raise ClientError(_refusal(status, answer_headers, answer), name)
             time.sleep(random.uniform(0, 0.05 * 2**attempt))  # noqa: S311  # jitter
         raise AssertionError("unreachable")
 

@@ -3,14 +3,15 @@
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from itertools import islice
 
 from bridge.broker.connection import ClientConnection
 from bridge.broker.server import Identity
 from bridge.policies import Policies
-from bridge.registry import Registry
+from bridge.registry import Principal, Registry
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +25,10 @@ _FOLLOW_SHARE, _FOLLOW_PAUSE_AT_MOST = 1 / 50, 2.0
 # A new version of a policy does not wait for its certificates' turn; so many policies are read again every two seconds,
 # those that most connections have.
 _MOST_POLICIES = 20
+# What comes while the registry is asked waits, and is asked about together: so many certificates in one call.
+_AT_ONCE, _CALLS_AT_ONCE = 250, 2
+# Where the registry knows only AWS's calls, which are about one certificate.
+_THREADS = 8
 
 
 class RegistryGuard:
@@ -36,17 +41,56 @@ class RegistryGuard:
         """``trusted`` are the ids of certificates that may do everything: the bridge's."""
         self._registry = registry
         self._trusted = trusted
-        self._pool = ThreadPoolExecutor(8, thread_name_prefix="registry")
+        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="registry")
+        self._waiting: dict[str, list[asyncio.Future[Principal | None]]] = {}
+        self._calls: set[asyncio.Task[None]] = set()
 
     async def identify(self, certificate_id: str, common_name: str) -> Identity | None:
         """See `bridge.broker.server.Guard`."""
         if certificate_id in self._trusted:
             return Identity(certificate_id, common_name, (), Policies(()), trusted=True)
+        answer: asyncio.Future[Principal | None] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(certificate_id, []).append(answer)
+        self._ask()
+        return _identity(await answer, common_name)
+
+    def _ask(self) -> None:
+        """Ask about who waits, if the registry has not enough to do."""
+        together = self._registry.answers_together
+        while self._waiting and len(self._calls) < (_CALLS_AT_ONCE if together else _THREADS):
+            asked = {one: self._waiting.pop(one) for one in self._next(self._waiting)}
+            call = asyncio.get_running_loop().create_task(self._answer(asked))
+            self._calls.add(call)
+            call.add_done_callback(self._end)
+
+    def _end(self, call: "asyncio.Task[None]") -> None:
+        self._calls.discard(call)
+        if not call.cancelled():
+            self._ask()
+
+    async def _answer(self, asked: Mapping[str, list["asyncio.Future[Principal | None]"]]) -> None:
+        found: dict[str, Principal | None] = {}
+        failure: Exception | None = None
+        try:
+            found = await self._read(list(asked))
+        except Exception as error:  # each of them is told
+            failure = error
+        for certificate_id, answers in asked.items():
+            for answer in answers:
+                if answer.done():  # it waits no more
+                    continue
+                if failure:
+                    answer.set_exception(failure)
+                else:
+                    answer.set_result(found[certificate_id])
+
+    async def _read(self, certificate_ids: list[str]) -> dict[str, Principal | None]:
         loop = asyncio.get_running_loop()
-        principal = await loop.run_in_executor(self._pool, self._registry.principal, certificate_id)
-        if principal is None or not principal.active:
-            return None
-        return Identity(certificate_id, common_name, principal.things, principal.policies)
+        return await loop.run_in_executor(self._pool, self._registry.principals, certificate_ids)
+
+    def _next(self, certificate_ids: Iterable[str]) -> list[str]:
+        """Take as many as one call is about."""
+        return list(islice(certificate_ids, _AT_ONCE if self._registry.answers_together else 1))
 
     async def follow(self, connected: Callable[[], Mapping[str, list[ClientConnection]]]) -> None:
         """Give live connections what their certificates may do by now, for ever.
@@ -57,16 +101,19 @@ class RegistryGuard:
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(_POLL_SECONDS)
-            for certificate_id, connections in connected().items():
+            living = dict(connected())
+            asked = iter([one for one in living if one not in self._trusted])
+            while some := self._next(asked):
                 begun = loop.time()
                 try:
-                    found = await self.identify(certificate_id, "")
+                    found = await self._read(some)
                 except Exception as error:  # the control plane is away; what was allowed stays so
                     log.warning("the registry does not answer: %s", error)
                     break
-                if found is not None:
-                    for connection in connections:
-                        connection.follow(found)
+                for certificate_id, principal in found.items():
+                    if identity := _identity(principal, ""):
+                        for connection in living[certificate_id]:
+                            connection.follow(identity)
                 await asyncio.sleep(min((loop.time() - begun) / _FOLLOW_SHARE, _FOLLOW_PAUSE_AT_MOST))
 
     async def follow_versions(self, connected: Callable[[], Mapping[str, list[ClientConnection]]]) -> None:
@@ -120,3 +167,10 @@ class RegistryGuard:
                 disconnect(gone | new)
             known = certificates
             self._registry.forget_policies()
+
+
+def _identity(principal: Principal | None, common_name: str) -> Identity | None:
+    """Return who that is, or None for a certificate that is not ACTIVE."""
+    if principal is None or not principal.active:
+        return None
+    return Identity(principal.certificate_id, common_name, principal.things, principal.policies)

@@ -10,6 +10,7 @@ import credentials
 import data_plane
 import decisions
 import deliveries
+import principals
 import queues
 import resources
 import rules
@@ -23,6 +24,7 @@ asynchronous.patch()
 deliveries.patch()
 data_plane.patch()
 rules.patch()
+principals.patch()
 credentials.patch()
 decisions.patch()
 resources.patch()

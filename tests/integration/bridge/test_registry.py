@@ -63,9 +63,18 @@ class Fleet:
         return found
 
     def allows(self, action: str, resource: str) -> bool:
-        found = self.principal()
-        connection = Connection(self.name, self.name, found.things)
-        return found.policies.allow(action, resource, connection)
+        """Ask in AWS's way, and in the way in which ministack answers for many; both must say the same."""
+        alone, together = (
+            self.principal(),
+            self.registry.principals([self.certificate_id])[self.certificate_id],
+        )
+        assert together is not None
+        said = {
+            one.policies.allow(action, resource, Connection(self.name, self.name, one.things))
+            for one in (alone, together)
+        }
+        assert len(said) == 1
+        return said.pop()
 
 
 @pytest.fixture
@@ -116,6 +125,30 @@ def test_a_connect_costs_three_calls_and_follows_changes(fleet: Fleet) -> None:
     assert fleet.allows("iot:Connect", "client/x")
     fleet.registry.forget_policies()
     assert not fleet.allows("iot:Connect", "client/x")
+
+
+def test_many_certificates_are_one_call(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    fleet.policy(fleet.arn, ("iot:Connect", "client/*"))
+    others = [fleet.iot.create_keys_and_certificate(setAsActive=False)["certificateId"] for _ in range(2)]
+    assert fleet.registry.answers_together
+    assert fleet.allows("iot:Connect", "client/x")
+    fleet.calls.clear()
+    found = fleet.registry.principals([fleet.certificate_id, *others, "0" * 64])
+    assert fleet.calls == []
+    assert {one: each and each.active for one, each in found.items()} == {
+        fleet.certificate_id: True,
+        others[0]: False,
+        others[1]: False,
+        "0" * 64: None,
+    }
+    # Another control plane knows AWS's calls alone.
+    ask = fleet.registry._ask
+    monkeypatch.setattr(fleet.registry, "_ask", lambda path, document: ask(f"/unknown{path}", document))
+    assert {one: each and each.active for one, each in fleet.registry.principals(list(found)).items()} == {
+        one: each and each.active for one, each in found.items()
+    }
+    assert "DescribeCertificate" in fleet.calls
+    assert not fleet.registry.answers_together
 
 
 def test_an_arn_of_another_account_does_not_match(fleet: Fleet) -> None:
