@@ -8,7 +8,7 @@ COMMANDS = {
     "costs": ("cost", "scale"),
     "deployment": ("up", "down", "dev", "plan", "leftovers", "package", "status", "logs", "policies"),
     "devices": ("device",),
-    "drills": ("parity-record", "parity", "faults", "clients", "rehearse"),
+    "drills": ("parity-record", "parity", "faults", "region-lost", "replicate", "clients", "rehearse"),
     "projects": ("init", "doctor"),
     "proofs": ("audit", "trace", "redrive"),
     "stations": ("simulate", "demo", "dashboard", "publish", "listen", "api", "load-test"),

@@ -1,7 +1,10 @@
 """Commands that break a deployment, or hold two against each other."""
 
 import json
+import threading
 from collections import Counter
+from dataclasses import replace
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -13,14 +16,17 @@ from testbed.cli.console import app, confirm, out, say, short
 from testbed.cli.costs import show_calls
 from testbed.cli.proofs import show_audit
 from testbed.deploy import lifecycle
-from testbed.deploy.deployment import current
+from testbed.deploy.deployment import Deployment, current
 from testbed.deploy.settings import Settings
 from testbed.drills.clients import runner as clients
 from testbed.drills.faults import runner
 from testbed.drills.parity import compare, scenario
+from testbed.drills.regions import pair as regions
+from testbed.drills.regions import runner as region_lost
 from testbed.engines import choice
 from testbed.errors import TestbedError
 from testbed.paths import REPOSITORY
+from testbed.pipeline import replicator
 
 
 @app.command("parity-record")
@@ -106,6 +112,94 @@ def faults_command(
         json_file.parent.mkdir(parents=True, exist_ok=True)
         json_file.write_text(json.dumps(report.as_dict(), indent=1) + "\n")
     raise typer.Exit(0 if report.clean else 1)
+
+
+class How(StrEnum):
+    """How a region is taken away."""
+
+    KILLED = "killed"
+    FROZEN = "frozen"
+
+
+@app.command("region-lost")
+def region_lost_command(
+    stations: Annotated[int, typer.Option(help="How many stations.", min=1)] = 200,
+    interval: Annotated[float, typer.Option(help="Seconds between two messages of a station.")] = 5,
+    seed: Annotated[int, typer.Option(help="Of the fleet, and of the drill's times.")] = 1,
+    seconds: Annotated[
+        float,
+        typer.Option(help="About how long the fleet publishes before the loss, during it and after it."),
+    ] = 20,
+    how: Annotated[How, typer.Option(help="Home's processes are killed, or stand still.")] = How.KILLED,
+    json_file: Annotated[Path | None, typer.Option("--json", help="File for the report as JSON.")] = None,
+) -> None:
+    """Take one of two regions away under load and give it back; fails if a message is missing or a state wrong."""
+    settings = Settings.from_environment()
+    pair = regions.bring_up(settings, say, confirm)
+    report = region_lost.run(
+        pair,
+        lambda: lifecycle.up(settings, say, confirm),
+        say,
+        stations=stations,
+        interval=interval,
+        seed=seed,
+        seconds=seconds,
+        how=how.value,
+    )
+    audit = report.audit
+    table = Table("what", "", title=f"Region lost ({report.how}): seed {seed}, {stations} stations")
+    for what, value in (
+        ("acknowledged", ", ".join(f"{count:,} by {name}" for name, count in report.acknowledged.items())),
+        ("archived", ", ".join(f"{count:,} in {name}" for name, count in audit.archived.items())),
+        ("copies beyond the first", f"{audit.duplicates:,}"),
+        ("missing", f"{audit.missing_count:,}"),
+        ("in a dead-letter queue", f"{audit.dead_lettered:,}"),
+        ("wrong state while home was lost", f"{len(report.wrong_left):,}"),
+        *(
+            (f"wrong state in {name} at the end", f"{len(wrong):,}")
+            for name, wrong in audit.wrong_state.items()
+        ),
+        ("states that went back for a while", f"{report.went_back:,}"),
+        ("away, seconds after the loss", _moved(report.away)),
+        ("home, seconds after its return", _moved(report.back)),
+    ):
+        table.add_row(what, value)
+    out.print(table)
+    for wrong in [
+        *audit.missing,
+        *report.wrong_left,
+        *(one for some in audit.wrong_state.values() for one in some),
+    ][:10]:
+        say(f"  {wrong}")
+    say(f"Both regions are still up. Remove the second one: make down DEPLOYMENT={pair.standby.name}")
+    if json_file:
+        json_file.parent.mkdir(parents=True, exist_ok=True)
+        json_file.write_text(json.dumps(report.as_dict(), indent=1) + "\n")
+    raise typer.Exit(0 if report.clean else 1)
+
+
+def _moved(moved: region_lost.Moved) -> str:
+    return f"half after {moved.median:g}, all after {moved.last:g}; at most {moved.busiest} in a second"
+
+
+@app.command("replicate")
+def replicate_command(
+    other: Annotated[str, typer.Argument(help="DEPLOYMENT of the second region.")],
+) -> None:
+    """Copy between the tables of two local deployments until Ctrl-C: a stand-in for DynamoDB's global tables."""
+    settings = Settings.from_environment()
+    home, standby = _known(settings), _known(replace(settings, name=other))
+    tables = replicator.replicators(home, standby, say)
+    say(f"A stand-in for DynamoDB's global tables, between {home.name} and {standby.name}; Ctrl-C ends it.")
+    replicator.run(tables, threading.Event(), say)
+
+
+def _known(settings: Settings) -> Deployment:
+    """Return a local deployment, whether it runs or not: one that is lost may come back."""
+    for engine in settings.engines():
+        if settings.target == "local" and (found := Deployment.load(settings.folder(engine))):
+            return found
+    raise TestbedError(f"There is no local DEPLOYMENT={settings.name}.", "Start it: make up")
 
 
 @app.command("clients")

@@ -92,7 +92,7 @@ def audit(deployment: Deployment, ledgers: Iterable[Path], *, wait_seconds: floa
         letters: Counter[str] = Counter()
         books.dead_lettered(_ids(dead_letters.each(sqs, outputs.dead_letter_queue_url), letters, deployment))
         books.kept(_points(deployment, books.stations_due()))
-        report = _report(books, letters, sorted(_wrong_states(deployment, books.newest)), queued)
+        report = _report(books, letters, sorted(wrong_states(deployment, books.newest)), queued)
         if not outputs.operations_table_name:
             return report
         spoke = {station: _moment(order.timestamp) for station, (order, _) in books.newest.items()}
@@ -149,8 +149,8 @@ def _report(books: Books, letters: Counter[str], wrong: list[str], queued: int) 
     )
 
 
-def _wrong_states(deployment: Deployment, newest: dict[str, tuple[Recency, set[Any]]]) -> Iterator[str]:
-    """Stations whose table item is not their newest archived message."""
+def wrong_states(deployment: Deployment, newest: dict[str, tuple[Recency, set[Any]]]) -> Iterator[str]:
+    """Yield the stations whose table item is not their newest archived message, each with what is wrong."""
     table = deployment.session.resource("dynamodb", endpoint_url=deployment.aws_url).Table(
         deployment.outputs.stations_table_name
     )

@@ -37,6 +37,11 @@ class Recency(NamedTuple):
     message_id: str
 
 
+def recency(timestamp: str, sequence: int, message_id: str) -> Recency:
+    """Return a message's place in the order, from what it says itself; the time as the stations table has it."""
+    return Recency(_text(_moment(timestamp)), sequence, message_id)
+
+
 class Point(NamedTuple):
     """A point of the history table; ``interval`` is where its interval begins, epoch seconds."""
 
@@ -120,7 +125,7 @@ class Books:
             firsts: list[tuple[str, int, str, int, str]] = []
             for record in records:
                 station, moment = record["station_id"], _moment(record["timestamp"])
-                order = Recency(_text(moment), record.get("sequence") or 0, record["message_id"])
+                order = recency(record["timestamp"], record.get("sequence") or 0, record["message_id"])
                 known = self.newest.get(station)
                 if known is None or order > known[0]:
                     self.newest[station] = order, {record["battery_available"]}

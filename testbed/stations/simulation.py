@@ -24,6 +24,8 @@ from testbed.paths import REPOSITORY
 
 # Beside the stations' connections.
 _BROKERS_FILES = 100
+# For one that is told to end: it waits for what is not acknowledged.
+_ENDING_SECONDS = 60
 
 
 def run(
@@ -171,3 +173,14 @@ def _new_ledger(deployment: Deployment) -> Path:
 
 def _option(extra: Sequence[str], name: str, default: str) -> str:
     return extra[extra.index(name) + 1] if name in extra else default
+
+
+def end(fleet: "subprocess.Popen[bytes]") -> None:
+    """End a fleet that still runs. It is asked first, so that its ledger is whole."""
+    if fleet.poll() is None:
+        fleet.send_signal(signal.SIGINT)
+        try:
+            fleet.wait(_ENDING_SECONDS)
+        except subprocess.TimeoutExpired:
+            fleet.kill()
+            fleet.wait()

@@ -5,7 +5,6 @@ back from the fault proxy, Ctrl-C. Each failure is in the report, and its traceb
 """
 
 import random
-import signal
 import subprocess
 import time
 import traceback
@@ -33,9 +32,8 @@ from testbed.stations import simulation
 _PAUSE_SECONDS = (2.0, 6.0)
 _MISBEHAVING = 3
 _SILENT = 2
-# For a simulator whose time is over: it waits for what is not acknowledged; and for one that is told to end.
+# For a simulator whose time is over: it waits for what is not acknowledged.
 _LATE_SECONDS = 120
-_ENDING_SECONDS = 60
 
 
 @dataclass(frozen=True)
@@ -291,17 +289,6 @@ def _run_fleet(
     except subprocess.TimeoutExpired as error:
         raise TestbedError(f"The simulator did not end in {_LATE_SECONDS} s more.", f"See {log}.") from error
     finally:
-        _end(fleet)
+        simulation.end(fleet)
     if fleet.returncode:
         raise TestbedError(f"The simulator ended with {fleet.returncode}.", f"See {log}.")
-
-
-def _end(fleet: "subprocess.Popen[bytes]") -> None:
-    """End a fleet that still runs. It is asked first, so that its ledger is whole."""
-    if fleet.poll() is None:
-        fleet.send_signal(signal.SIGINT)
-        try:
-            fleet.wait(_ENDING_SECONDS)
-        except subprocess.TimeoutExpired:
-            fleet.kill()
-            fleet.wait()
