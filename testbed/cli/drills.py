@@ -108,6 +108,7 @@ def faults_command(
         f"Poison: {report.poison_sent} acknowledged, {len(report.lost_poison)} not in the DLQ, "
         f"{len(report.stored_poison)} stored as if good"
     )
+    say("Operators: " + ", ".join(f"{count} {what}" for what, count in sorted(report.operators.items())))
     if json_file:
         json_file.parent.mkdir(parents=True, exist_ok=True)
         json_file.write_text(json.dumps(report.as_dict(), indent=1) + "\n")

@@ -1,5 +1,6 @@
 """A client of the REST API, as an application would write one."""
 
+import http.client
 import json
 import os
 import urllib.error
@@ -46,7 +47,7 @@ def _ask(deployment: Deployment, method: str, path: str, body: bytes | None) -> 
                 raise TestbedError(
                     f"{url} answered {refusal.code} without JSON.", "See `make logs`."
                 ) from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, http.client.HTTPException) as error:
         raise TestbedError(f"{url} does not answer: {error}.", "See `make status`.") from error
 
 

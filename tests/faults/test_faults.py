@@ -24,3 +24,8 @@ def test_nothing_is_lost_while_parts_die(deployment: Deployment) -> None:
     assert report.audit.wrong_points == []
     assert report.audit.still_queued == 0
     assert (report.lost_poison, report.stored_poison) == ([], [])
+    assert report.audit.operations
+    assert report.audit.operations.found == []
+    # At five stations two operators contend while they are away, and five are sent commands when they are back.
+    assert report.operators["changes accepted"] >= 5
+    assert report.audit.operations.commands_answered >= 5

@@ -49,6 +49,7 @@ def catalogue(
     faults = [
         Fault("bridge killed", parts.kill_bridge),
         Fault("broker killed", parts.kill_broker),
+        Fault("data plane killed", parts.kill_data_plane),
         Fault(f"broker frozen {parts.frozen_seconds:g} s", parts.freeze_broker),
         Fault(f"AWS APIs frozen {parts.frozen_seconds:g} s", parts.freeze_cloud),
         Fault("Lambda workers killed", parts.kill_lambda_workers),

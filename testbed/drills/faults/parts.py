@@ -50,6 +50,12 @@ class Parts:
         self._deployment.processes["broker"] = self._engine.start_broker(self._deployment.place)
         self._deployment.save()
 
+    def kill_data_plane(self) -> None:
+        """Kill what keeps shadows and jobs by SIGKILL, and start a new one with the old one's file."""
+        self._deployment.processes["data-plane"].stop(kill=True)
+        self._deployment.processes["data-plane"] = self._engine.start_data_plane(self._deployment.place)
+        self._deployment.save()
+
     def freeze_broker(self) -> None:
         """Stop the broker for some seconds; it accepts connections and answers nothing."""
         _freeze(self._deployment.processes["broker"], self.frozen_seconds)

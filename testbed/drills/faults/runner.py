@@ -18,8 +18,10 @@ from typing import Any
 from simulator.messages import station_ids
 from testbed.cost.bill import Counted
 from testbed.deploy.deployment import Deployment
+from testbed.deploy.project import project
 from testbed.deploy.stations import enrolment_of
 from testbed.drills.faults.catalogue import Fault, catalogue
+from testbed.drills.faults.operators import Operator
 from testbed.drills.faults.parts import FROZEN_SECONDS, Parts
 from testbed.drills.faults.proxy import FaultProxy, functions_through, start_fault_proxy, telemetry_function
 from testbed.drills.faults.stations import Misbehaving
@@ -27,6 +29,7 @@ from testbed.errors import TestbedError
 from testbed.paths import REPOSITORY
 from testbed.pipeline import quiet
 from testbed.proofs.audit import AuditReport, audit
+from testbed.proofs.ledgers import OPERATIONS_SUFFIX
 from testbed.stations import simulation
 
 _PAUSE_SECONDS = (2.0, 6.0)
@@ -58,7 +61,8 @@ class FaultReport:
     """What was injected, and the audit afterwards.
 
     ``failed``: where the drill's own tools failed; it went on without. ``calls``: what functions and bridge called,
-    broken calls and repetitions too. ``lost_poison``: refused payloads that are in no DLQ.
+    broken calls and repetitions too. ``lost_poison``: refused payloads that are in no DLQ. ``operators``: what became
+    of the changes and commands that they wanted.
     """
 
     seed: int
@@ -73,6 +77,7 @@ class FaultReport:
     poison_sent: int
     lost_poison: list[str]
     stored_poison: list[str]
+    operators: dict[str, int]
 
     @property
     def clean(self) -> bool:
@@ -119,22 +124,19 @@ def run(
     engine = deployment.local_engine
     engine.lacks.refuse("processes of this machine")
     rng = random.Random(seed)  # noqa: S311  # a schedule, not a secret
-    drill = _Drill(deployment, say, rng, f"faults-{seed}-{time.time_ns() % 10**8}-", stations)
+    drill = _Drill(deployment, say, rng, _prefix(seed), stations)
     enrolment = enrolment_of(deployment)
     enrolment.enrol(drill.all_stations)
     say(f"Seed {seed}: {stations} stations, a message every {interval:g} s, {seconds:g} s")
     counts: dict[str, Any] = {"hits": {}, "calls": {}}
     misbehaving = Misbehaving(deployment, drill.odd, drill.silent, drill.ledgers[1], rng)
+    operator = Operator(deployment, drill.fleet, drill.ledgers[2], seed)
     with drill.through_proxy(frozen_seconds) as (proxy, parts):
         faults = _chosen(drill.catalogue(parts, proxy, misbehaving), only)
-        drill.begun = True
-        with drill.survives("the fleet"):
-            drill.run_fleet(faults, drill.command(seconds, interval, seed), seconds - frozen_seconds)
-        drill.end(faults)
+        drill.play(faults, operator, drill.command(interval, seed), seconds, seconds - frozen_seconds)
         with drill.survives("the fault proxy's counts"):
             counts = proxy.counts()
     audited = audit(deployment, drill.ledgers, wait_seconds=quiet.QUIET_SECONDS)
-    poison = misbehaving.lost_poison(), misbehaving.stored_poison()
     with drill.survives("removing the stations"):
         enrolment.remove(drill.all_stations)
     return FaultReport(
@@ -148,8 +150,15 @@ def run(
         audited,
         Counted.from_proxy(max(1, audited.acknowledged), 0, counts["calls"]),
         misbehaving.poison_sent,
-        *poison,
+        misbehaving.lost_poison(),
+        misbehaving.stored_poison(),
+        dict(operator.counts),
     )
+
+
+def _prefix(seed: int) -> str:
+    """Name a drill's stations. Those of another name than the project's cannot be set: the API's role is for these."""
+    return f"{project().device_prefix}faults-{seed}-{time.time_ns() % 10**8}-"
 
 
 def _chosen(faults: Sequence[Fault], only: Sequence[str]) -> list[Fault]:
@@ -171,25 +180,26 @@ class _Drill:
         stations: int,
     ) -> None:
         self._deployment, self._say, self._rng, self._prefix = deployment, say, rng, prefix
-        self._fleet = station_ids(stations, prefix)
+        self.fleet = station_ids(stations, prefix)
         self.odd = [f"{prefix}odd-{number}" for number in range(1, _MISBEHAVING + 1)]
         self.silent = [f"{prefix}silent-{number}" for number in range(1, _SILENT + 1)]
         folder = deployment.path / "ledgers"
         folder.mkdir(parents=True, exist_ok=True)
-        self.ledgers = [folder / f"{prefix}{part}.ndjson" for part in ("fleet", "misbehaving")]
+        names = ("fleet.ndjson", "misbehaving.ndjson", f"operator{OPERATIONS_SUFFIX}")
+        self.ledgers = [folder / f"{prefix}{name}" for name in names]
         self.begun = False
         self.injected: Counter[str] = Counter()
         self.failed: list[Failed] = []
 
     @property
     def all_stations(self) -> list[str]:
-        return [*self._fleet, *self.odd, *self.silent]
+        return [*self.fleet, *self.odd, *self.silent]
 
-    def command(self, seconds: float, interval: float, seed: int) -> list[str]:
-        """Return the command line of the fleet's simulator."""
-        extra = {"--prefix": self._prefix, "--duration": seconds, "--ledger": self.ledgers[0], "--seed": seed}
+    def command(self, interval: float, seed: int) -> list[str]:
+        """Return the command line of the fleet's simulator, which ends when it is told to."""
+        extra = {"--prefix": self._prefix, "--ledger": self.ledgers[0], "--seed": seed}
         words = [str(word) for pair in extra.items() for word in pair]
-        return simulation.command(self._deployment, len(self._fleet), interval, words)
+        return simulation.command(self._deployment, len(self.fleet), interval, words)
 
     @contextmanager
     def through_proxy(self, frozen_seconds: float) -> Iterator[tuple[FaultProxy, Parts]]:
@@ -238,11 +248,48 @@ class _Drill:
             fault.inject()
             self.injected[fault.name] += 1
 
+    def play(
+        self,
+        faults: Sequence[Fault],
+        operator: Operator,
+        fleet: Sequence[str],
+        seconds: float,
+        breaking: float,
+    ) -> None:
+        """Run the drill from the fleet's begin to where there is nothing left but to audit.
+
+        Args:
+            faults: what is injected.
+            operator: changes settings and sends commands meanwhile.
+            fleet: the command line of a fleet that ends when it is told to.
+            seconds: how long the fleet runs.
+            breaking: for how many of these seconds faults are injected.
+        """
+        self.begun = True
+        with self.survives("the fleet"), operator.working():
+            self.run_fleet(faults, [*fleet, "--duration", str(seconds)], breaking)
+        with self.survives("the fleet that comes back"):
+            self.bring_back(operator, fleet)
+        self.end(faults)
+
     def run_fleet(self, faults: Sequence[Fault], command: Sequence[str], seconds: float) -> None:
         """Run the fleet to its end, and inject faults for so many seconds."""
         deadline = time.monotonic() + seconds
         log = self._deployment.place.log("faults-simulator")
         _run_fleet(command, log, lambda fleet: self.break_until_done(faults, fleet, deadline))
+
+    def bring_back(self, operator: Operator, command: Sequence[str]) -> None:
+        """Change settings while the stations are away, and run them again until they have reported everything."""
+
+        def settle(fleet: "subprocess.Popen[bytes]") -> None:
+            operator.wait_until_reported()
+            operator.send_again()
+            operator.command_some()
+            _end(fleet)
+
+        self._say("  the stations are away, are changed, and come back")
+        operator.change_some()
+        _run_fleet(command, self._deployment.place.log("faults-simulator-again"), settle)
 
     def end(self, faults: Sequence[Fault]) -> None:
         """Wait for what is on its way, and inject the faults that belong at the end, while the proxy is there."""
