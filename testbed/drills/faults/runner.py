@@ -285,7 +285,7 @@ class _Drill:
             operator.wait_until_reported()
             operator.send_again()
             operator.command_some()
-            _end(fleet)
+            simulation.end(fleet)
 
         self._say("  the stations are away, are changed, and come back")
         operator.change_some()
