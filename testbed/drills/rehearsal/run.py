@@ -269,7 +269,7 @@ def _steps(stand_in: StandIn, say: Say, tests: list[str]) -> None:
         stand_in.testbed("plan", fails="not authorized", **stand_in.stranger)
     with _step(say, "make plan: the plan and what it costs"):
         said = _as_planner(stand_in)
-        _must("to add" in said and "Cost: about $" in said, "no plan, or no cost", said)
+        _must("to add" in said and "): about $" in said, "no plan, or no cost", said)
     with _step(say, "make up without a yes changes nothing"):
         stand_in.testbed("up", fails="There is nobody to ask")
         _must(not _stacks(stand_in), "something was made without a confirmation", "")
