@@ -174,6 +174,17 @@ PROTECTIONS = [
         '                f"The ledger {self.path} cannot be written',
         "tests/unit/simulator/test_ledger.py::test_a_full_disk_is_an_error_not_a_gap",
     ),
+    Protection(
+        "a command that comes again is known, over a restart, too", "simulator/commands.py",
+        "if known := self._file.answer(self._station_id, command.command_id):", "if known := None:",
+        "tests/unit/simulator/test_station_commands.py::"
+        "test_a_command_is_carried_out_once_though_the_simulator_was_restarted",
+    ),
+    Protection(
+        "the shadow's late answer is left", "simulator/shadow.py",
+        'if name == "get/accepted" and said.get("version", 0) >= self._version:', 'if name == "get/accepted":',
+        "tests/unit/simulator/test_station_settings.py::test_an_answer_that_comes_late_does_not_bring_back_what_was",
+    ),
     _deployed(
         "deployed: what failed is reported as failed", _HANDLER + "batch.py", "outcome.failed.update(record_ids)",
         "pass", "S3 answers",
