@@ -138,6 +138,19 @@ data "aws_iam_policy_document" "api_handler" {
     resources = [aws_sqs_queue.telemetry.arn, aws_sqs_queue.dead_letters.arn]
   }
 
+  # ListJobs knows no resources (Service Authorization Reference, AWS IoT).
+  statement {
+    sid       = "FindJobs"
+    actions   = ["iot:ListJobs"]
+    resources = ["*"]
+  }
+
+  statement {
+    sid       = "ReadJobs"
+    actions   = ["iot:DescribeJob"]
+    resources = ["${local.iot_arn}:job/${local.job_prefix}*"]
+  }
+
   # By a prefix of names CloudWatch looks through all alarms of the region, and asks for the right to.
   statement {
     sid       = "ReadAlarms"

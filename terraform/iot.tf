@@ -10,7 +10,11 @@ locals {
   iot_data_endpoints = var.iot_data_endpoint == "" ? {} : {
     AWS_ENDPOINT_URL_IOT_DATA_PLANE      = var.iot_data_endpoint
     AWS_ENDPOINT_URL_IOT_JOBS_DATA_PLANE = var.iot_data_endpoint
+    # Jobs are the data plane's there, their control plane as well.
+    AWS_ENDPOINT_URL_IOT = var.iot_data_endpoint
   }
+  # How the ids of the deployment's jobs begin (testbed/operations/firmware.py).
+  job_prefix        = "${local.name_prefix}-firmware-"
   realtime_endpoint = var.realtime_endpoint == null ? data.aws_iot_endpoint.data.endpoint_address : var.realtime_endpoint
 }
 

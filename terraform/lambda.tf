@@ -129,6 +129,7 @@ resource "aws_lambda_function" "api_handler" {
       TOPIC_ROOT                   = local.topic_root
       COMMANDS_ROLE_ARN            = aws_iam_role.commands.arn
       ALARM_PREFIX                 = "${local.name_prefix}-"
+      JOB_PREFIX                   = local.job_prefix
       REALTIME_TOPIC_FILTER        = local.telemetry_topic_filter
       LOG_LEVEL                    = var.log_level
       POWERTOOLS_SERVICE_NAME      = local.api_function_name

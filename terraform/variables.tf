@@ -547,7 +547,7 @@ variable "station_prefix" {
 }
 
 variable "iot_data_endpoint" {
-  description = "Where functions find AWS IoT's data plane (iot-data, iot-jobs-data), for local engines whose one port lacks it. Empty: at AWS, or at that port."
+  description = "Where functions find AWS IoT's data plane (iot-data, iot-jobs-data, and jobs of iot), for local engines whose one port lacks it. Empty: at AWS, or at that port."
   type        = string
   default     = ""
 

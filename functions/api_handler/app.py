@@ -10,6 +10,7 @@ from botocore.config import Config
 
 from api_handler.commands import Commands, Publisher
 from api_handler.history import History, Window
+from api_handler.jobs import Jobs
 from api_handler.operations import Operations
 from api_handler.realtime import Realtime
 from api_handler.routes import Services, respond
@@ -29,6 +30,7 @@ for _name in (
     "TELEMETRY_QUEUE_URL",
     "DEAD_LETTER_QUEUE_URL",
     "ALARM_PREFIX",
+    "JOB_PREFIX",
 ):
     if not os.environ.get(_name):
         raise RuntimeError(f"the environment variable {_name} is not set: terraform/lambda.tf does it")
@@ -56,6 +58,7 @@ _services = Services(
     Summary.from_environment(_session),
     Settings.of(_session, _operations, os.environ["STATION_PREFIX"]),
     Commands(Publisher(_session, os.environ["COMMANDS_ROLE_ARN"]), _operations, os.environ["TOPIC_ROOT"]),
+    Jobs.of(_session, os.environ["JOB_PREFIX"]),
     Realtime.from_environment(_session),
 )
 

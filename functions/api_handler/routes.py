@@ -15,6 +15,7 @@ from api_handler.access import require_authorizer, require_operate
 from api_handler.commands import Commands
 from api_handler.headers import common
 from api_handler.history import History
+from api_handler.jobs import Jobs
 from api_handler.paging import from_token, to_token
 from api_handler.problems import Problem, bad_parameter, internal_error, method_not_allowed, not_found
 from api_handler.realtime import Realtime
@@ -41,6 +42,7 @@ class Services(msgspec.Struct, frozen=True):
     summary: Summary
     settings: Settings
     commands: Commands
+    jobs: Jobs
     realtime: Realtime | None = None
 
 
@@ -89,6 +91,7 @@ def _find(request: Request, services: Services) -> tuple[Callable[[], Any], dict
     plain: dict[str, Callable[[], Any]] = {
         "/": _index,
         "/openapi.json": _description,
+        "/jobs": functools.partial(_jobs, request, services.jobs),
         "/realtime": functools.partial(_realtime, request, services.realtime),
         "/stations": functools.partial(_list, request, services.stations),
         "/summary": functools.partial(_summary, request, services.summary),
@@ -117,6 +120,7 @@ def _index() -> dict[str, Any]:
         "links": {
             "stations": "/stations",
             "summary": "/summary",
+            "jobs": "/jobs",
             "realtime": "/realtime",
             "description": "/openapi.json",
         },
@@ -131,6 +135,11 @@ def _description() -> Any:
 def _summary(request: Request, summary: Summary) -> dict[str, Any]:
     request.allow_only()
     return summary.take()
+
+
+def _jobs(request: Request, jobs: Jobs) -> dict[str, Any]:
+    request.allow_only()
+    return jobs.newest()
 
 
 def _realtime(request: Request, realtime: Realtime | None) -> dict[str, Any]:

@@ -73,7 +73,8 @@ class Progress:
     version: str
     stations: int
     status: str
-    reason: str
+    # Whether the job's own threshold ended it.
+    aborted: bool
     counts: dict[str, int]
 
     @property
@@ -95,11 +96,6 @@ class Progress:
     def over(self) -> bool:
         """Whether nothing will happen any more."""
         return self.status not in ("IN_PROGRESS", "SCHEDULED") and not self.counts["InProgress"]
-
-    @property
-    def aborted(self) -> bool:
-        """Whether the job's own threshold ended it."""
-        return self.status == "CANCELED" and self.reason == "ABORT_CONFIG"
 
 
 class Firmware:
@@ -179,7 +175,7 @@ class Firmware:
         counts = {status: details.get(f"numberOf{status}Things", 0) for status in STATUSES}
         operation, version, stations = described.groups()
         return Progress(
-            job_id, operation, version, int(stations), job["status"], job.get("reasonCode", ""), counts
+            job_id, operation, version, int(stations), job["status"], _aborted(job, counts), counts
         )
 
     def cancel(self, job_id: str) -> None:
@@ -258,6 +254,16 @@ class Firmware:
         for page in pages:
             for execution in page["executionSummaries"]:
                 yield execution["thingArn"].rpartition("/")[2]
+
+
+def _aborted(job: dict[str, Any], counts: dict[str, int]) -> bool:
+    """Tell whether too many failed: the service's reason for it is in no document, its criteria are in the job."""
+    failed = sum(counts[status] for status in FAILURES)
+    done = failed + counts["Succeeded"]
+    return job["status"] == "CANCELED" and any(
+        done >= one["minNumberOfExecutedThings"] and 100 * failed >= done * one["thresholdPercentage"]
+        for one in job.get("abortConfig", {}).get("criteriaList", [])
+    )
 
 
 def job_prefix(deployment: Deployment) -> str:

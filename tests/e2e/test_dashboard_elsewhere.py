@@ -21,6 +21,7 @@ from playwright.sync_api import Browser, Page
 
 from api_handler.commands import Commands
 from api_handler.history import History, Window
+from api_handler.jobs import Jobs
 from api_handler.operations import Operations
 from api_handler.realtime import Realtime
 from api_handler.routes import Services, respond
@@ -136,6 +137,7 @@ def elsewhere(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> Iterat
         _summary(deployment, f"ev-swap-{deployment.environment}-"),
         Settings(lambda: deployment.client("iot-data"), operations, "station-"),
         Commands(lambda: deployment.client("iot-data"), operations, deployment.topic_root),
+        Jobs(lambda: deployment.client("iot"), "none-"),
         Realtime(f"ws://127.0.0.1:{port}/mqtt", deployment.region, deployment.topic_filter, lambda: role),
     )
     with ExitStack() as stack:
@@ -232,6 +234,7 @@ def test_alarms_are_shown(browser: Browser, elsewhere: Elsewhere, deployment: De
             _summary(deployment, "nothing-"),
             elsewhere.services.settings,
             elsewhere.services.commands,
+            elsewhere.services.jobs,
             elsewhere.services.realtime,
         )
         page.reload()

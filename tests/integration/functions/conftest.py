@@ -8,7 +8,8 @@ import io
 import itertools
 import json
 import tempfile
-from collections.abc import Callable, Coroutine, Iterator
+import time
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,12 +21,16 @@ from botocore.exceptions import ClientError
 
 from api_handler import history, stations
 from api_handler.commands import Commands
+from api_handler.jobs import Jobs as ShownJobs
 from api_handler.operations import Operations
 from api_handler.realtime import Realtime
 from api_handler.routes import Services
 from api_handler.settings import Settings
 from api_handler.summary import Summary
+from bridge.control_plane import ControlPlane
 from bridge.data_plane.errors import ServiceError
+from bridge.data_plane.jobs import Job, Jobs
+from bridge.data_plane.jobs_control import ControlJobs
 from bridge.data_plane.shadows import Shadows
 from bridge.data_plane.store import Store
 from telemetry_handler.archive import Archive
@@ -47,7 +52,7 @@ _numbers = itertools.count(1)
 
 
 class DataPlane:
-    """The testbed's device shadow service without its process, asked as botocore's iot-data would be."""
+    """The testbed's device shadow and Jobs without their process, asked as botocore's iot-data and iot would be."""
 
     def __init__(self) -> None:
         self.published: list[dict[str, Any]] = []
@@ -56,6 +61,9 @@ class DataPlane:
         self._thread = concurrent.futures.ThreadPoolExecutor(1)
         self.store = self._thread.submit(Store, Path(self._folder.name) / "shadows.sqlite").result()
         self.shadows = self._thread.submit(Shadows, self.store).result()
+        self.jobs = self._thread.submit(Jobs, self.store, "arn:aws:iot:eu-central-1:000000000000:").result()
+        nobody = ControlPlane("http://127.0.0.1:9", "eu-central-1", CREDENTIALS)
+        self._control = ControlJobs(self.store, self.jobs, nobody, lambda: None)
 
     def get_thing_shadow(self, **parameters: Any) -> dict[str, Any]:
         """See botocore."""
@@ -64,6 +72,27 @@ class DataPlane:
     def update_thing_shadow(self, **parameters: Any) -> dict[str, Any]:
         """See botocore."""
         return self._ask(self.shadows.update_thing_shadow, parameters)
+
+    def create_job(self, job_id: str, things: Iterable[str], **record: Any) -> None:
+        """Make a job, whose things need not be in a registry."""
+        record = {"targetSelection": "SNAPSHOT", "targets": [], "lastUpdatedAt": 0.0, **record}
+        job = Job(job_id, "IN_PROGRESS", time.time(), "{}", record)
+        self._thread.submit(self.jobs.create, job, things).result()
+
+    def end_execution(self, job_id: str, thing: str, status: str) -> None:
+        """Have a thing end its execution of a job."""
+        self._thread.submit(lambda: self.jobs.report(self.jobs.execution(job_id, thing), status)).result()
+
+    def list_jobs(self, **parameters: Any) -> dict[str, Any]:
+        """See botocore."""
+        found = self._thread.submit(lambda: asyncio.run(self._control.list_jobs(parameters))).result()
+        jobs = [job | {"createdAt": datetime.fromtimestamp(job["createdAt"], UTC)} for job in found["jobs"]]
+        return {**found, "jobs": jobs}
+
+    def describe_job(self, **parameters: Any) -> dict[str, Any]:
+        """See botocore."""
+        job = self._thread.submit(lambda: asyncio.run(self._control.describe_job(parameters))).result()["job"]
+        return {"job": job | {"createdAt": datetime.fromtimestamp(job["createdAt"], UTC)}}
 
     def publish(self, **message: Any) -> None:
         """Keep what was published."""
@@ -182,6 +211,7 @@ class Cloud:
             ),
             self.settings,
             Commands(lambda: self.iot, Operations(self.dynamodb, self.operations_name), "ev-swap/stations"),
+            ShownJobs(lambda: self.iot, "ev-swap-dev-firmware-"),
             realtime,
         )
 

@@ -191,6 +191,7 @@ def test_what_is_not_there_is_a_404(cloud: Cloud, path: str) -> None:
         "/stations/station-01/history",
         "/openapi.json",
         "/summary",
+        "/jobs",
         "/realtime",
     ],
 )
@@ -204,7 +205,15 @@ def test_other_methods_are_a_405_with_allow(cloud: Cloud, path: str, method: str
 
 @pytest.mark.parametrize(
     "path",
-    ["/", "/stations", "/stations/station-01", "/stations/station-01/history", "/openapi.json", "/summary"],
+    [
+        "/",
+        "/stations",
+        "/stations/station-01",
+        "/stations/station-01/history",
+        "/openapi.json",
+        "/summary",
+        "/jobs",
+    ],
 )
 def test_head_and_options(cloud: Cloud, path: str) -> None:
     """HEAD has GET's status and headers and no body; OPTIONS names the methods."""
@@ -256,6 +265,7 @@ def test_a_fault_of_ours_is_a_500_without_our_inside(cloud: Cloud) -> None:
         whole.summary,
         whole.settings,
         whole.commands,
+        whole.jobs,
     )
     answer = respond(event, None, broken, lambda: failures.append(1))
     assert answer["statusCode"] == 500

@@ -67,6 +67,7 @@ def environment(cloud: Cloud, emulator: AwsEmulator) -> dict[str, str]:
         "DEAD_LETTER_QUEUE_URL": cloud.queue_url,
         "TELEMETRY_QUEUE_URL": cloud.queue_url,
         "ALARM_PREFIX": cloud.alarm_prefix,
+        "JOB_PREFIX": "job-",
         "LOG_LEVEL": "INFO",
         "POWERTOOLS_SERVICE_NAME": "function",
         "POWERTOOLS_METRICS_NAMESPACE": "EvSwap",
@@ -195,6 +196,7 @@ def test_imports_stay_in_budget(cloud: Cloud, aws_emulator: AwsEmulator, module:
         ("api_handler.app", "OPERATIONS_TABLE"),
         ("api_handler.app", "TELEMETRY_QUEUE_URL"),
         ("api_handler.app", "ALARM_PREFIX"),
+        ("api_handler.app", "JOB_PREFIX"),
     ],
 )
 def test_a_missing_setting_is_named(
