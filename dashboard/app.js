@@ -6,12 +6,15 @@ import { connectionsFor, listen, rateOf } from "./listen.js";
 import * as map from "./map.js";
 import { follow } from "./notes.js";
 import * as network from "./network.js";
+import { drawRollouts } from "./rollouts.js";
 import * as station from "./station.js";
 import { hear, stations, take, total } from "./store.js";
 import { drawTable, onOpen, set, wantedNames } from "./table.js";
 
 const BEHIND_MS = 10_000;
 const SUMMARY_MS = 10_000;
+// While firmware is rolled out; what the API says of it is up to five seconds old.
+const ROLLOUT_MS = 3000;
 const READ_AGAIN_MS = 30_000;
 const MEASURED_SECONDS = 5;
 const GROW_MS = 5000;
@@ -182,6 +185,21 @@ async function summary() {
   setTimeout(summary, SUMMARY_MS);
 }
 
+async function rollouts() {
+  let pause = SUMMARY_MS;
+  if (!document.hidden) {
+    try {
+      await access();
+      const { jobs } = await ask("jobs");
+      drawRollouts(find("rollouts"), find("rollout-list"), jobs);
+      if (jobs.some((job) => job.status === "IN_PROGRESS")) pause = ROLLOUT_MS;
+    } catch {
+      // What is shown stays: the next time it may be known.
+    }
+  }
+  setTimeout(rollouts, pause);
+}
+
 find("scroller").addEventListener("scroll", () => (dirty = true));
 find("search").addEventListener("input", () => (dirty = mapDirty = true));
 find("map").addEventListener("moved", () => (mapDirty = true));
@@ -193,4 +211,5 @@ requestAnimationFrame(frame);
 await configure();
 connect();
 summary();
+rollouts();
 follow();

@@ -32,6 +32,7 @@ function cells(station) {
     number(station.queue_length),
     `${number(station.temperature_c, 1)} °C`,
     status(station, Date.now()),
+    station.firmware ?? "–",
     new Date(station.at).toLocaleTimeString(),
   ];
 }
@@ -56,7 +57,7 @@ function newRow() {
   button.type = "button";
   button.addEventListener("click", () => opened(button.textContent));
   head.append(button);
-  row.append(head, ...Array.from({ length: 6 }, () => document.createElement("td")));
+  row.append(head, ...Array.from({ length: 7 }, () => document.createElement("td")));
   below.before(row);
   return row;
 }

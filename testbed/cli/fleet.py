@@ -1,7 +1,7 @@
 """Commands that change a whole fleet: firmware and settings."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Annotated
 
@@ -14,7 +14,8 @@ from testbed.deploy.deployment import current
 from testbed.deploy.settings import Settings
 from testbed.errors import TestbedError
 from testbed.operations.firmware import Firmware, Pace, Progress
-from testbed.operations.selection import chosen
+from testbed.operations.fleet_settings import FleetSettings, Tally
+from testbed.operations.selection import NOBODY, chosen
 
 # DescribeJob: 10 a second an account.
 _LOOK_SECONDS = 1.0
@@ -138,13 +139,99 @@ def line(now: Progress) -> str:
 def bar(now: Progress, width: int = _BAR) -> Text:
     """Draw how far a job is: a part for each status, as long as its share of the stations."""
     counts = now.counts | {"waiting": now.waiting}
+    return _drawn([(counts[part], style) for part, (_, style) in _PARTS.items()], now.stations, width)
+
+
+def _drawn(parts: Iterable[tuple[int, str]], whole: int, width: int) -> Text:
     drawn, cells, seen = Text(), 0, 0
-    for part, (_, style) in _PARTS.items():
-        seen += counts[part]
-        end = round(width * seen / max(1, now.stations))
+    for count, style in parts:
+        seen += count
+        end = round(width * seen / max(1, whole))
         drawn.append("━" * (end - cells), style)
         cells = end
     return drawn
+
+
+@app.command("fleet-settings")
+def fleet_settings_command(
+    charging_power_limit: Annotated[
+        float | None, typer.Option(help="kW that a station draws for charging at most.")
+    ] = None,
+    max_state_of_charge: Annotated[
+        float | None, typer.Option(help="Percent that packs are charged to.")
+    ] = None,
+    reporting_interval: Annotated[float | None, typer.Option(help="Seconds between two messages.")] = None,
+    maintenance: Annotated[
+        str | None, typer.Option(help="Maintenance for this reason: the stations swap nothing; '' ends it.")
+    ] = None,
+    stations: Stations = "*",
+    where: Where = None,
+    per_second: Annotated[
+        float, typer.Option(min=0.1, max=1000, help="Stations that are asked a second.")
+    ] = 10,
+    abort_percent: Annotated[
+        float, typer.Option(min=1, max=100, help="Ask no more when so many percent do not follow.")
+    ] = 20,
+    wait: Annotated[float, typer.Option(help="Seconds without a report until the missing are left.")] = 60,
+) -> None:
+    """Change settings of many stations by the API, and show how many report them; fails if one does not follow."""
+    settings: dict[str, object] = {
+        "charging_power_limit_kw": charging_power_limit,
+        "max_state_of_charge_percent": max_state_of_charge,
+        "reporting_interval_seconds": reporting_interval,
+    }
+    if maintenance is not None:
+        settings |= {"maintenance_mode": bool(maintenance), "maintenance_reason": maintenance}
+    given = {name: value for name, value in settings.items() if value is not None}
+    deployment = current(Settings.from_environment())
+    deployment.outputs.need("api_gateway_invoke_url", "operations_table_name")
+    with _settings_shown() as show:
+        change = FleetSettings(
+            deployment, given, per_second=per_second, abort_percent=abort_percent, patience=wait, told=show
+        )
+        with if_interrupted("What was asked of stations stays asked: they follow when they hear of it."):
+            tally = change.run(chosen(deployment, stations, where or []))
+    if not tally.asked:
+        raise TestbedError(*NOBODY)
+    for reason in tally.reasons.values():
+        say(reason)
+    say(settings_line(tally) + (": aborted, too many do not follow" if tally.aborted else ""))
+    raise typer.Exit(1 if tally.aborted or tally.bad or tally.pending else 0)
+
+
+# What is shown of each outcome, and how.
+_OUTCOMES = {
+    "reported": ("reported", "green"),
+    "refused": ("refused", "red"),
+    "failed": ("failed", "red"),
+    "unknown": ("never reported any", "red"),
+    "conflict": ("in conflict", "magenta"),
+    "overtaken": ("changed by somebody else", "magenta"),
+}
+
+
+def settings_line(tally: Tally) -> str:
+    """Say how far a change of settings is, in one line."""
+    parts = [
+        f"{tally.outcomes[name]} {word}" for name, (word, _) in _OUTCOMES.items() if name in tally.outcomes
+    ]
+    pending = [f"{tally.pending} not yet"] if tally.pending else []
+    return f"{tally.asked} stations asked: {', '.join([*parts, *pending]) or 'nothing yet'}"
+
+
+@contextmanager
+def _settings_shown() -> Iterator[Callable[[Tally], None]]:
+    if not out.is_terminal:
+        yield lambda _: None
+        return
+    with Live(console=out, auto_refresh=False, transient=True) as live:
+
+        def draw(tally: Tally) -> None:
+            counts = [(tally.outcomes.get(name, 0), style) for name, (_, style) in _OUTCOMES.items()]
+            drawn = _drawn([*counts, (tally.pending, "blue")], tally.asked, _BAR)
+            live.update(Text.assemble(drawn, "  ", settings_line(tally)), refresh=True)
+
+        yield draw
 
 
 @contextmanager

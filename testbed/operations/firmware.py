@@ -15,6 +15,7 @@ from typing import Any
 
 from testbed.deploy.deployment import Deployment
 from testbed.errors import TestbedError
+from testbed.operations.selection import NOBODY
 
 # "The total number of targets associated with a job must not exceed 100" (AssociateTargetsWithJob, API reference).
 MOST_TARGETS = 100
@@ -213,9 +214,7 @@ class Firmware:
         told: Callable[[int], None],
     ) -> str:
         if not stations:
-            raise TestbedError(
-                "No station is meant.", "Run some: make simulate; or choose others: --stations, --where"
-            )
+            raise TestbedError(*NOBODY)
         self.tidy()
         stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
         job_id = f"{self._prefix}{stamp}-{secrets.token_hex(2)}"

@@ -8,6 +8,9 @@ from testbed.deploy.deployment import Deployment
 from testbed.errors import TestbedError
 from testbed.pipeline import api
 
+# Where none fits.
+NOBODY = ("No station is meant.", "Run some: make simulate; or choose others: --stations, --where")
+
 
 def chosen(deployment: Deployment, pattern: str, where: Iterable[str]) -> Iterator[str]:
     """Yield the names of stations that have sent telemetry, page by page of the API.
