@@ -9,6 +9,7 @@ COMMANDS = {
     "deployment": ("up", "down", "dev", "plan", "leftovers", "package", "status", "logs", "policies"),
     "devices": ("device",),
     "drills": ("parity-record", "parity", "faults", "region-lost", "replicate", "clients", "rehearse"),
+    "fleet": ("firmware", "fleet-settings"),
     "projects": ("init", "doctor"),
     "proofs": ("audit", "trace", "redrive"),
     "stations": ("simulate", "demo", "dashboard", "publish", "listen", "api", "load-test"),

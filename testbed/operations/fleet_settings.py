@@ -18,11 +18,12 @@ from testbed.errors import TestbedError
 from testbed.identity.rates import Pace
 from testbed.pipeline import api
 
-# Requests at once. More than one batch is never in memory.
-_PARALLEL = 8
+# Requests at once, as many as the function runs side by side (lambda_reserved_concurrency). A batch has as many.
+_PARALLEL = 2
 # A share says nothing of fewer.
 _ABORT_AFTER = 10
-_THROTTLED, _TRIES = 429, 4
+# A throttled function is a 429 or a 5xx to who asks; to ask for the same again does no harm.
+_AGAIN, _TRIES = (0, 429, 500, 502, 503, 504), 4
 _PAUSE_SECONDS = 1.0
 
 Outcome = Literal["reported", "refused", "overtaken", "conflict", "unknown", "failed"]
@@ -142,7 +143,7 @@ class FleetSettings:
                 status, document = api.send(self._deployment, "PATCH", _path(station), body)
             except TestbedError as error:
                 status, document = 0, {"detail": error.problem}
-            if pause is None or status != _THROTTLED:
+            if pause is None or status not in _AGAIN:
                 break
             time.sleep(pause)
         return station, (status, str(document.get("detail", document)))

@@ -9,6 +9,7 @@ import copy
 import json
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -23,6 +24,7 @@ from testbed.deploy import enforced_iam
 from testbed.deploy.deployment import Deployment
 from testbed.deploy.enforced_iam import as_list
 from testbed.drills.faults import proxy
+from testbed.operations.firmware import job_prefix
 from testbed.pipeline import api
 
 
@@ -103,6 +105,19 @@ def fresh_summary(deployment: Deployment) -> bool:
     return serves("/summary")(deployment)
 
 
+def fresh_jobs(deployment: Deployment) -> bool:
+    """Tell whether a new process shows a roll-out."""
+    iot, job_id = deployment.client("iot"), f"{job_prefix(deployment)}firmware-least-privilege"
+    with suppress(iot.exceptions.ResourceAlreadyExistsException):
+        with suppress(iot.exceptions.ResourceAlreadyExistsException):
+            iot.create_thing(thingName=STATION)
+        thing = iot.describe_thing(thingName=STATION)["thingArn"]
+        iot.create_job(jobId=job_id, targets=[thing], document="{}", description="Firmware 1, 1 stations")
+    fresh(deployment)
+    status, document = api.get(deployment, "/jobs")
+    return status == 200 and bool(document["jobs"])
+
+
 STATION = "station-least-privilege"
 
 
@@ -161,6 +176,8 @@ BY_THE_FUNCTION: dict[tuple[str, str], Callable[[Deployment], bool]] = {
     ("api-handler", "iot:UpdateThingShadow"): changes_settings,
     ("api-handler", "sqs:GetQueueAttributes"): serves("/summary"),
     ("api-handler", "cloudwatch:DescribeAlarms"): fresh_summary,
+    ("api-handler", "iot:ListJobs"): fresh_jobs,
+    ("api-handler", "iot:DescribeJob"): fresh_jobs,
 }
 
 

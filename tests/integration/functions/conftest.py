@@ -79,9 +79,13 @@ class DataPlane:
         job = Job(job_id, "IN_PROGRESS", time.time(), "{}", record)
         self._thread.submit(self.jobs.create, job, things).result()
 
-    def end_execution(self, job_id: str, thing: str, status: str) -> None:
-        """Have a thing end its execution of a job."""
+    def report_execution(self, job_id: str, thing: str, status: str) -> None:
+        """Have a thing report its execution of a job."""
         self._thread.submit(lambda: self.jobs.report(self.jobs.execution(job_id, thing), status)).result()
+
+    def cancel_job(self, job_id: str, **why: str) -> None:
+        """Cancel a job."""
+        self._thread.submit(lambda: self.jobs.cancel(self.jobs.job(job_id), forced=False, why=why)).result()
 
     def list_jobs(self, **parameters: Any) -> dict[str, Any]:
         """See botocore."""
