@@ -5,7 +5,7 @@ import logging
 import random
 import time
 from collections import deque
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Protocol
 
 from simulator.commands import Commands
@@ -14,6 +14,7 @@ from simulator.jobs import Jobs, Said
 from simulator.journal import Journal
 from simulator.ledger import Ledger
 from simulator.messages import Message, Messages
+from simulator.model_shadow import ModelShadow
 from simulator.options import FleetOptions, FleetSummary
 from simulator.packets import FAILURE, Topic
 from simulator.regions import Region, Whereabouts
@@ -22,6 +23,8 @@ from simulator.shadow import Shadow
 from simulator.state import StateFile
 
 log = logging.getLogger("simulator")
+
+Follow = Callable[[dict[str, Any]], dict[str, Any]]
 
 # Unacknowledged messages a station may have before it waits.
 WINDOW = 20
@@ -82,6 +85,7 @@ class Device:
         "_job_timer",
         "_jobs",
         "_messages",
+        "_model_shadow",
         "_next_at",
         "_pause",
         "_random",
@@ -96,8 +100,24 @@ class Device:
         "_whereabouts",
     )
 
-    def __init__(self, fleet: Network, station_id: str, messages: Messages, *, listens: bool = False) -> None:
-        """Connect to nothing yet; one that ``listens`` takes settings, commands and jobs."""
+    def __init__(
+        self,
+        fleet: Network,
+        station_id: str,
+        messages: Messages,
+        *,
+        listens: bool = False,
+        follow: Follow | None = None,
+    ) -> None:
+        """Connect to nothing yet.
+
+        Args:
+            fleet: where it belongs.
+            station_id: its name.
+            messages: what it says.
+            listens: whether it takes settings, commands and jobs, as a battery-swap station does.
+            follow: what its model does with the desired state of its shadow; see `simulator.templates.Model`.
+        """
         self._fleet = fleet
         self._station_id = station_id
         self._messages = messages
@@ -122,6 +142,7 @@ class Device:
         self._commands = Commands(
             station_id, options.topic_root, messages.slots, self._restart, fleet.state, fleet.journal
         )
+        self._model_shadow = ModelShadow(station_id, follow) if follow else None
         if listens:
             self._listen()
         self._pause = _FIRST_PAUSE
@@ -248,6 +269,8 @@ class Device:
         options = self._fleet.options
         if self._shadow and self._jobs:
             connection.subscribe((*self._shadow.filters, *self._jobs.filters, self._commands.topic))
+        elif self._model_shadow:
+            connection.subscribe(self._model_shadow.filters)
         done = self._fleet.stopping.is_set() or self._messages.sequence == options.messages
         if not (options.interval or done):
             connection.gulp(_GULP)
@@ -326,15 +349,21 @@ class Device:
     # --- what an operator says -----------------------------------------------
 
     def _on_subscribed(self, codes: bytes) -> None:
-        if self._shadow is None or self._jobs is None:
+        shadow = self._shadow or self._model_shadow
+        if shadow is None:
             return
         if max(codes) >= FAILURE:
             self._fleet.deaf(self._station_id)
             return
-        self._say((self._shadow.ask(), b""))
-        self._say(self._jobs.start)
+        self._say((shadow.ask(), b""))
+        if self._jobs:
+            self._say(self._jobs.start)
 
     def _on_heard(self, topic: str, payload: bytes) -> None:
+        if self._model_shadow:
+            if report := self._model_shadow.hear(topic, payload):
+                self._say((self._model_shadow.update_topic, report))
+            return
         if self._shadow is None or self._jobs is None:
             return
         if topic == self._commands.topic:

@@ -54,7 +54,7 @@ class Fleet:
         self.state = StateFile(options.settings if listens else None)
         self.journal = Journal.beside(ledger.path if listens else None)
         self._devices = [
-            Device(self, station_id, messages(station_id), listens=listens) for station_id in ids
+            self._device(station_id, messages(station_id), listens=listens) for station_id in ids
         ]
         self.summary.stations = self._unfinished = len(self._devices)
         self._failure: BaseException | None = None
@@ -75,6 +75,12 @@ class Fleet:
             return lambda station_id: Telemetry(self.options, station_id, self.run_id, start)
         payload = b"x" * size
         return lambda station_id: Filler(payload, station_id, self.run_id)
+
+    def _device(self, station_id: str, messages: Messages, *, listens: bool) -> Device:
+        follow = None
+        if isinstance(messages, ModelMessages) and self.options.interval > 0:
+            follow = messages.follow_shadow
+        return Device(self, station_id, messages, listens=listens, follow=follow)
 
     async def run(self, tick: Callable[["Fleet"], None] = lambda _: None) -> FleetSummary:
         """Connect all stations at the ramp rate, let them publish, and end cleanly.

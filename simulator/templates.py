@@ -23,7 +23,11 @@ Document = dict[str, Any]
 
 
 class Model(Protocol):
-    """A device's state, which a project's own class keeps: made by ``Class(device, seed)``."""
+    """A device's state, which a project's own class keeps: made by ``Class(device, seed)``.
+
+    With a method ``follow(desired)`` the device follows its shadow: the method takes the desired state, or the part
+    that differs from what was reported, and returns the state to report.
+    """
 
     def next(self, seconds: float) -> Document:
         """Let ``seconds`` pass, and return what the device says then."""
@@ -103,6 +107,11 @@ class ModelMessages:
 
     def follow(self, settings: Settings, elapsed: float) -> None:
         """Do nothing: a model of the user's own has no settings."""
+
+    @property
+    def follow_shadow(self) -> Callable[[Document], Document] | None:
+        """The model's ``follow``, where it has one."""
+        return getattr(self._model, "follow", None)
 
     @property
     def slots(self) -> int:

@@ -10,6 +10,8 @@ import os
 import time
 import uuid
 from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
@@ -115,6 +117,29 @@ def device(testbed: Deployment) -> Iterator[Callable[..., TestDevice]]:
     for one in made:
         one.connection.close()
     enrolment.remove([one.name for one in made if one.name not in before])
+
+
+@pytest.fixture
+def fleet(testbed: Deployment, tmp_path: Path) -> Iterator[Callable[..., list[str]]]:
+    """Provide ``fleet(devices, interval=1)``: devices that publish by the project's model in the test."""
+    from simulator.messages import station_ids  # noqa: PLC0415
+    from testbed.deploy.project import project  # noqa: PLC0415
+    from testbed.deploy.stations import enrolment_of  # noqa: PLC0415
+    from testbed.stations import simulation  # noqa: PLC0415
+
+    enrolled: list[str] = []
+    with ExitStack() as running:
+
+        def start(devices: int, interval: float = 1) -> list[str]:
+            prefix = f"{project().device_prefix}{uuid.uuid4().hex[:8]}-"
+            log, extra = tmp_path / f"{prefix}simulator.log", ["--prefix", prefix]
+            running.enter_context(simulation.started(testbed, devices, extra, log, interval))
+            names = station_ids(devices, prefix)
+            enrolled.extend(names)
+            return names
+
+        yield start
+    enrolment_of(testbed).remove(enrolled)
 
 
 @pytest.fixture

@@ -69,13 +69,14 @@ def run(
 
 @contextmanager
 def started(
-    deployment: Deployment, num_stations: int, extra: Sequence[str], log: Path
+    deployment: Deployment, num_stations: int, extra: Sequence[str], log: Path, interval: float = 5
 ) -> "Iterator[subprocess.Popen[bytes]]":
     """Enrol, and run the simulator in the background while the context lasts, with its output in ``log``."""
-    enrolment_of(deployment).enrol(station_ids(num_stations, project().device_prefix))
+    prefix = _option(extra, "--prefix", project().device_prefix)
+    enrolment_of(deployment).enrol(station_ids(num_stations, prefix))
     with log.open("wb") as output:
         process = subprocess.Popen(
-            command(deployment, num_stations, 5, extra),
+            command(deployment, num_stations, interval, extra),
             cwd=REPOSITORY,
             env=_environment(),
             stdout=output,

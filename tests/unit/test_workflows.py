@@ -14,7 +14,8 @@ from testbed.deploy import settings
 from testbed.paths import REPOSITORY
 
 ACTION = REPOSITORY / "action.yml"
-WORKFLOWS = [*sorted((REPOSITORY / ".github" / "workflows").glob("*.yml")), ACTION]
+EXAMPLES = sorted(REPOSITORY.glob("examples/*/.github/workflows/*.yml"))
+WORKFLOWS = [*sorted((REPOSITORY / ".github" / "workflows").glob("*.yml")), *EXAMPLES, ACTION]
 
 # What GitHub runs for `shell: bash`, and for no shell at all ("Workflow syntax for GitHub Actions", shell).
 BASH = ["bash", "--noprofile", "--norc", "-eo", "pipefail"]
@@ -46,6 +47,14 @@ def test_a_plan_that_fails_is_red(tmp_path: Path) -> None:
     )
     assert "it fails" in done.stdout
     assert done.returncode != 0
+
+
+def test_the_examples_workflows_pass_actionlint_as_ours_do() -> None:
+    assert EXAMPLES
+    done = subprocess.run(
+        [REPOSITORY / ".venv" / "bin" / "actionlint", *EXAMPLES], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout
 
 
 def the_action() -> dict[str, Any]:

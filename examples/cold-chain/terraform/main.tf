@@ -1,4 +1,4 @@
-# Refrigerated trucks: each message's rule calls a function, and what is too warm goes to a queue, too.
+# Refrigerated trucks: each message's rule calls a function; what is too warm is told to people and programs, and kept.
 
 terraform {
   required_version = ">= 1.5"
@@ -35,6 +35,8 @@ data "aws_caller_identity" "current" {}
 locals {
   iot  = "arn:aws:iot:${var.region}:${data.aws_caller_identity.current.account_id}"
   self = "$${iot:Connection.Thing.ThingName}"
+
+  shadow = "$aws/things/${local.self}/shadow"
 }
 
 # ---------------------------------------------------------------------------
@@ -49,6 +51,9 @@ resource "aws_iot_policy" "truck" {
     Statement = [
       { Effect = "Allow", Action = "iot:Connect", Resource = "${local.iot}:client/${local.self}" },
       { Effect = "Allow", Action = "iot:Publish", Resource = "${local.iot}:topic/trucks/${local.self}/state" },
+      # Its shadow, which has the set point.
+      { Effect = "Allow", Action = ["iot:Publish", "iot:Receive"], Resource = "${local.iot}:topic/${local.shadow}/*" },
+      { Effect = "Allow", Action = "iot:Subscribe", Resource = "${local.iot}:topicfilter/${local.shadow}/*" },
     ]
   })
 }
@@ -86,6 +91,11 @@ data "aws_iam_policy_document" "function" {
   }
 
   statement {
+    actions   = ["sqs:SendMessage"]
+    resources = [aws_sqs_queue.failed.arn]
+  }
+
+  statement {
     actions   = ["logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents"]
     resources = ["*"]
   }
@@ -102,6 +112,16 @@ resource "aws_iam_role_policy" "function" {
   policy = data.aws_iam_policy_document.function.json
 }
 
+# What the function could not store.
+resource "aws_sqs_queue" "failed" {
+  name = "cold-chain-failed"
+}
+
+resource "aws_lambda_function_event_invoke_config" "log_temperature" {
+  function_name          = aws_lambda_function.log_temperature.function_name
+  maximum_retry_attempts = 1
+}
+
 resource "aws_lambda_function" "log_temperature" {
   function_name    = "cold-chain-log-temperature"
   role             = aws_iam_role.function.arn
@@ -113,6 +133,10 @@ resource "aws_lambda_function" "log_temperature" {
 
   # Few at once: a burst waits, as AWS lets an asynchronous call wait.
   reserved_concurrent_executions = 2
+
+  dead_letter_config {
+    target_arn = aws_sqs_queue.failed.arn
+  }
 
   environment {
     variables = { TABLE = aws_dynamodb_table.trucks.name }
@@ -138,11 +162,55 @@ resource "aws_iot_topic_rule" "state" {
 }
 
 # ---------------------------------------------------------------------------
-# What is too warm: a queue
+# What is too warm: a queue for programs, a topic for people, and a bucket as evidence
 # ---------------------------------------------------------------------------
 
 resource "aws_sqs_queue" "too_warm" {
   name = "cold-chain-too-warm"
+}
+
+resource "aws_sns_topic" "too_warm" {
+  name = "cold-chain-too-warm"
+}
+
+# Who is on call; an e-mail address subscribes in the same way.
+resource "aws_sqs_queue" "on_call" {
+  name = "cold-chain-on-call"
+}
+
+data "aws_iam_policy_document" "on_call" {
+  statement {
+    actions   = ["sqs:SendMessage"]
+    resources = [aws_sqs_queue.on_call.arn]
+
+    principals {
+      type        = "Service"
+      identifiers = ["sns.amazonaws.com"]
+    }
+
+    condition {
+      test     = "ArnEquals"
+      variable = "aws:SourceArn"
+      values   = [aws_sns_topic.too_warm.arn]
+    }
+  }
+}
+
+resource "aws_sqs_queue_policy" "on_call" {
+  queue_url = aws_sqs_queue.on_call.id
+  policy    = data.aws_iam_policy_document.on_call.json
+}
+
+resource "aws_sns_topic_subscription" "on_call" {
+  topic_arn            = aws_sns_topic.too_warm.arn
+  protocol             = "sqs"
+  endpoint             = aws_sqs_queue.on_call.arn
+  raw_message_delivery = true
+}
+
+resource "aws_s3_bucket" "evidence" {
+  bucket        = "cold-chain-evidence-${data.aws_caller_identity.current.account_id}"
+  force_destroy = true
 }
 
 data "aws_iam_policy_document" "rule_trust" {
@@ -160,6 +228,16 @@ data "aws_iam_policy_document" "rule" {
   statement {
     actions   = ["sqs:SendMessage"]
     resources = [aws_sqs_queue.too_warm.arn]
+  }
+
+  statement {
+    actions   = ["sns:Publish"]
+    resources = [aws_sns_topic.too_warm.arn]
+  }
+
+  statement {
+    actions   = ["s3:PutObject"]
+    resources = ["${aws_s3_bucket.evidence.arn}/*"]
   }
 }
 
@@ -185,6 +263,25 @@ resource "aws_iot_topic_rule" "too_warm" {
     role_arn   = aws_iam_role.rule.arn
     use_base64 = false
   }
+
+  sns {
+    target_arn     = aws_sns_topic.too_warm.arn
+    role_arn       = aws_iam_role.rule.arn
+    message_format = "RAW"
+  }
+}
+
+resource "aws_iot_topic_rule" "evidence" {
+  name        = "cold_chain_evidence"
+  enabled     = true
+  sql         = "SELECT * FROM 'trucks/+/state' WHERE temp_c > 8"
+  sql_version = "2016-03-23"
+
+  s3 {
+    bucket_name = aws_s3_bucket.evidence.bucket
+    key         = "$${topic(2)}/$${timestamp()}-$${newuuid()}.json"
+    role_arn    = aws_iam_role.rule.arn
+  }
 }
 
 output "thing_policy" {
@@ -197,4 +294,16 @@ output "table" {
 
 output "too_warm_queue" {
   value = aws_sqs_queue.too_warm.id
+}
+
+output "on_call_queue" {
+  value = aws_sqs_queue.on_call.id
+}
+
+output "failed_queue" {
+  value = aws_sqs_queue.failed.id
+}
+
+output "evidence_bucket" {
+  value = aws_s3_bucket.evidence.bucket
 }
