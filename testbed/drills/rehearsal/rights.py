@@ -98,9 +98,9 @@ def unused(documents: Iterable[Document], asked: Iterable[Question]) -> list[str
             if fnmatchcase(question.action.lower(), action.lower())
             and (question.resource == "*" or any(fnmatchcase(question.resource, one) for one in resources))
         ]
-        # Two that allow the same: either may be taken away.
-        if len(by) == 1:
-            needed.add(by[0])
+        # Two that allow the same: either may be taken away. Asked without a resource, they cannot be told apart.
+        if len(by) == 1 or question.resource == "*":
+            needed.update(by)
     return sorted(label for label, _, _ in granted if label not in needed)
 
 
@@ -109,7 +109,7 @@ def unexplained(user: str, documents: Iterable[Document], asked: set[Question]) 
     now = {question for question in asked if question.user == user}
     known = set(reasons()) | (set(asked_before(user)) - {question.action for question in now})
     for label in unused(documents, now):
-        if label.rpartition(": ")[2] not in known:
+        if known.isdisjoint({label, label.rpartition(": ")[2]}):
             yield label
 
 
@@ -120,7 +120,7 @@ def asked_before(user: str) -> list[str]:
 
 
 def reasons() -> dict[str, str]:
-    """Return why an action is granted that no rehearsal asks for, by action."""
+    """Return why an action is granted that no rehearsal asks for, by action or by ``statement: action``."""
     found: dict[str, str] = {}
     for reason, named in json.loads(REASONS.read_text()).items():
         found |= dict.fromkeys(named, reason)
