@@ -191,11 +191,13 @@ def listens(document: dict[str, Any]) -> bool:
     policies = Policies((document,))
     page = Connection("dashboard-1", "", ())
     topic = "ev-swap/stations/station-01/telemetry"
-    wanted = {
-        "iot:Connect": "client/dashboard-1",
-        "iot:Subscribe": "topicfilter/ev-swap/stations/+/telemetry",
-        "iot:Receive": f"topic/{topic}",
-    }
+    wanted = (
+        ("iot:Connect", "client/dashboard-1"),
+        ("iot:Subscribe", "topicfilter/ev-swap/stations/+/telemetry"),
+        # Where the network says more than a connection may hear, the page's connections share it.
+        ("iot:Subscribe", "topicfilter/$share/page-1/ev-swap/stations/+/telemetry"),
+        ("iot:Receive", f"topic/{topic}"),
+    )
     for action, resource in {
         "iot:Connect": "client/station-01",
         "iot:Subscribe": "topicfilter/#",
@@ -203,7 +205,7 @@ def listens(document: dict[str, Any]) -> bool:
         "iot:Receive": "topic/ev-swap/stations/station-01/commands",
     }.items():
         assert not policies.allow(action, resource, page), f"a page may {action} on {resource}"
-    return all(policies.allow(action, resource, page) for action, resource in wanted.items())
+    return all(policies.allow(action, resource, page) for action, resource in wanted)
 
 
 # ---------------------------------------------------------------------------

@@ -32,6 +32,7 @@ DRILLS = {
     "iam": "tests/e2e/test_least_privilege.py::test_whichever_action_is_taken_away_something_stops_working",
     "protections": "tests/unit/test_protections.py::test_a_protection_is_there_and_has_a_test",
     "tutorial": "tests/e2e/test_tutorial.py::test_the_tutorial_runs_as_printed",
+    "region-lost": "tests/integration/simulator/test_two_regions.py::test_a_fleet_leaves_a_lost_region_and_comes_home",
     "terraform": "tests/integration/terraform/test_configuration.py::test_terraform_test",
 }
 
