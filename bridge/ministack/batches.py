@@ -39,7 +39,7 @@ def receive(queue_url: str, batch_size: int) -> list[dict[str, Any]]:
         count = _fitting(waiting, batch_size)
         left = min(message["visible_at"] for message in waiting) + window - now
         if count == len(waiting) < batch_size and left > 0:
-            _wake_after(queue_url, left)
+            wake_after(queue_url, left)
             return []
         visibility = int(queue["attributes"].get("VisibilityTimeout", "30"))
         return list(sqs._collect_msgs(queue, count, visibility))
@@ -65,16 +65,16 @@ def _fitting(waiting: list[dict[str, Any]], batch_size: int) -> int:
     return min(batch_size, len(waiting))
 
 
-def _wake_after(queue_url: str, seconds: float) -> None:
-    """Have the poller look again when the window is over: by itself it looks once a second."""
-    if queue_url in _alarms:
+def wake_after(name: str, seconds: float) -> None:
+    """Have the poller look again when the window of this queue or mapping is over: by itself it looks once a second."""
+    if name in _alarms:
         return
 
     def wake() -> None:
-        _alarms.discard(queue_url)
+        _alarms.discard(name)
         lambda_svc._esm_wake.set()
 
-    _alarms.add(queue_url)
+    _alarms.add(name)
     timer = threading.Timer(seconds, wake)
     timer.daemon = True
     timer.start()

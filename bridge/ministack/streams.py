@@ -27,6 +27,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import asynchronous
+import batches
 from ministack.core.arn import ArnParseError, parse_arn
 from ministack.core.concurrency import spawn_background
 from ministack.core.responses import get_region, new_uuid
@@ -50,7 +51,6 @@ _of_queues = lambda_svc._sqs_esm_concurrency
 _busy: set[tuple[str, str]] = set()
 _lanes: dict[str, int] = {}
 _lock = threading.Lock()
-_alarms: set[str] = set()
 
 
 class _Batch(NamedTuple):
@@ -174,7 +174,7 @@ def _ready(mapping: dict[str, Any], shard: dict[str, Any], place: str, factor: i
         - time.time()
     )
     if len(waiting) < batch_size and left > 0:
-        _wake_after(mapping["UUID"], left)
+        batches.wake_after(mapping["UUID"], left)
         return []
     return list(waiting)
 
@@ -404,21 +404,6 @@ def _give_up(shard: _Shard, batch: _Batch, condition: str) -> None:
 
 def _text(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def _wake_after(mapping: str, seconds: float) -> None:
-    """Have the poller look again when the window is over: by itself it looks once a second."""
-    if mapping in _alarms:
-        return
-
-    def wake() -> None:
-        _alarms.discard(mapping)
-        lambda_svc._esm_wake.set()
-
-    _alarms.add(mapping)
-    timer = threading.Timer(seconds, wake)
-    timer.daemon = True
-    timer.start()
 
 
 def patch() -> None:
