@@ -10,7 +10,8 @@ BASIC_INGEST = "$aws/rules/"
 SHARED_PREFIX = "$share/"
 
 # Said again and again over a connection that has its subscriptions: whoever keeps devices out until then may let
-# them in. It comes back behind everything that the broker had for us before.
+# them in. It comes back behind everything that the broker had for us before. The one at the begin of a connection is
+# retained: a second bridge, which has the same session, learns by it of the first.
 READY_TOPIC = "$bridge/ready"
 # Beside a retained message that a trusted client gets: when it came, in epoch milliseconds (a user property).
 STORED_AT_PROPERTY = "$bridge-stored-at"

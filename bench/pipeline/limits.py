@@ -13,7 +13,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from bridge.topics import LIMITS_TOPIC
 from testbed.deploy.deployment import Deployment
-from testbed.engines.bridge import BRIDGE, client_certificate
+from testbed.engines.bridge import OPERATOR, client_certificate
 from testbed.errors import TestbedError
 
 _AWS = 100
@@ -38,10 +38,10 @@ def lifted(deployment: Deployment) -> Iterator[None]:
 
 
 def _set(deployment: Deployment, per_second: int) -> None:
-    certificate = client_certificate(deployment.place, BRIDGE)
+    certificate = client_certificate(deployment.place, OPERATOR)
     context = ssl.create_default_context(cafile=str(deployment.server_ca))
     context.load_cert_chain(certificate, certificate.with_suffix(".key"))
-    client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="bench-limits")
+    client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=OPERATOR)
     client.tls_set_context(context)
     try:
         client.connect(deployment.mqtt_host, deployment.mqtt_port)

@@ -248,6 +248,8 @@ class Supervisor:
         self.connected.set()
 
     def _on_ready(self, _client: mqtt.Client, _data: object, message: mqtt.MQTTMessage) -> None:
+        if message.retain:
+            return  # it was said to the Mosquitto before this one
         self._said_ready.add(message.topic)
         if not self._ready.is_set() and self._said_ready >= _READY_TOPICS:
             self._ready.set()

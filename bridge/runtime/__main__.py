@@ -158,12 +158,17 @@ def main(
             session.start()
             connected = True
         session.say_ready()
-        if stopped.wait(_POLL_SECONDS):
+        if stopped.wait(_POLL_SECONDS) or session.outranked.is_set():
             break
     log.info("stopping")
     session.stop()
     dispatcher.stop()
     server.shutdown()
+    if session.outranked.is_set():
+        sys.exit(
+            f"error: another bridge has the session {client_id} of {broker_host}:{broker_port}:"
+            " stop it, or give this one a --client-id and a certificate of its own"
+        )
 
 
 class _State:

@@ -67,9 +67,11 @@ class MqttSession:
         self._subscribed: set[str] = set()
         # Packet identifiers are the connection's: an acknowledgement must not reach the next one.
         self._generation = 0
-        self._instance = uuid.uuid4().hex
+        self._instance, self._made_at = uuid.uuid4().hex, time.time()
         self._lock = threading.Lock()
         self.connected = threading.Event()
+        # Set once another process that was there before has the same session: this one is too many.
+        self.outranked = threading.Event()
         # Set while no subscription waits for the broker's answer.
         self._settled = threading.Event()
         self._settled.set()
@@ -111,7 +113,11 @@ class MqttSession:
     def say_ready(self) -> None:
         """Tell the broker's supervisor, if there is one, that this connection has its subscriptions."""
         if self.connected.is_set():
-            self._client.publish(READY_TOPIC, f"{self._instance} {time.time()}", qos=1)
+            self._say_ready()
+
+    def _say_ready(self, *, retain: bool = False) -> None:
+        said = f"{self._instance} {self._made_at} {time.time()}"
+        self._client.publish(READY_TOPIC, said, qos=1, retain=retain)
 
     def publish(self, topic: str, payload: bytes, qos: int, properties: MqttProperties | None = None) -> None:
         """Publish, and wait for the broker's acknowledgement.
@@ -137,7 +143,8 @@ class MqttSession:
         log.info("broker_connected", session_present=flags.session_present)
         self._update_subscriptions()
         self.connected.set()
-        self.say_ready()
+        # Behind the subscription: who else says so comes first.
+        self._say_ready(retain=True)
 
     def _on_disconnect(self, _client: Any, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
         self.connected.clear()
@@ -155,13 +162,22 @@ class MqttSession:
         if old:
             self._client.unsubscribe(sorted(old))
 
+    def _on_ready(self, said: str) -> None:
+        instance, *times = said.split(" ")
+        if len(times) != 2:  # a bridge of before November 2026 told one
+            return
+        made_at, said_at = map(float, times)
+        if instance == self._instance:
+            metrics.CAUGHT_UP.set(said_at)
+        elif made_at < self._made_at < said_at:
+            # It is older, and not our predecessor: it has connected since we are here.
+            self.outranked.set()
+
     def _on_message(self, client: mqtt.Client, _data: Any, received: mqtt.MQTTMessage) -> None:
         generation, topic = self._generation, received.topic
         publisher: str | None
         if topic == READY_TOPIC:
-            instance, _, said_at = received.payload.decode().partition(" ")
-            if instance == self._instance:
-                metrics.CAUGHT_UP.set(float(said_at))
+            self._on_ready(received.payload.decode())
             client.ack(received.mid, received.qos)
             return
         if topic.startswith(FROM_PREFIX):

@@ -12,9 +12,12 @@ from testbed.host.processes import Process
 from testbed.paths import REPOSITORY
 
 BRIDGE, DATA_PLANE, READER = "bridge", "data-plane", "data-plane-reader"
+# Whoever else has something to tell the broker. Mosquitto gives a client its certificate's name for its client id, so
+# whoever connects with the bridge's certificate takes the bridge's session.
+OPERATOR = "operator"
 # Before whom the broker lets nobody in, and who may do everything there.
 REQUIRED = (BRIDGE, DATA_PLANE)
-TRUSTED = (*REQUIRED, READER)
+TRUSTED = (*REQUIRED, READER, OPERATOR)
 
 _START_SECONDS = 60
 
@@ -40,19 +43,7 @@ def start_bridge(place: Place, endpoints: Endpoints, *, names_publishers: bool) 
             sys.executable,
             "-m",
             "bridge.runtime",
-            *_connection(place, BRIDGE),
-            "--iot-endpoint-url",
-            endpoints.iot,
-            "--aws-endpoint-url",
-            endpoints.aws,
-            "--iot-data-endpoint-url",
-            data_plane_url(place),
-            "--region",
-            place.region,
-            "--client-id",
-            BRIDGE,
-            "--metrics-port",
-            str(place.ports.metrics),
+            *bridge_options(place, endpoints),
             "--names-publishers" if names_publishers else "--infer-publishers",
         ],
         log=place.log("bridge"),
@@ -67,6 +58,25 @@ def start_bridge(place: Place, endpoints: Endpoints, *, names_publishers: bool) 
 
     processes.wait_until(ready, what="The bridge", seconds=_START_SECONDS, process=bridge)
     return bridge
+
+
+def bridge_options(place: Place, endpoints: Endpoints) -> list[str]:
+    """Return the options of `bridge.runtime`, but for what the broker tells of publishers."""
+    return [
+        *_connection(place, BRIDGE),
+        "--iot-endpoint-url",
+        endpoints.iot,
+        "--aws-endpoint-url",
+        endpoints.aws,
+        "--iot-data-endpoint-url",
+        data_plane_url(place),
+        "--region",
+        place.region,
+        "--client-id",
+        BRIDGE,
+        "--metrics-port",
+        str(place.ports.metrics),
+    ]
 
 
 def start_data_plane(place: Place, endpoints: Endpoints, *, names_publishers: bool) -> Process:

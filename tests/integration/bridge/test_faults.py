@@ -2,13 +2,21 @@
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from testbed.engines.bridge import bridge_options
+from testbed.engines.embedded import EmbeddedEngine
+from testbed.host import ports
 from testbed.identity.enrolment import Enrolment
+from testbed.paths import REPOSITORY
 from tests.integration.bridge.conftest import (
     PATIENCE_SECONDS,
     Device,
@@ -52,6 +60,29 @@ def test_a_killed_bridge_loses_nothing(
         stack.restart_bridge()
 
     assert publish_and_break(stack, device(name), queue, kill) == set(range(MESSAGES))
+
+
+def test_a_second_bridge_ends_and_the_first_goes_on(
+    stack: Stack, device: MakeDevice, rules: Rules, queue: str, name: str, tmp_path: Path
+) -> None:
+    """Both have one session: each message would go to either of them, and each would end the other's connection."""
+    rules.add("second_bridge", f"SELECT n FROM 't/{name}/a'", sqs(queue))
+    other = replace(stack.place.ports, metrics=ports.choose(None, what="a second bridge"))
+    place, output = replace(stack.place, ports=other), tmp_path / "second.log"
+    command = [sys.executable, "-m", "bridge.runtime", *bridge_options(place, EmbeddedEngine().endpoints(place))]
+    command.append("--infer-publishers" if stack.is_mosquitto else "--names-publishers")
+    with output.open("w") as log:
+        second = subprocess.Popen(command, cwd=REPOSITORY, stdout=log, stderr=log)
+
+    def ended() -> None:
+        try:
+            assert second.wait(PATIENCE_SECONDS) == 1, output.read_text()
+        finally:
+            second.kill()
+
+    assert publish_and_break(stack, device(name), queue, ended) == set(range(MESSAGES))
+    assert "another bridge has the session" in output.read_text()
+    assert wait_for(lambda: stack.health()["connected"])
 
 
 def test_a_killed_broker_loses_nothing(

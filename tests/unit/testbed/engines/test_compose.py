@@ -10,6 +10,7 @@ import yaml
 
 from testbed.engines import choice
 from testbed.engines.base import EngineName
+from testbed.engines.bridge import REQUIRED, TRUSTED
 from testbed.errors import TestbedError
 from testbed.host import containers
 from testbed.host.processes import Container
@@ -52,6 +53,29 @@ def test_the_bridges_container_cannot_sign_certificates() -> None:
     }
     assert all(volumes[0].endswith(f"/{name}:/certs:ro") for name, volumes in mounted.items())
     assert not any("ca.key" in argument for argument in SERVICES["bridge"]["command"])
+
+
+def test_the_broker_in_a_container_trusts_the_names_that_it_trusts_elsewhere() -> None:
+    said = SERVICES["broker"]["command"]
+    assert {word.removeprefix("--trusted=") for word in said if word.startswith("--trusted=")} == {*TRUSTED}
+
+
+@pytest.mark.parametrize("name", REQUIRED)
+def test_nothing_but_the_engines_takes_the_certificate_of_a_client_with_a_session(name: str) -> None:
+    """Mosquitto gives a client its certificate's name for its id: whoever has the bridge's ends the bridge's session.
+
+    That happened: a bench lifted the broker's limits with it, by a clean session, and what waited in the bridge's
+    was gone.
+    """
+    constant = name.upper().replace("-", "_")
+    users = [
+        path
+        for folder in ("bench", "simulator", "testbed", "tests/e2e", "tests/faults")
+        for path in (REPOSITORY / folder).rglob("*.py")
+        if path.parent != REPOSITORY / "testbed" / "engines"
+        and re.search(rf"client_certificate\([^)]*\b{constant}\b|{name}\.(crt|key)", path.read_text())
+    ]
+    assert not users
 
 
 @pytest.fixture
