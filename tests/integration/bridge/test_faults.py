@@ -69,7 +69,12 @@ def test_a_second_bridge_ends_and_the_first_goes_on(
     rules.add("second_bridge", f"SELECT n FROM 't/{name}/a'", sqs(queue))
     other = replace(stack.place.ports, metrics=ports.choose(None, what="a second bridge"))
     place, output = replace(stack.place, ports=other), tmp_path / "second.log"
-    command = [sys.executable, "-m", "bridge.runtime", *bridge_options(place, EmbeddedEngine().endpoints(place))]
+    command = [
+        sys.executable,
+        "-m",
+        "bridge.runtime",
+        *bridge_options(place, EmbeddedEngine().endpoints(place)),
+    ]
     command.append("--infer-publishers" if stack.is_mosquitto else "--names-publishers")
     with output.open("w") as log:
         second = subprocess.Popen(command, cwd=REPOSITORY, stdout=log, stderr=log)
