@@ -10,7 +10,7 @@ from bench import audit_memory, bridge, calls, enrolment, rule_sql, rule_sql_con
 from bench.fleet import command
 from bench.fleet.command import OPEN_MQTT
 from bench.fleet.runner import Scale
-from bench.pipeline import growth, run
+from bench.pipeline import connects, growth, run
 from bench.results import documentation
 from bench.results.document import MEASURED, Run, write
 from testbed.cli.console import Application, confirm, say, short
@@ -66,6 +66,22 @@ def growth_command(
     found = growth.run(deployment, scale, say)
     report = report or MEASURED / ("growth-rate.json" if rate else "growth.json")
     write(begun.document(found.as_dict(), asdict(scale), {}), report)
+    say(f"Figures: {report}")
+
+
+@app.command("connects")
+def connects_command(
+    stations: Annotated[int, typer.Option(help="How many connect.", min=1)] = 1000,
+    ramp: Annotated[float, typer.Option(help="Connections a second.", min=1)] = 1000,
+    report: Annotated[Path | None, typer.Option(help="File for the figures as JSON.")] = None,
+) -> None:
+    """Measure the CPU of a connect in all parts beside a bare TLS handshake's."""
+    begun = Run("connects", "connects")
+    deployment = lifecycle.up(Settings.from_environment(), say, confirm)
+    scale = connects.ConnectScale(stations, ramp)
+    figures = {"fleets": [found.as_dict() for found in connects.run(deployment, scale, say)]}
+    report = report or MEASURED / "connects.json"
+    write(begun.document(figures, asdict(scale), {}), report)
     say(f"Figures: {report}")
 
 

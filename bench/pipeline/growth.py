@@ -4,32 +4,24 @@ The simulator runs as users start it, against the deployed pipeline; what every 
 When a message was stored is when its batch came into the archive, to the millisecond that ministack keeps.
 """
 
-import json
-import re
-import signal
 import statistics
-import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import psutil
-
+from bench.pipeline import simulated
+from bench.pipeline.usage import PerPart, Usage
 from simulator.messages import station_ids
 from testbed.archive import reader
 from testbed.deploy.deployment import Deployment
 from testbed.deploy.stations import enrolment_of
 from testbed.errors import TestbedError
-from testbed.host import processes
-from testbed.host.processes import last_line
 from testbed.pipeline import quiet
 from testbed.proofs.audit import AuditReport, audit
 from testbed.proofs.ledgers import read_ledger
-from testbed.stations import simulation
 
 Say = Callable[[str], None]
 
@@ -38,9 +30,6 @@ _SAMPLE_SECONDS = 2.0
 _PATIENCE_SECONDS = 120.0
 _SETTLE_SECONDS = 30.0
 _SLOWER = 8  # than the ramp, until what is connected is measured
-_CONNECTED = re.compile(r"connected (\d+)/\d+")
-# Other than these, what a deployment runs plays AWS.
-_OWN = ("broker", "bridge")
 
 
 @dataclass(frozen=True)
@@ -60,17 +49,6 @@ class GrowthScale:
     def interval_of(self, size: int) -> float:
         """Return the seconds between two messages of a station."""
         return size / self.rate if self.rate else self.interval
-
-
-@dataclass(frozen=True)
-class PerPart:
-    """One figure for each part. ``functions`` are the emulator's child processes; on LocalStack, too."""
-
-    broker: float
-    bridge: float
-    emulator: float
-    functions: float
-    simulator: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -141,9 +119,9 @@ def run(deployment: Deployment, scale: GrowthScale, say: Say, *, prefix: str = "
         TestbedError: the deployment is on AWS or in containers, or every size failed.
     """
     deployment.local_engine.lacks.refuse("processes of this machine")
-    idle = _Usage.of(deployment, None)
+    idle = Usage.of(deployment, None)
     time.sleep(min(_IDLE_SECONDS, scale.seconds))
-    idle_cpu, idle_memory = _Usage.of(deployment, None).since(idle)
+    idle_cpu, idle_memory = Usage.of(deployment, None).since(idle)
     steps, ledgers, failed = [], [], {}
     for size in sorted(scale.sizes):
         ledger = deployment.path / "bench" / f"growth-{size}-{time.time_ns()}.ndjson"
@@ -172,14 +150,14 @@ def _step(deployment: Deployment, scale: GrowthScale, size: int, prefix: str, le
     enrol_seconds = time.monotonic() - begun
     interval = scale.interval_of(size)
     say(f"{size} stations enrolled in {enrol_seconds:.0f} s; connecting at {scale.ramp:g} a second")
-    with _fleet(deployment, size, interval, scale.ramp, prefix, ledger) as fleet:
+    with simulated.fleet(deployment, size, interval, scale.ramp, prefix, ledger) as fleet:
         if not fleet.connected(_PATIENCE_SECONDS + _SLOWER * size / scale.ramp):
             say(f"Not all of {size} stations are connected yet; measured is what is")
         _settle(deployment, size / interval)
-        before, since = _Usage.of(deployment, fleet.pid), datetime.now(UTC)
+        before, since = Usage.of(deployment, fleet.pid), datetime.now(UTC)
         waiting = list(_depths(deployment, scale.seconds))
         until = datetime.now(UTC)
-        cpu, memory = _Usage.of(deployment, fleet.pid).since(before)
+        cpu, memory = Usage.of(deployment, fleet.pid).since(before)
         summary = fleet.end()
     quiet.wait_for_empty_queue(
         deployment.client("sqs"), deployment.outputs.telemetry_queue_url, _PATIENCE_SECONDS
@@ -229,79 +207,6 @@ def _said(step: Step) -> str:
     )
 
 
-@dataclass
-class _Fleet:
-    """A running simulator."""
-
-    process: "subprocess.Popen[bytes]"
-    log: Path
-    summary: Path
-    size: int
-
-    @property
-    def pid(self) -> int:
-        return self.process.pid
-
-    def connected(self, seconds: float) -> bool:
-        """Wait until it says that all stations are connected, and return whether they are in time.
-
-        Raises:
-            TestbedError: it ended.
-        """
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            if self.process.poll() is not None:
-                raise TestbedError(f"The simulator failed: {last_line(self.log)}", f"See {self.log}.")
-            said = _CONNECTED.findall(self.log.read_text(errors="replace"))
-            if said and int(said[-1]) >= self.size:
-                return True
-            time.sleep(0.2)
-        return False
-
-    def end(self) -> dict[str, Any]:
-        """Stop it, and return its summary.
-
-        Raises:
-            TestbedError: it had ended before, or failed.
-        """
-        early = self.process.poll()
-        self.process.send_signal(signal.SIGINT)
-        code = self.process.wait(timeout=_PATIENCE_SECONDS)
-        if early is not None or code or not self.summary.is_file():
-            raise TestbedError(f"The simulator ended with {code}: {last_line(self.log)}", f"See {self.log}.")
-        summary: dict[str, Any] = json.loads(self.summary.read_text())
-        return summary
-
-
-@contextmanager
-def _fleet(
-    deployment: Deployment, size: int, interval: float, ramp: float, prefix: str, ledger: Path
-) -> Iterator[_Fleet]:
-    log, summary = ledger.with_suffix(".log"), ledger.with_suffix(".json")
-    extra = [
-        "--quiet",
-        "--prefix",
-        prefix,
-        "--ramp",
-        str(ramp),
-        "--ledger",
-        str(ledger),
-        "--summary",
-        str(summary),
-    ]
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            simulation.command(deployment, size, interval, extra), stdout=output, stderr=subprocess.STDOUT
-        )
-    try:
-        yield _Fleet(process, log, summary, size)
-    finally:
-        if process.poll() is None:
-            process.kill()
-        process.wait()
-
-
 def _settle(deployment: Deployment, offered: float) -> None:
     """Wait until the queue has two seconds' messages at most, for half a minute: what the ramp left is gone then."""
     sqs, queue = deployment.client("sqs"), deployment.outputs.telemetry_queue_url
@@ -342,47 +247,3 @@ def _in(timestamp: str, since: datetime, until: datetime) -> bool:
 
 def _quantile(ordered: Sequence[float], share: float) -> float:
     return ordered[int(share * (len(ordered) - 1))] if ordered else 0.0
-
-
-@dataclass
-class _Usage:
-    """CPU seconds of every part so far, and its memory in MiB now."""
-
-    at: float = field(default_factory=time.monotonic)
-    cpu: dict[str, float] = field(default_factory=dict)
-    memory: dict[str, float] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, deployment: Deployment, simulator: int | None) -> "_Usage":
-        """Return what all parts have used until now."""
-        usage = cls()
-        for name, process in deployment.processes.items():
-            part = name if name in _OWN else "emulator"
-            usage._add(process.family(), part, "functions" if part == "emulator" else part)
-        if simulator:
-            usage._add(processes.family(simulator), "simulator", "simulator")
-        return usage
-
-    def _add(self, members: Sequence[psutil.Process], part: str, children_part: str) -> None:
-        if not members:
-            raise TestbedError(f"A process of the {part} ended while it was measured.", "See `make logs`.")
-        for member in members:
-            of = part if member is members[-1] else children_part
-            spent = processes.unless_gone(member.cpu_times, None)
-            memory = processes.unless_gone(member.memory_info, None)
-            self._count(of, spent.user + spent.system if spent else 0.0, memory.rss if memory else 0)
-            if spent and member is members[-1]:
-                # Children that have ended since, too: their parent's kernel counters have them.
-                self._count(children_part, spent.children_user + spent.children_system, 0)
-
-    def _count(self, part: str, cpu: float, rss: int) -> None:
-        self.cpu[part] = self.cpu.get(part, 0.0) + cpu
-        self.memory[part] = self.memory.get(part, 0.0) + rss / 2**20
-
-    def since(self, before: "_Usage") -> tuple[PerPart, PerPart]:
-        """Return the cores used since ``before``, and the memory now."""
-        seconds = self.at - before.at
-        cpu = {
-            part: max(0.0, (spent - before.cpu.get(part, 0.0)) / seconds) for part, spent in self.cpu.items()
-        }
-        return PerPart(**cpu), PerPart(**self.memory)

@@ -20,6 +20,7 @@ from bridge.broker.retained import RetainedMessages
 from bridge.broker.sessions import NEVER, Session, Subscription, folder_of, read_all
 from bridge.broker.shared import Group
 from bridge.broker.spool import Stored
+from bridge.broker.subscribers import Subscribers
 from bridge.broker.visits import Visits
 from bridge.packets import Reason
 from bridge.policies import Policies
@@ -121,6 +122,7 @@ class Broker:
         self.sessions: dict[str, Session] = {}
         # Those with subscriptions: few, where the sessions of a fleet that only publishes are thousands.
         self._subscribers: dict[str, Session] = {}
+        self._index = Subscribers()
         self._groups: dict[str, Group] = {}
         self._wills: dict[str, _Waiting] = {}
         self.connections: set[ClientConnection] = set()
@@ -133,6 +135,7 @@ class Broker:
             session.gone_at = now
             self.sessions[session.client_id] = self._subscribers[session.client_id] = session
             for key in session.subscriptions:
+                self._index.add(session.client_id, key)
                 if key.startswith(SHARED_PREFIX):
                     self._group(key).members[session.client_id] = session
         # Whoever was connected when the last broker was killed is so no more.
@@ -266,6 +269,7 @@ class Broker:
         """Add a subscription, which outlives the broker if the session does; return whether it is new."""
         new = topic_filter not in session.subscriptions
         session.subscribe(topic_filter, subscription)
+        self._index.add(session.client_id, topic_filter)
         if topic_filter.startswith(SHARED_PREFIX):
             self._group(topic_filter).members[session.client_id] = session
         self._subscriptions_changed(session)
@@ -274,6 +278,7 @@ class Broker:
     def unsubscribe(self, session: Session, topic_filter: str) -> bool:
         """Remove a subscription; return whether there was one."""
         found = session.unsubscribe(topic_filter)
+        self._index.remove(session.client_id, (topic_filter,))
         if found and topic_filter.startswith(SHARED_PREFIX):
             self._leave(session, topic_filter)
         self._subscriptions_changed(session)
@@ -417,11 +422,8 @@ class Broker:
         session = self.sessions.get(client_id)
         if session is None:
             return
-        granted = [
-            session.subscriptions[topic_filter].qos
-            for topic_filter, matches in session.matchers.items()
-            if matches(message.topic)
-        ]
+        matching = self._index.matching(message.topic).get(client_id, ())
+        granted = [session.subscriptions[topic_filter].qos for topic_filter in matching]
         may = session.connection is None or session.connection.may("iot:Receive", f"topic/{message.topic}")
         if granted and may:
             stored = Stored(message.topic.encode(), message.payload, message.more(retain=False))
@@ -487,19 +489,15 @@ class Broker:
 
     def _find_plan(self, topic: str) -> _Plan:
         routes = []
-        for session in self._subscribers.values():
-            granted = [
-                session.subscriptions[topic_filter]
-                for topic_filter, matches in session.matchers.items()
-                if matches(topic)
-            ]
-            if granted:
-                subscription = Subscription(
-                    max(one.qos for one in granted),
-                    all(one.no_local for one in granted),
-                    any(one.retain_as_published for one in granted),
-                )
-                routes.append(_Route(session, subscription))
+        for client_id, topic_filters in self._index.matching(topic).items():
+            session = self._subscribers[client_id]
+            granted = [session.subscriptions[topic_filter] for topic_filter in topic_filters]
+            subscription = Subscription(
+                max(one.qos for one in granted),
+                all(one.no_local for one in granted),
+                any(one.retain_as_published for one in granted),
+            )
+            routes.append(_Route(session, subscription))
         return _Plan(routes, [group for group in self._groups.values() if group.matches(topic)])
 
     def _subscriptions_changed(self, session: Session) -> None:
@@ -525,6 +523,7 @@ class Broker:
     def _discard(self, session: Session) -> None:
         self.sessions.pop(session.client_id, None)
         self._subscribers.pop(session.client_id, None)
+        self._index.remove(session.client_id, session.subscriptions)
         if session.subscriptions:
             self._plans.clear()
         unread: list[tuple[str, Stored]] = []

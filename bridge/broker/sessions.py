@@ -2,7 +2,7 @@
 
 import json
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,6 @@ import msgspec
 
 from bridge.broker.memory import MemoryQueue
 from bridge.broker.spool import Spool
-from bridge.topics import SHARED_PREFIX, matcher
 
 if TYPE_CHECKING:
     from bridge.broker.connection import ClientConnection
@@ -49,7 +48,6 @@ class Session:
     folder: Path
     queue: Spool | MemoryQueue | None = None
     subscriptions: dict[str, Subscription] = field(default_factory=dict)
-    matchers: dict[str, Callable[[str], bool]] = field(default_factory=dict)
     connection: "ClientConnection | None" = None
     # By packet identifier: Any stands for an entry of whichever queue it is.
     inflight: dict[int, Any] = field(default_factory=dict)
@@ -76,13 +74,10 @@ class Session:
     def subscribe(self, topic_filter: str, subscription: Subscription) -> None:
         """Add a subscription, or change it."""
         self.subscriptions[topic_filter] = subscription
-        if not topic_filter.startswith(SHARED_PREFIX):
-            self.matchers[topic_filter] = matcher(topic_filter)
         self.save()
 
     def unsubscribe(self, topic_filter: str) -> bool:
         """Remove a subscription; return whether there was one."""
-        self.matchers.pop(topic_filter, None)
         if self.subscriptions.pop(topic_filter, None) is None:
             return False
         self.save()
@@ -123,11 +118,6 @@ def read_all(folder: Path) -> Iterator[Session]:
         saved = _read(path.read_bytes())
         session = Session(unquote(path.parent.name), saved.expiry, path.parent, Spool(path.parent))
         session.subscriptions = saved.subscriptions
-        session.matchers = {
-            topic_filter: matcher(topic_filter)
-            for topic_filter in saved.subscriptions
-            if not topic_filter.startswith(SHARED_PREFIX)
-        }
         yield session
 
 

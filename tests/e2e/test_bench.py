@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bench import bridge
-from bench.pipeline import growth, handler
+from bench.pipeline import connects, growth, handler
 from bench.pipeline import run as pipeline
 from testbed.deploy.deployment import Deployment
 from testbed.errors import TestbedError
@@ -62,3 +62,16 @@ def test_growth_counts_what_a_fleet_sent(deployment: Deployment, name: str) -> N
     assert min(step.memory.simulator, step.memory.broker, step.memory.functions) > 10
     assert found.audit.clean
     assert found.audit.acknowledged_archived == found.audit.acknowledged > 0
+
+
+def test_connects_are_weighed_against_bare_handshakes(deployment: Deployment, name: str) -> None:
+    """Each of a fleet's connects costs something in broker and simulator, and more than a handshake."""
+    scale = connects.ConnectScale(stations=2, ramp=50, idle=0.1, handshakes=2)
+    if "processes of this machine" in deployment.local_engine.lacks.features:
+        with pytest.raises(TestbedError):
+            connects.run(deployment, scale, print)
+        return
+    for found in connects.run(deployment, scale, print, prefix=f"{name[:30]}-"):
+        assert found.handshake > 0
+        assert found.ratio > 1
+        assert {"broker", "simulator"} < set(found.milliseconds)

@@ -11,6 +11,7 @@ from testbed.paths import REPOSITORY
 BENCHMARKS = {
     "pipeline": "tests/e2e/test_bench.py::test_the_pipeline_and_the_other_path_store_what_is_sent",
     "growth": "tests/e2e/test_bench.py::test_growth_counts_what_a_fleet_sent",
+    "connects": "tests/e2e/test_bench.py::test_connects_are_weighed_against_bare_handshakes",
     "bridge": "tests/e2e/test_bench.py::test_the_bridge_carries_every_message_to_the_queue",
     "calls": "tests/e2e/test_cost.py::test_the_handler_calls_what_is_priced",
     "enrolment": "tests/integration/bench/test_enrolment_bench.py::test_a_fleet_is_enrolled_found_and_removed",
