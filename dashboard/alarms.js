@@ -3,10 +3,18 @@
 const WORDS = { OK: "OK", ALARM: "ALARM", INSUFFICIENT_DATA: "no data yet" };
 
 // The alarms look at minutes, and an emulator may not judge them at all: what waits there already is said beside them.
-function words(alarms, deadLetters) {
+function words(alarms, deadLetters, reasons) {
   const waiting = deadLetters === 1 ? "1 dead letter waits" : `${deadLetters.toLocaleString()} dead letters wait`;
   const said = aboutAlarms(alarms);
-  return deadLetters ? `${said} ${waiting}.` : said;
+  return deadLetters ? `${said} ${waiting}${why(deadLetters, reasons)}. scripts/testbed redrive lists them and sends back what can be mended.` : said;
+}
+
+function why(deadLetters, reasons) {
+  const counts = Object.entries(reasons);
+  const lookedAt = counts.reduce((sum, [, count]) => sum + count, 0);
+  if (!lookedAt) return "";
+  const some = lookedAt < deadLetters ? `, of ${lookedAt.toLocaleString()} looked at ` : ": ";
+  return `${some}${counts.map(([reason, count]) => `${count.toLocaleString()} ${reason.replaceAll("_", " ")}`).join(", ")}`;
 }
 
 function aboutAlarms(alarms) {
@@ -17,11 +25,11 @@ function aboutAlarms(alarms) {
 }
 
 /**
- * Say in `word` how many are raised and how many dead letters wait, and in the list what each alarm is; null: nobody
- * knows. Leaves alone what is the same.
+ * Say in `word` how many are raised, how many dead letters wait and why (`reasons`: how many of some have which), and in
+ * the list what each alarm is; null: nobody knows. Leaves alone what is the same.
  */
-export function drawAlarms(word, list, alarms, deadLetters) {
-  const said = words(alarms, deadLetters);
+export function drawAlarms(word, list, alarms, deadLetters, reasons) {
+  const said = words(alarms, deadLetters, reasons);
   if (word.textContent !== said) word.textContent = said;
   word.dataset.raised = deadLetters > 0 || (alarms?.some((alarm) => alarm.state === "ALARM") ?? false);
   const shown = JSON.stringify(alarms);

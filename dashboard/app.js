@@ -29,6 +29,7 @@ let readAt = -Infinity;
 let came = 0;
 const rates = [];
 let letters = null;
+let reasons = {};
 let dirty = true;
 let mapDirty = false;
 
@@ -151,7 +152,7 @@ const FIGURES = ["stations", "ready", "charging", "queue", "empty", "silent"];
 setInterval(() => {
   const sum = total();
   for (const name of FIGURES) set(find(`f-${name}`), sum[name].toLocaleString());
-  set(find("f-rate"), String(network.sample(sum, letters)));
+  set(find("f-rate"), String(network.sample(sum, letters, reasons)));
   rates.push(came);
   came = 0;
   if (rates.length > MEASURED_SECONDS) rates.shift();
@@ -173,13 +174,15 @@ async function summary() {
       await access();
       const now = await ask("summary");
       letters = now.dead_letters;
+      reasons = now.dead_letters_by_reason ?? {};
       set(find("f-dlq"), letters.toLocaleString());
-      drawAlarms(find("alarms-word"), find("alarm-list"), now.alarms, letters);
+      drawAlarms(find("alarms-word"), find("alarm-list"), now.alarms, letters, reasons);
       await network.measureStored(ask);
     } catch {
       letters = null;
+      reasons = {};
       set(find("f-dlq"), "–");
-      drawAlarms(find("alarms-word"), find("alarm-list"), null, 0);
+      drawAlarms(find("alarms-word"), find("alarm-list"), null, 0, {});
     }
   }
   setTimeout(summary, SUMMARY_MS);

@@ -24,7 +24,8 @@ const clock = (seconds) => new Date(seconds * 1000).toLocaleTimeString();
 
 /**
  * Put a chart into `host`. `lines`: `[{label, colour, dash}]`, colours by name: no two differ by colour alone.
- * Returns `{draw(columns)}`: `[seconds, values of each line]`, as uPlot has them.
+ * Returns `{draw(columns), add(line)}`: `[seconds, values of each line]`, as uPlot has them; a line more, whose column is
+ * then the last.
  */
 export function chart(host, title, unit, lines) {
   const figure = document.createElement("figure");
@@ -81,6 +82,10 @@ export function chart(host, title, unit, lines) {
     });
   }
   return {
+    add(line) {
+      lines.push(line);
+      picture?.addSeries(drawn(line));
+    },
     draw(given) {
       columns = given;
       const [times] = columns;
@@ -105,25 +110,27 @@ function make(place, title, unit, lines, tell, scaled) {
     cursor: { sync: { key: "page" }, points: { size: 6 } },
     scales: { y: { range: (_, low, high) => (low === null ? [0, 1] : uPlot.rangeNum(Math.min(0, low), Math.max(high, Math.min(0, low) + 1), 0.1, true)) } },
     axes: [{ ...axis, values: (_, ticks) => ticks.map((each) => clock(each)), space: 80 }, { ...axis, size: 56, label: unit || title, labelSize: 16, labelFont: "12px system-ui, sans-serif" }],
-    series: [{}, ...lines.map((line) => ({ label: line.label, stroke: () => paint[line.colour ?? "accent"], dash: line.dash, width: 2, points: { show: false } }))],
+    series: [{}, ...lines.map(drawn)],
     hooks: {
       setCursor: [tell],
-      setScale: [(drawn, key) => key === "x" && scaled(drawn.scales.x.min, drawn.scales.x.max)],
+      setScale: [(picture, key) => key === "x" && scaled(picture.scales.x.min, picture.scales.x.max)],
       draw: [drawNotes],
     },
   };
   return new uPlot(options, [[], ...lines.map(() => [])], place);
 }
 
-function drawNotes(drawn) {
-  const { ctx, bbox, scales } = drawn;
+const drawn = (line) => ({ label: line.label, stroke: () => paint[line.colour ?? "accent"], dash: line.dash, width: 2, points: { show: false } });
+
+function drawNotes(picture) {
+  const { ctx, bbox, scales } = picture;
   ctx.save();
   ctx.font = `${11 * devicePixelRatio}px system-ui, sans-serif`;
   ctx.setLineDash([2, 3]);
   let row = 0;
   for (const { at, says } of notes) {
     if (!(at >= scales.x.min && at <= scales.x.max)) continue;
-    const x = drawn.valToPos(at, "x", true);
+    const x = picture.valToPos(at, "x", true);
     ctx.strokeStyle = ctx.fillStyle = paint.ink;
     ctx.beginPath();
     ctx.moveTo(x, bbox.top);

@@ -8,6 +8,12 @@ const STORED_EVERY_MS = 30_000;
 const RECENT_MS = 60_000;
 const BLUE = "accent";
 const dashed = [6, 4];
+// A line for each reason of dead letters, the commonest at its first sight first; what comes after these is "other".
+const REASON_LINES = [
+  { colour: BLUE, dash: dashed }, { colour: "warm", dash: [2, 3] }, { colour: "good", dash: [10, 3, 2, 3] },
+  { colour: "soft", dash: [1, 5] }, { colour: "ink", dash: [14, 4] },
+];
+const OTHER = { label: "other reasons", colour: BLUE, dash: [4, 8] };
 
 const COLUMNS = ["at", "ready", "charging", "swapsAnHour", "queue", "power", "grid", "rate", "page50", "page99", "stored50", "stored99", "letters"];
 const columns = Object.fromEntries(COLUMNS.map((name) => [name, []]));
@@ -24,9 +30,11 @@ const DRAWN = [
   ["Messages", "a second", { rate: { label: "heard" } }],
   ["From a station's clock to here", "ms", { page50: { label: "half within" }, page99: { label: "99 % within", colour: "warm", dash: dashed } }],
   ["From a station's clock to stored", "ms", { stored50: { label: "half within" }, stored99: { label: "99 % within", colour: "warm", dash: dashed } }],
+  // The last: `columnOf` adds to it.
   ["Dead letters", "messages", { letters: { label: "waiting", colour: "bad" } }],
 ];
 let charts = [];
+const reasonLines = new Map(); // the column of each reason
 
 /** Make the charts in `host`. */
 export function begin(host) {
@@ -40,8 +48,27 @@ export function setSpeed(times) {
 
 const quantile = (sorted, share) => (sorted.length ? sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] : null);
 
-/** Take `sum` (of store.js's `total`) and the number of dead letters (null: not known), and draw. Returns messages a second. */
-export function sample(sum, letters) {
+function columnOf(reason) {
+  const known = reasonLines.get(reason);
+  if (known) return known;
+  const own = REASON_LINES[reasonLines.size];
+  const [name, line] = own ? [`reason ${reason}`, { ...own, label: reason.replaceAll("_", " ") }] : ["other reasons", OTHER];
+  reasonLines.set(reason, name);
+  if (columns[name]) return name;
+  // Nothing was there before it was seen.
+  columns[name] = columns.at.map(() => null);
+  COLUMNS.push(name);
+  const [drawn, names] = charts.at(-1);
+  names.push(name);
+  drawn.add(line);
+  return name;
+}
+
+/**
+ * Take `sum` (of store.js's `total`), the number of dead letters (null: not known) and how many of some have which
+ * reason, and draw. Returns messages a second.
+ */
+export function sample(sum, letters, reasons = {}) {
   const at = Math.round(Date.now() / 1000);
   const rate = counted.messages - before;
   before = counted.messages;
@@ -64,6 +91,11 @@ export function sample(sum, letters) {
     stored99: stored[1],
     letters,
   };
+  for (const [reason, count] of Object.entries(reasons)) {
+    const name = columnOf(reason);
+    made[name] = (made[name] ?? 0) + count;
+  }
+  if (letters !== null) for (const name of reasonLines.values()) made[name] ??= 0;
   for (const name of COLUMNS) {
     columns[name].push(made[name] ?? null);
     if (columns[name].length > MOST_SAMPLES) columns[name].shift();

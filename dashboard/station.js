@@ -19,19 +19,35 @@ const CHARTS = [
   ["Swaps", "since it counts", [["swaps_total", { label: "swaps" }]]],
 ];
 
+// Disconnect reasons as in "Lifecycle events", AWS IoT Core developer guide.
+const REASONS = {
+  CLIENT_INITIATED_DISCONNECT: "it said goodbye",
+  CONNECTION_LOST: "the connection was lost",
+  MQTT_KEEP_ALIVE_TIMEOUT: "nothing came for longer than its keep-alive",
+  DUPLICATE_CLIENTID: "it connected anew",
+  SERVER_INITIATED_DISCONNECT: "the server ended it",
+  SERVER_ERROR: "the server ended it for a fault of its own",
+  FORBIDDEN_ACCESS: "it did what its policy does not allow",
+  AUTH_ERROR: "it was not known or not allowed",
+  CLIENT_ERROR: "it did what MQTT does not allow",
+  THROTTLED: "it sent too much",
+};
+
 const find = (id) => document.getElementById(id);
 export let chosen = null;
 let charts = null;
 let past = [];
 let resolution = 60;
 let askedAt = 0;
-let connections = [];
+let connections = []; // [when in ms, words], newest first
+let connectionSeen = "";
 
 /** Show the page of the station `name`. */
 export async function open(name) {
   chosen = name;
   past = [];
   connections = [];
+  connectionSeen = "";
   askedAt = 0;
   find("detail").hidden = false;
   set(find("detail-title"), name);
@@ -131,13 +147,18 @@ export async function look() {
   if (!found || name !== chosen || !found.connection) return;
   const known = stations.get(name);
   [known.connection, known.connection_at] = [found.connection, found.connection_at];
-  const [last] = connections;
-  if (last?.at !== found.connection_at || last.state !== found.connection) connections.unshift({ at: found.connection_at, state: found.connection });
+  // Its connections change when this does.
+  const seen = `${found.connection} ${found.connection_at}`;
+  if (seen === connectionSeen) return;
+  const listed = await ask(`stations/${encodeURIComponent(name)}/connections`).catch(() => null);
+  if (!listed || name !== chosen) return;
+  connectionSeen = seen;
+  connections = listed.connections.map(({ at, connection, reason }) => [Date.parse(at), connection === "ONLINE" ? "Connected" : `Disconnected${reason ? `: ${REASONS[reason] ?? reason}` : ""}`]);
 }
 
 function drawConnection(station, times) {
   const now = Date.now();
-  const said = connections.map(({ at, state }) => [at, `${state === "ONLINE" ? "Connected" : "Disconnected"}`]);
+  const said = [...connections];
   // What it did not say while it was away is missing from its history.
   for (let index = 1; index < times.length; index++) {
     const seconds = times[index] - times[index - 1];

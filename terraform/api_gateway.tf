@@ -28,6 +28,12 @@ resource "aws_api_gateway_resource" "history" {
   path_part   = "history"
 }
 
+resource "aws_api_gateway_resource" "connections" {
+  rest_api_id = aws_api_gateway_rest_api.stations.id
+  parent_id   = aws_api_gateway_resource.station.id
+  path_part   = "connections"
+}
+
 resource "aws_api_gateway_resource" "settings" {
   rest_api_id = aws_api_gateway_rest_api.stations.id
   parent_id   = aws_api_gateway_resource.station.id
@@ -54,14 +60,15 @@ resource "aws_api_gateway_resource" "other" {
 
 locals {
   api_resource_ids = {
-    root     = aws_api_gateway_rest_api.stations.root_resource_id
-    stations = aws_api_gateway_resource.stations.id
-    station  = aws_api_gateway_resource.station.id
-    history  = aws_api_gateway_resource.history.id
-    settings = aws_api_gateway_resource.settings.id
-    commands = aws_api_gateway_resource.commands.id
-    command  = aws_api_gateway_resource.command.id
-    other    = aws_api_gateway_resource.other.id
+    root        = aws_api_gateway_rest_api.stations.root_resource_id
+    stations    = aws_api_gateway_resource.stations.id
+    station     = aws_api_gateway_resource.station.id
+    history     = aws_api_gateway_resource.history.id
+    connections = aws_api_gateway_resource.connections.id
+    settings    = aws_api_gateway_resource.settings.id
+    commands    = aws_api_gateway_resource.commands.id
+    command     = aws_api_gateway_resource.command.id
+    other       = aws_api_gateway_resource.other.id
   }
 }
 

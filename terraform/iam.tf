@@ -138,6 +138,13 @@ data "aws_iam_policy_document" "api_handler" {
     resources = [aws_sqs_queue.telemetry.arn, aws_sqs_queue.dead_letters.arn]
   }
 
+  # Why messages are there; nothing is deleted.
+  statement {
+    sid       = "LookAtDeadLetters"
+    actions   = ["sqs:ReceiveMessage"]
+    resources = [aws_sqs_queue.dead_letters.arn]
+  }
+
   # ListJobs knows no resources (Service Authorization Reference, AWS IoT).
   statement {
     sid       = "FindJobs"

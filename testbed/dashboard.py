@@ -35,7 +35,8 @@ from testbed.stations import observers
 URL_SECONDS = 60
 
 _API_PATH = re.compile(
-    r"/summary|/jobs|/realtime|/stations(/[A-Za-z0-9:_-]{1,128}(/history|/settings|/commands)?)?", re.ASCII
+    r"/summary|/jobs|/realtime|/stations(/[A-Za-z0-9:_-]{1,128}(/history|/connections|/settings|/commands)?)?",
+    re.ASCII,
 )
 _CHANGES = {
     "PATCH": re.compile(r"/stations/[A-Za-z0-9:_-]{1,128}/settings", re.ASCII),

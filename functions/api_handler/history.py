@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 # Of the table, and not of what the station said.
 _KEYS = ("station_id", "interval", "expires_at")
+# As functions/telemetry_handler/history.py writes them.
+_CONNECTIONS_OF = "connection#"
 # The end of year 9999, which no telemetry passes.
 _FOREVER = 253_402_300_799
 
@@ -78,6 +80,35 @@ class History:
             request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
         shown = [_shown(item) for item in found[:limit]]
         return shown, int(found[limit - 1]["interval"]["N"]) if len(found) > limit else None
+
+    def connections(self, station_id: str, limit: int) -> list[dict[str, Any]]:
+        """Read the last ``limit`` times that a station came or went within the window, newest first.
+
+        Returns:
+            ``{"at", "connection", "reason"?}`` each: ISO 8601, ``ONLINE`` or ``OFFLINE``, and why it ended.
+        """
+        begin = int((self.window.now() - timedelta(hours=self.window.hours)).timestamp() * 1000)
+        answer = self._client.query(
+            TableName=self._table,
+            KeyConditionExpression="#station_id = :station_id AND #interval >= :begin",
+            ExpressionAttributeNames={"#station_id": "station_id", "#interval": "interval"},
+            ExpressionAttributeValues={
+                ":station_id": {"S": f"{_CONNECTIONS_OF}{station_id}"},
+                ":begin": {"N": str(10 * begin)},
+            },
+            ScanIndexForward=False,
+            Limit=limit,
+        )
+        return [_connection(item) for item in answer["Items"]]
+
+
+def _connection(item: "dict[str, AttributeValueTypeDef]") -> dict[str, Any]:
+    at = datetime.fromtimestamp(int(item["at"]["N"]) / 1000, UTC)
+    shown = {
+        "at": at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "connection": item["connection"]["S"],
+    }
+    return shown | ({"reason": item["reason"]["S"]} if "reason" in item else {})
 
 
 def _said_at(item: "dict[str, AttributeValueTypeDef]") -> str:

@@ -27,9 +27,10 @@ from api_handler.summary import Summary
 READING = ("GET", "HEAD", "OPTIONS")
 MOST_BATTERIES = 10_000
 MOST_POINTS = 1500  # a day of minutes
+MOST_CONNECTIONS = 100
 
 _STATION = re.compile(
-    r"/stations/([A-Za-z0-9:_-]{1,128})(?:/(history|settings|commands)|/commands/([A-Za-z0-9_-]{1,64}))?",
+    r"/stations/([A-Za-z0-9:_-]{1,128})(?:/(history|connections|settings|commands)|/commands/([A-Za-z0-9_-]{1,64}))?",
     re.ASCII,
 )
 
@@ -99,19 +100,28 @@ def _find(request: Request, services: Services) -> tuple[Callable[[], Any], dict
     if action := plain.get(request.path):
         return action, {}
     if named := _STATION.fullmatch(request.path):
-        station_id = named[1]
-        if named[2] == "history":
-            return functools.partial(_history, station_id, request, services), {}
-        if named[3]:
-            return functools.partial(_command, station_id, named[3], request, services), {}
-        if named[2] == "commands":
-            send = functools.partial(_send, station_id, request, services)
-            return functools.partial(_commands, station_id, request, services), {"POST": send}
-        if named[2] == "settings":
-            change = functools.partial(services.settings.change, station_id, request)
-            return functools.partial(_settings, station_id, request, services), {"PATCH": change}
-        return functools.partial(_get, station_id, services.stations), {}
+        return _of_station(named[1], named[2], named[3], request, services)
     raise not_found("There is nothing here; / lists what there is.")
+
+
+def _of_station(
+    station_id: str, part: str | None, command_id: str | None, request: Request, services: Services
+) -> tuple[Callable[[], Any], dict[str, Callable[[], Any]]]:
+    if command_id:
+        return functools.partial(_command, station_id, command_id, request, services), {}
+    if part is None:
+        return functools.partial(_get, station_id, services.stations), {}
+    reads: dict[str, Callable[..., Any]] = {
+        "history": _history,
+        "connections": _connections,
+        "settings": _settings,
+        "commands": _commands,
+    }
+    changes: dict[str, dict[str, Callable[[], Any]]] = {
+        "settings": {"PATCH": functools.partial(services.settings.change, station_id, request)},
+        "commands": {"POST": functools.partial(_send, station_id, request, services)},
+    }
+    return functools.partial(reads[part], station_id, request, services), changes.get(part, {})
 
 
 def _index() -> dict[str, Any]:
@@ -190,6 +200,17 @@ def _history(station_id: str, request: Request, services: Services) -> dict[str,
         "points": points,
         "count": len(points),
         "next_token": None if end is None else to_token(str(end), "history"),
+    }
+
+
+def _connections(station_id: str, request: Request, services: Services) -> dict[str, Any]:
+    request.allow_only("limit")
+    limit = request.integer("limit", 20, 1, MOST_CONNECTIONS)
+    _get(station_id, services.stations)
+    return {
+        "station_id": station_id,
+        "window_hours": services.history.window.hours,
+        "connections": services.history.connections(station_id, limit),
     }
 
 

@@ -1,5 +1,7 @@
-"""How the pipeline is: what waits, what was given up, and the deployment's alarms."""
+"""How the pipeline is: what waits, what was given up and why, and the deployment's alarms."""
 
+import collections
+import json
 import os
 import time
 from collections.abc import Callable
@@ -10,6 +12,9 @@ from botocore.config import Config
 
 # An alarm is worked out once a minute, and a call of CloudWatch's costs as much as three of the API's.
 ALARMS_SECONDS = 30
+# Of so many letters the reasons are looked at: ten a call, until a call brings none that was not seen.
+REASONS_SECONDS = 30
+_MOST_LOOKS = 5
 
 _COUNTS = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible")
 # Three calls, one after the other, within the function's 10 seconds; who asked asks again soon.
@@ -39,6 +44,8 @@ class Summary:
         self._clock = clock
         self._alarms: list[dict[str, Any]] = []
         self._good_until = -1.0
+        self._reasons: dict[str, int] = {}
+        self._reasons_good_until = -1.0
 
     @classmethod
     def from_environment(cls, session: Any) -> Self:
@@ -51,12 +58,20 @@ class Summary:
         )
 
     def take(self) -> dict[str, Any]:
-        """Return ``{"queue", "dead_letters", "alarms"}``: messages that wait or are in work, and alarms by name."""
+        """Return ``{"queue", "dead_letters", "dead_letters_by_reason", "alarms"}``.
+
+        Messages that wait or are in work, how many of some that were given up have which reason, and alarms by name.
+        """
         counted = {name: self._depth(url) for name, url in self._queues.items()}
         if self._clock() >= self._good_until:
             self._alarms = self._read_alarms()
             self._good_until = self._clock() + ALARMS_SECONDS
-        return {**counted, "alarms": self._alarms}
+        if not counted["dead_letters"]:
+            self._reasons, self._reasons_good_until = {}, -1.0
+        elif self._clock() >= self._reasons_good_until:
+            self._reasons = self._read_reasons()
+            self._reasons_good_until = self._clock() + REASONS_SECONDS
+        return {**counted, "dead_letters_by_reason": self._reasons, "alarms": self._alarms}
 
     def _client(self, service: str) -> Any:
         if service not in self._clients:
@@ -66,6 +81,27 @@ class Summary:
     def _depth(self, url: str) -> int:
         answer = self._client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=list(_COUNTS))
         return sum(int(answer["Attributes"][name]) for name in _COUNTS)
+
+    def _read_reasons(self) -> dict[str, int]:
+        """Look at letters without hiding them from others for a moment, and count their reasons."""
+        found: dict[str, str] = {}
+        for _ in range(_MOST_LOOKS):
+            messages = (
+                self._client("sqs")
+                .receive_message(
+                    QueueUrl=self._queues["dead_letters"],
+                    MaxNumberOfMessages=10,
+                    VisibilityTimeout=0,
+                    WaitTimeSeconds=0,
+                    MessageAttributeNames=["reason"],
+                )
+                .get("Messages", [])
+            )
+            before = len(found)
+            found |= {message["MessageId"]: reason(message) for message in messages}
+            if len(found) == before:
+                break
+        return dict(collections.Counter(found.values()).most_common())
 
     def _read_alarms(self) -> list[dict[str, Any]]:
         pages = (
@@ -77,6 +113,27 @@ class Summary:
             (_shown(alarm) for page in pages for alarm in page["MetricAlarms"]),
             key=lambda alarm: alarm["name"],
         )
+
+
+def reason(message: dict[str, Any]) -> str:
+    """Return why a message of SQS's is in the dead-letter queue; as testbed/pipeline/dead_letters.py does."""
+    if said := message.get("MessageAttributes", {}).get("reason"):
+        return str(said["StringValue"])
+    try:
+        document = json.loads(message["Body"])
+    except ValueError:
+        document = None
+    if not isinstance(document, dict):
+        document = {}
+    if "ruleName" in document and "failures" in document:
+        return "rule_action_failed"
+    if isinstance(document.get("reason"), dict):
+        return str(document["reason"].get("code"))
+    return (
+        "stream_batch_failed"
+        if isinstance(document.get("KinesisBatchInfo"), dict)
+        else "max_receives_exceeded"
+    )
 
 
 def _shown(alarm: dict[str, Any]) -> dict[str, Any]:

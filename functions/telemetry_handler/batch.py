@@ -128,6 +128,7 @@ class _Station(msgspec.Struct):
 class _Connection(msgspec.Struct):
     latest: Presence
     record_ids: list[str]
+    events: list[tuple[Presence, str]]  # each with its record
 
 
 class _Hour(msgspec.Struct):
@@ -230,6 +231,11 @@ def _make_safe(
         _Job("presence", each.record_ids, stores.stations.show_connection, (each.latest, updated_at))
         for each in batch.connections.values()
     ]
+    third += [
+        _Job("connections", [record_id], stores.history.note_connection, (event, now))
+        for each in batch.connections.values()
+        for event, record_id in each.events
+    ]
     for job, result in _run(second, stores.pool, seconds_left, outcome):
         outcome.moved += result.moved
         outcome.stale += not result.moved
@@ -242,7 +248,7 @@ def _make_safe(
     for job, _ in _run(third, stores.pool, seconds_left, outcome):
         if job.doing == "presence":
             outcome.presence += len(job.record_ids)
-        else:
+        elif job.doing == "history":
             outcome.points += 1
 
 
@@ -298,9 +304,12 @@ def _note_presence(presence: Presence, record: Record, batch: Sorted, outcome: O
         return
     connection = batch.connections.get(presence.client_id)
     if connection is None:
-        batch.connections[presence.client_id] = _Connection(presence, [record.record_id])
+        batch.connections[presence.client_id] = _Connection(
+            presence, [record.record_id], [(presence, record.record_id)]
+        )
         return
     connection.record_ids.append(record.record_id)
+    connection.events.append((presence, record.record_id))
     if presence.supersedes(connection.latest):
         connection.latest = presence
 

@@ -3,6 +3,8 @@
 A message a station and interval, and not each, because a write is what DynamoDB bills
 (docs/decisions/0010-history.md). "First" is by the messages' own order, so neither the order in which they arrive
 nor their repetition changes what is kept.
+
+A station's connections are kept beside them, each event of them, under a key that no station can have.
 """
 
 from collections.abc import Iterable
@@ -11,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from telemetry_handler.presence import Presence
 from telemetry_handler.stations import attribute
 from telemetry_handler.telemetry import OPTIONAL_FIELDS, Telemetry
 
@@ -25,6 +28,9 @@ _EARLIER = (
     " OR (#timestamp = :timestamp AND #sequence = :sequence AND #message_id > :message_id)"
 )
 _ORDER_NAMES = {f"#{name}": name for name in ("timestamp", "sequence", "message_id")}
+
+# No station id has a "#": functions/api_handler/history.py reads them by the same key.
+_CONNECTIONS_OF = "connection#"
 
 Order = tuple[str, int, str]
 
@@ -112,4 +118,27 @@ class History:
             )
         except self._client.exceptions.ConditionalCheckFailedException:
             return False
+        return True
+
+    def note_connection(self, presence: Presence, now: datetime) -> bool:
+        """Keep that a client came or went, in the order of the events' times; may be repeated at will.
+
+        Returns:
+            Whether it was kept: what the window is over for is not.
+        """
+        expires_at = presence.at // 1000 + self._window.hours * 3600
+        if expires_at <= now.timestamp():
+            return False
+        # One that comes and goes within a millisecond has two events.
+        place = 10 * presence.at + (presence.connection == "OFFLINE")
+        item: dict[str, AttributeValueTypeDef] = {
+            "station_id": {"S": f"{_CONNECTIONS_OF}{presence.client_id}"},
+            "interval": {"N": str(place)},
+            "expires_at": {"N": str(expires_at)},
+            "at": {"N": str(presence.at)},
+            "connection": {"S": str(presence.connection)},
+        }
+        if presence.reason is not None:
+            item["reason"] = {"S": presence.reason}
+        self._client.put_item(TableName=self._table, Item=item)
         return True

@@ -17,6 +17,8 @@ _CONNECTIONS = {"connected": "ONLINE", "disconnected": "OFFLINE"}
 class Presence(msgspec.Struct, frozen=True):
     """A lifecycle event. ``at``: epoch ms; ``connection`` is None for events that tell nothing of it.
 
+    ``reason``: why a connection ended, in AWS IoT's words (``CONNECTION_LOST``).
+
     Source: https://docs.aws.amazon.com/iot/latest/developerguide/life-cycle-events.html
     """
 
@@ -24,6 +26,7 @@ class Presence(msgspec.Struct, frozen=True):
     at: int
     version: int
     connection: str | None
+    reason: str | None = None
 
     def supersedes(self, other: "Presence") -> bool:
         """Return whether this is the later of two events of one client.
@@ -48,6 +51,7 @@ class _LifecycleEvent(msgspec.Struct):
     timestamp: _Milliseconds
     event_type: str = msgspec.field(name="eventType")
     version: _Version = msgspec.field(name="versionNumber", default=0)
+    reason: str | None = msgspec.field(name="disconnectReason", default=None)
 
 
 _decoder = msgspec.json.Decoder(_LifecycleEvent)
@@ -60,4 +64,5 @@ def read_presence(body: bytes) -> Presence:
         msgspec.ValidationError: it is not one.
     """
     event = _decoder.decode(body)
-    return Presence(event.client_id, event.timestamp, event.version, _CONNECTIONS.get(event.event_type))
+    connection = _CONNECTIONS.get(event.event_type)
+    return Presence(event.client_id, event.timestamp, event.version, connection, event.reason)

@@ -4,7 +4,7 @@ import json
 from datetime import UTC, datetime, timedelta
 
 from testbed.deploy.deployment import Deployment
-from testbed.pipeline import dead_letters, quiet
+from testbed.pipeline import api, dead_letters, quiet
 from tests.e2e.conftest import Connect, archived, now, station_in_api, wait_for
 
 
@@ -73,6 +73,14 @@ def test_a_station_that_leaves_is_offline(deployment: Deployment, connect: Conne
     assert served
     assert served["status"] == "OFFLINE"
     assert served["battery_available"] == 5
+
+    def came_and_went() -> list[str]:
+        found = api.get(deployment, f"/stations/{name}/connections")[1]["connections"]
+        return [f"{each['connection']} {each.get('reason', '')}".strip() for each in found]
+
+    # The event is kept beside the state, not before it.
+    assert wait_for(lambda: came_and_went()[:1] == ["OFFLINE CLIENT_INITIATED_DISCONNECT"])
+    assert came_and_went()[-1] == "ONLINE"
 
 
 def test_a_hundred_bad_messages_cost_no_good_one(deployment: Deployment, connect: Connect, name: str) -> None:

@@ -105,6 +105,12 @@ def fresh_summary(deployment: Deployment) -> bool:
     return serves("/summary")(deployment)
 
 
+def says_why_letters_are_dead(deployment: Deployment) -> bool:
+    """Tell whether a new process gives a summary while letters wait, and their reasons with it."""
+    assert handles(deployment, battery_available="bad")
+    return fresh_summary(deployment)
+
+
 def fresh_jobs(deployment: Deployment) -> bool:
     """Tell whether a new process shows a roll-out."""
     iot, job_id = deployment.client("iot"), f"{job_prefix(deployment)}firmware-least-privilege"
@@ -175,6 +181,7 @@ BY_THE_FUNCTION: dict[tuple[str, str], Callable[[Deployment], bool]] = {
     ("api-handler", "iot:GetThingShadow"): shows_settings,
     ("api-handler", "iot:UpdateThingShadow"): changes_settings,
     ("api-handler", "sqs:GetQueueAttributes"): serves("/summary"),
+    ("api-handler", "sqs:ReceiveMessage"): says_why_letters_are_dead,
     ("api-handler", "cloudwatch:DescribeAlarms"): fresh_summary,
     ("api-handler", "iot:ListJobs"): fresh_jobs,
     ("api-handler", "iot:DescribeJob"): fresh_jobs,

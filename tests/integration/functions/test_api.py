@@ -2,6 +2,7 @@
 
 import json
 import random
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 
@@ -82,6 +83,38 @@ def test_a_disconnected_station_is_offline(cloud: Cloud) -> None:
         assert cloud.failed(sqs_event(presence("station-01", event, version=version))) == set()
         assert call(cloud, "/stations/station-01")[1]["status"] == shown
         assert call(cloud, "/stations")[1]["stations"][0]["status"] == shown
+
+
+def test_a_stations_connections_are_listed_newest_first(cloud: Cloud) -> None:
+    """Each event once, whatever their order and however often they come; not what is older than the window."""
+    fill(cloud, {"station-01": 12, "station-02": 12})
+    name, hour = "station-01", 3_600_000
+    bodies = [
+        presence(name, "disconnected", at=NOW_MS, version=2, reason="CONNECTION_LOST"),
+        presence(name, "connected", at=NOW_MS, version=2),
+        presence(name, "disconnected", at=NOW_MS - 5000, version=1, reason="DUPLICATE_CLIENTID"),
+        presence(name, "connected", at=NOW_MS - 23 * hour, version=1),
+        presence(name, "connected", at=NOW_MS - 25 * hour, version=0),
+    ]
+    assert cloud.failed(sqs_event(*bodies, bodies[2])) == set()
+    assert cloud.failed(sqs_event(bodies[0])) == set()
+    status, document, _ = call(cloud, f"/stations/{name}/connections")
+    assert (status, document["station_id"], document["window_hours"]) == (200, name, 24)
+    assert [(each["connection"], each.get("reason")) for each in document["connections"]] == [
+        ("OFFLINE", "CONNECTION_LOST"),
+        ("ONLINE", None),
+        ("OFFLINE", "DUPLICATE_CLIENTID"),
+        ("ONLINE", None),
+    ]
+    moments = [datetime.fromisoformat(each["at"]).timestamp() * 1000 for each in document["connections"]]
+    assert moments == pytest.approx([NOW_MS, NOW_MS, NOW_MS - 5000, NOW_MS - 23 * hour])
+    assert (
+        call(cloud, f"/stations/{name}/connections", limit=1)[1]["connections"] == document["connections"][:1]
+    )
+    assert call(cloud, "/stations/station-02/connections")[1]["connections"] == []
+    assert call(cloud, "/stations/unknown/connections")[0] == 404
+    # They are no points of its history.
+    assert [point["station_id"] for point in cloud.points(name).values()] == [name]
 
 
 def test_a_station_without_telemetry_is_none_yet(cloud: Cloud) -> None:
@@ -189,6 +222,7 @@ def test_what_is_not_there_is_a_404(cloud: Cloud, path: str) -> None:
         "/stations",
         "/stations/station-01",
         "/stations/station-01/history",
+        "/stations/station-01/connections",
         "/openapi.json",
         "/summary",
         "/jobs",
@@ -210,6 +244,7 @@ def test_other_methods_are_a_405_with_allow(cloud: Cloud, path: str, method: str
         "/stations",
         "/stations/station-01",
         "/stations/station-01/history",
+        "/stations/station-01/connections",
         "/openapi.json",
         "/summary",
         "/jobs",

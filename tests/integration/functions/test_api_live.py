@@ -1,6 +1,7 @@
 """`/summary` and `/realtime`: the pipeline's state, and URLs that a front door as AWS IoT Core's takes."""
 
 import json
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -12,8 +13,10 @@ from api_handler.realtime import URL_SECONDS
 from api_handler.routes import respond
 from api_handler.summary import ALARMS_SECONDS, Summary
 from bridge.front_door.presigned import RefusedUrlError, verify
+from testbed.pipeline import dead_letters
 from tests.integration.functions.conftest import CREDENTIALS, Cloud
 from tests.integration.functions.test_api import call, never, proxy_event
+from tests.unit.functions.samples import envelope, payload, sqs_event
 
 HOST, REGION = "endpoint.example", "eu-central-1"
 
@@ -62,7 +65,7 @@ def test_alarms_are_asked_for_every_half_minute_and_queues_each_time(cloud: Clou
     summary = Summary(
         cloud.queue_url, cloud.queue_url, cloud.alarm_prefix, lambda name: getattr(cloud, name), lambda: now
     )
-    assert summary.take() == {"queue": 0, "dead_letters": 0, "alarms": []}
+    assert summary.take() == {"queue": 0, "dead_letters": 0, "dead_letters_by_reason": {}, "alarms": []}
     _alarm(cloud, f"{cloud.alarm_prefix}a", "ALARM")
     try:
         cloud.sqs.send_message(QueueUrl=cloud.queue_url, MessageBody="one")
@@ -72,8 +75,42 @@ def test_alarms_are_asked_for_every_half_minute_and_queues_each_time(cloud: Clou
         late = summary.take()
     finally:
         cloud.cloudwatch.delete_alarms(AlarmNames=[f"{cloud.alarm_prefix}a"])
-    assert (early["queue"], early["alarms"]) == (1, [])
+    assert (early["queue"], early["dead_letters_by_reason"], early["alarms"]) == (
+        1,
+        {"max_receives_exceeded": 1},
+        [],
+    )
     assert [alarm["state"] for alarm in late["alarms"]] == ["ALARM"]
+
+
+def test_a_summary_says_why_letters_are_dead_and_hides_none(cloud: Cloud) -> None:
+    """By the same words as `scripts/testbed redrive`, whoever sent the letter there."""
+    refused = [envelope(payload("station-01", battery_available=-1)), envelope(b"no JSON"), envelope(b"{}")]
+    cloud.invoke(sqs_event(*refused, envelope(b"nor this")))
+    for body in (
+        {"ruleName": "a_rule", "failures": [], "base64OriginalPayload": ""},
+        {"KinesisBatchInfo": {"shardId": "shardId-000000000000"}},
+        {"reason": {"code": "too_large"}},
+        {"payload_base64": ""},
+        ["no object"],
+    ):
+        cloud.sqs.send_message(QueueUrl=cloud.queue_url, MessageBody=json.dumps(body))
+    summary = call(cloud, "/summary")[1]
+    letters = dead_letters.read(cloud.sqs, cloud.queue_url)
+    assert len(letters) == summary["dead_letters"] == 9
+    # This one's record says too little for a redrive, which names it all the same.
+    known = Counter(each.reason if "Kinesis" not in each.body else "stream_batch_failed" for each in letters)
+    assert summary["dead_letters_by_reason"] == known
+    assert next(iter(summary["dead_letters_by_reason"])) in ("not_json", "max_receives_exceeded")
+    assert set(known) == {
+        "out_of_range",
+        "not_json",
+        "missing_field",
+        "rule_action_failed",
+        "stream_batch_failed",
+        "too_large",
+        "max_receives_exceeded",
+    }
 
 
 def test_a_realtime_url_opens_a_front_door(cloud: Cloud) -> None:

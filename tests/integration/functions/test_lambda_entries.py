@@ -155,7 +155,7 @@ def test_the_api_handler(cloud: Cloud, aws_emulator: AwsEmulator) -> None:
             "api_handler.app", settings | known | {"AWS_SESSION_TOKEN": "of a role"}, *asked
         ).answers
     )
-    assert summary == {"queue": 0, "dead_letters": 0, "alarms": []}
+    assert summary == {"queue": 0, "dead_letters": 0, "dead_letters_by_reason": {}, "alarms": []}
     assert realtime["topics"] == ["a/+/b"]
     assert realtime["url"].endswith("&X-Amz-Security-Token=of%20a%20role")
 

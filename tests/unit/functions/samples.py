@@ -50,8 +50,8 @@ def envelope(content: bytes, station: str = "station-01", received_at: int = NOW
     )
 
 
-def presence(station: str, event: str, *, at: int = NOW_MS, version: int = 0) -> str:
-    """Make AWS IoT's lifecycle event."""
+def presence(station: str, event: str, *, at: int = NOW_MS, version: int = 0, reason: str = "") -> str:
+    """Make AWS IoT's lifecycle event; ``reason``: of a disconnect."""
     return json.dumps(
         {
             "clientId": station,
@@ -61,6 +61,7 @@ def presence(station: str, event: str, *, at: int = NOW_MS, version: int = 0) ->
             "principalIdentifier": "0" * 64,
             "versionNumber": version,
         }
+        | ({"disconnectReason": reason} if reason else {})
     )
 
 
