@@ -15,11 +15,13 @@ import queues
 import resources
 import rules
 import streams
+import tags
 from ministack.app import main
 
 queues.patch()
 batches.patch()
 streams.patch()
+tags.patch()
 asynchronous.patch()
 deliveries.patch()
 data_plane.patch()

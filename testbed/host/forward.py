@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from http.client import HTTPConnection
+from http.client import HTTPConnection, HTTPResponse
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import Any
@@ -70,6 +70,13 @@ class Forwarder(BaseHTTPRequestHandler):
         finally:
             connection.close()
         self.answered(answer.status)
+        try:
+            self._answer(answer, content)
+        except (BrokenPipeError, ConnectionResetError):
+            # Who asked has hung up: a caller that waits no longer, or one that was stopped.
+            self.close_connection = True
+
+    def _answer(self, answer: HTTPResponse, content: bytes) -> None:
         self.send_response_only(answer.status)
         for name, value in end_to_end(answer.getheaders()):
             self.send_header(name, value)

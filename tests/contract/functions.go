@@ -240,22 +240,31 @@ func lambdaEventSourceMapping(r *run) error {
 			return must(aws.ToInt32(found.BatchSize) == 100 && len(found.FunctionResponseTypes) == 1, "batch size %d, %v",
 				aws.ToInt32(found.BatchSize), found.FunctionResponseTypes)
 		},
+		r.unmapped(client, made.UUID),
+		func() error { return r.streamMapping(client, arn) },
+	)
+}
+
+// unmapped deletes a mapping, and waits as the provider does: there is no waiter.
+func (r *run) unmapped(client *lambda.Client, id *string) func() error {
+	steps := []func() error{
 		did(func() (any, error) {
-			return client.DeleteEventSourceMapping(r.ctx, &lambda.DeleteEventSourceMappingInput{UUID: made.UUID})
+			return client.DeleteEventSourceMapping(r.ctx, &lambda.DeleteEventSourceMappingInput{UUID: id})
 		}),
 		func() error {
 			for {
-				found, err := read()
+				found, err := client.GetEventSourceMapping(r.ctx, &lambda.GetEventSourceMappingInput{UUID: id})
 				if err != nil {
 					return gone(func() (any, error) { return nil, err }, "ResourceNotFoundException")()
 				}
 				if r.ctx.Err() != nil {
 					return must(false, "the mapping is still %s", aws.ToString(found.State))
 				}
-				time.Sleep(200 * time.Millisecond) // as the provider does: there is no waiter
+				time.Sleep(200 * time.Millisecond)
 			}
 		},
-	)
+	}
+	return func() error { return all(steps...) }
 }
 
 func logGroup(r *run) error {

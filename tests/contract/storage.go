@@ -223,6 +223,23 @@ func dynamodbTable(r *run) error {
 			return client.TagResource(r.ctx, &dynamodb.TagResourceInput{ResourceArn: made.TableDescription.TableArn, Tags: []dynamotypes.Tag{{Key: aws.String("c"), Value: aws.String("d")}}})
 		}),
 		did(func() (any, error) {
+			return client.UpdateTable(r.ctx, &dynamodb.UpdateTableInput{
+				TableName: &r.name, BillingMode: dynamotypes.BillingModeProvisioned,
+				ProvisionedThroughput: &dynamotypes.ProvisionedThroughput{ReadCapacityUnits: aws.Int64(5), WriteCapacityUnits: aws.Int64(10)},
+			})
+		}),
+		func() error {
+			found, err := read()
+			if err != nil {
+				return err
+			}
+			return must(aws.ToInt64(found.Table.ProvisionedThroughput.WriteCapacityUnits) == 10, "the units are %v", found.Table.ProvisionedThroughput)
+		},
+		did(func() (any, error) {
+			return client.UpdateTable(r.ctx, &dynamodb.UpdateTableInput{TableName: &r.name, BillingMode: dynamotypes.BillingModePayPerRequest})
+		}),
+		r.replicas(client),
+		did(func() (any, error) {
 			return client.DeleteTable(r.ctx, &dynamodb.DeleteTableInput{TableName: &r.name})
 		}),
 		func() error {
@@ -230,6 +247,52 @@ func dynamodbTable(r *run) error {
 		},
 		gone(read, "ResourceNotFoundException"),
 	)
+}
+
+// replicas gives a table a replica in another region, as a second region wants it, and takes it away.
+func (r *run) replicas(client *dynamodb.Client) func() error {
+	update := func(change dynamotypes.ReplicationGroupUpdate) func() error {
+		return did(func() (any, error) {
+			return client.UpdateTable(r.ctx, &dynamodb.UpdateTableInput{TableName: &r.name, ReplicaUpdates: []dynamotypes.ReplicationGroupUpdate{change}})
+		})
+	}
+	// The provider waits by the table's own list of replicas.
+	listed := func(wanted int) func() error {
+		return func() error {
+			for {
+				found, err := client.DescribeTable(r.ctx, &dynamodb.DescribeTableInput{TableName: &r.name})
+				if err != nil {
+					return err
+				}
+				active := 0
+				for _, one := range found.Table.Replicas {
+					if one.ReplicaStatus == dynamotypes.ReplicaStatusActive {
+						active++
+					}
+				}
+				if active == wanted && len(found.Table.Replicas) == wanted {
+					return nil
+				}
+				if r.ctx.Err() != nil {
+					return must(false, "the replicas are %v", found.Table.Replicas)
+				}
+				time.Sleep(200 * time.Millisecond)
+			}
+		}
+	}
+	other := aws.String("eu-west-1")
+	steps := []func() error{
+		did(func() (any, error) {
+			return client.UpdateTable(r.ctx, &dynamodb.UpdateTableInput{TableName: &r.name, StreamSpecification: &dynamotypes.StreamSpecification{
+				StreamEnabled: aws.Bool(true), StreamViewType: dynamotypes.StreamViewTypeNewAndOldImages,
+			}})
+		}),
+		update(dynamotypes.ReplicationGroupUpdate{Create: &dynamotypes.CreateReplicationGroupMemberAction{RegionName: other}}),
+		listed(1),
+		update(dynamotypes.ReplicationGroupUpdate{Delete: &dynamotypes.DeleteReplicationGroupMemberAction{RegionName: other}}),
+		listed(0),
+	}
+	return func() error { return all(steps...) }
 }
 
 func (r *run) s3() *s3.Client {

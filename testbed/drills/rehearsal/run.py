@@ -3,13 +3,14 @@
 import gzip
 import hashlib
 import json
+import os
 import re
 import secrets
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -99,7 +100,7 @@ def rehearse(say: Say, tests: list[str], stage: str = "prod", *, record: bool = 
     # What an earlier rehearsal that failed has left to look at.
     for stale in (home, *(state_root() / "deployments").glob(f"aws-*-{ENVIRONMENT}")):
         shutil.rmtree(stale, ignore_errors=True)
-    chosen = settings_of(stage)
+    chosen = settings_of(stage) | chosen_beside(os.environ)
     say(f"With the settings of {stage}: {', '.join(name.removeprefix('TF_VAR_') for name in chosen)}")
     with stand_in(home) as aws:
         aws.environment |= chosen
@@ -123,6 +124,14 @@ def settings_of(stage: str) -> dict[str, str]:
         raise TestbedError(f"There is no {path.name} in terraform/environments.", "Use dev or prod.")
     found = re.findall(r'^(\w+)\s*=\s*"?([^"\n]*)"?$', path.read_text(), re.MULTILINE)
     return {f"TF_VAR_{name}": value for name, value in found}
+
+
+def chosen_beside(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that the caller's shell sets; they win over the stage's, as they do in ``make up``.
+
+    ``TF_VAR_ingest=kinesis TF_VAR_stream_shards=1`` rehearses a stream: ministack 1.5.33 has none on demand.
+    """
+    return {name: value for name, value in environment.items() if name.startswith("TF_VAR_")}
 
 
 def granted(user: str) -> list[dict[str, Any]]:

@@ -32,6 +32,15 @@ def handler(event, context):
 """
 
 
+def test_a_stream_keeps_the_tags_that_it_is_made_with(aws_emulator: AwsEmulator) -> None:
+    """Provider 6 sends them there (bridge/ministack/tags.py)."""
+    kinesis, name = aws_emulator.client("kinesis"), f"tags-{uuid.uuid4().hex[:8]}"
+    kinesis.create_stream(StreamName=name, ShardCount=1, Tags={"Project": "ev-swap"})
+    tags = kinesis.list_tags_for_stream(StreamName=name)["Tags"]
+    kinesis.delete_stream(StreamName=name)
+    assert tags == [{"Key": "Project", "Value": "ev-swap"}]
+
+
 class Mapped:
     """A stream of one shard whose mapping calls a function, and a queue for what is given up."""
 

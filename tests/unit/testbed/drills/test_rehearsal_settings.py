@@ -18,6 +18,11 @@ def test_a_stages_settings_are_those_of_its_file() -> None:
         run.settings_of("staging")
 
 
+def test_what_the_shell_sets_is_rehearsed_beside_the_stages_settings() -> None:
+    shell = {"TF_VAR_ingest": "kinesis", "TF_DATA_DIR": "/elsewhere", "HOME": "/home/me"}
+    assert run.chosen_beside(shell) == {"TF_VAR_ingest": "kinesis"}
+
+
 def test_the_stand_ins_deployer_has_the_policy_but_for_keys_that_the_stand_in_does_not_know() -> None:
     for statement in run.user_policy("deployer")["Statement"]:
         for keys in statement.get("Condition", {}).values():

@@ -1,5 +1,8 @@
 """A proxy passes on what is meant for the far end, and nothing else (RFC 9110, 7.6.1)."""
 
+import socket
+import struct
+import threading
 from collections.abc import Iterator
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler
@@ -86,3 +89,37 @@ def test_where_nobody_answers_the_caller_is_told_so() -> None:
         connection.request("GET", "/")
         assert connection.getresponse().status == 502
         connection.close()
+
+
+def test_a_caller_that_hangs_up_is_no_error_of_the_proxy() -> None:
+    hung_up, ended = threading.Event(), threading.Event()
+    errors: list[Exception] = []
+
+    class Patient(FarEnd):
+        def do_POST(self) -> None:
+            hung_up.wait(60)
+            super().do_POST()
+
+    with serving(Patient) as far:
+
+        class ToPatient(Forwarder):
+            def upstream(self) -> tuple[str, int, str]:
+                return "127.0.0.1", urlsplit(far).port or 0, self.path
+
+            def handle(self) -> None:
+                try:
+                    super().handle()
+                except OSError as error:
+                    errors.append(error)
+                finally:
+                    ended.set()
+
+        with serving(ToPatient) as url:
+            caller = socket.create_connection(("127.0.0.1", urlsplit(url).port or 0), timeout=20)
+            # Closed at once and with a reset, as of a program that was killed.
+            caller.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            caller.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nbody")
+            caller.close()
+            hung_up.set()
+            assert ended.wait(60)
+    assert not errors
