@@ -19,8 +19,9 @@ from testbed.cost.bill import Workload
 from testbed.deploy import packaging, page_files, policies, preflight, providers
 from testbed.deploy.account import Account
 from testbed.deploy.deployment import Deployment
-from testbed.deploy.design import chosen_design
+from testbed.deploy.design import chosen_design, switches
 from testbed.deploy.leftovers import leftovers
+from testbed.deploy.needs import Site
 from testbed.deploy.project import project
 from testbed.deploy.settings import Settings
 from testbed.deploy.state import RemoteState
@@ -254,13 +255,15 @@ def _prepare(settings: Settings, say: Say, *, make: bool = True) -> Stage:
         air_gapped=bool(settings.air_gapped),
     )
     deployment.make_folder()
-    state = RemoteState(session, settings.project, settings.environment, account)
-    found = preflight.look(session, caller, Workload(settings.stations, settings.interval))
-    preflight.say_all(found, say)
-    if make and state.ensure():
-        say(f"Made the bucket for Terraform's state: {state.bucket}")
     defaults = TERRAFORM / "environments" / f"{settings.environment}.tfvars"
     boundary = _boundary(session, settings.project, account)
+    site = Site(account, settings.region, settings.project, settings.environment, boundary)
+    workload = Workload(settings.stations, settings.interval)
+    found = preflight.look(session, caller, workload, site, switches(defaults))
+    preflight.say_all(found, say)
+    state = RemoteState(session, settings.project, settings.environment, account)
+    if make and state.ensure():
+        say(f"Made the bucket for Terraform's state: {state.bucket}")
     runtime, packages = aws_packages(settings)
     packages_of_page = page_files.packaged(say) if switched_on("dashboard_enabled", defaults) else {}
     variables: dict[str, Any] = {

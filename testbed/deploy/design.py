@@ -1,6 +1,9 @@
-"""Which of the priced designs Terraform's variables make."""
+"""What Terraform's variables choose: one of the priced designs, and what is on beside it."""
+
+from pathlib import Path
 
 from testbed.cost.designs import Design, Ingest
+from testbed.deploy.needs import SWITCHED
 from testbed.deploy.terraform import chosen
 from testbed.paths import TERRAFORM
 
@@ -17,3 +20,13 @@ def chosen_design(environment: str) -> Design:
         ingest = "kinesis on-demand" if on_demand else "kinesis provisioned"
     provisioned = chosen("table_capacity", defaults, "on-demand") == "provisioned"
     return Design(ingest, "provisioned" if provisioned else "on-demand")
+
+
+# Values that switch off what wants more of an account.
+_OFF = ("", "false", "0", "null", "[]", "sqs", "on-demand")
+
+
+def switches(defaults: Path) -> set[str]:
+    """Return the keys of `testbed.deploy.needs.SWITCHED` that the user's settings have on."""
+    by_default = {"analytics": "true"}
+    return {name for name in SWITCHED if chosen(name, defaults, by_default.get(name, "")).lower() not in _OFF}

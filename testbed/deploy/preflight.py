@@ -4,7 +4,7 @@ Each check reads; none changes anything. What may not be read is a line, too, an
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,40 +13,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from testbed.cost import scale
 from testbed.cost.bill import Workload
-
-# Services of terraform/, by boto3's names; the last ones are behind switches.
-SERVICES = (
-    "apigateway",
-    "cloudwatch",
-    "dynamodb",
-    "iot",
-    "lambda",
-    "logs",
-    "s3",
-    "sns",
-    "sqs",
-    "athena",
-    "glue",
-    "wafv2",
-)
-
-# What an apply cannot do without: an action of each statement of terraform/policies/deploy.json.
-ACTIONS = (
-    "apigateway:POST",
-    "cloudwatch:PutMetricAlarm",
-    "dynamodb:CreateTable",
-    "iam:CreateRole",
-    "iam:PassRole",
-    "iam:PutRolePolicy",
-    "iot:CreateTopicRule",
-    "iot:RegisterCertificateWithoutCA",
-    "lambda:CreateEventSourceMapping",
-    "lambda:CreateFunction",
-    "logs:CreateLogGroup",
-    "s3:CreateBucket",
-    "sns:CreateTopic",
-    "sqs:CreateQueue",
-)
+from testbed.deploy.needs import Need, Site, needs
 
 # Lambda's concurrency that is left to the API's functions.
 _FOR_THE_API = 5
@@ -79,15 +46,26 @@ class Preflight:
     max_concurrency: int | None
 
 
-def look(session: boto3.Session, caller: str, workload: Workload) -> Preflight:
-    """Read the account of ``session``; ``caller`` is the ARN that STS gives for the credentials."""
+def look(
+    session: boto3.Session, caller: str, workload: Workload, site: Site, switched_on: Iterable[str] = ()
+) -> Preflight:
+    """Read the account of ``session``.
+
+    Args:
+        session: whose account and region.
+        caller: the ARN that STS gives for the credentials.
+        workload: what AWS IoT is to carry.
+        site: names of what is to be made.
+        switched_on: keys of `testbed.deploy.needs.SWITCHED`.
+    """
     limit = _concurrency_limit(session)
+    wanted = list(needs(switched_on))
     checks: tuple[Callable[[], Iterator[Finding]], ...] = (
         lambda: _concurrency(limit),
         lambda: _iot_quotas(session, workload),
         lambda: _gateway_role(session),
-        lambda: _services(session),
-        lambda: _rights(session, caller),
+        lambda: _services(session, wanted),
+        lambda: _rights(session, caller, site, wanted),
     )
     found: list[Finding] = []
     for check in checks:
@@ -148,40 +126,53 @@ def _gateway_role(session: boto3.Session) -> Iterator[Finding]:
     )
 
 
-def _services(session: boto3.Session) -> Iterator[Finding]:
-    region = session.region_name
-    absent = [name for name in SERVICES if region not in session.get_available_regions(name)]
+def _services(session: boto3.Session, wanted: Sequence[Need]) -> Iterator[Finding]:
+    region, services = session.region_name, sorted({need.service for need in wanted if need.service})
+    absent = [name for name in services if region not in session.get_available_regions(name)]
     if absent:
         yield Finding(f"{region} lacks {', '.join(absent)}, as far as boto3 knows", fails=True)
     else:
         yield Finding(f"{region} has every service that is used")
 
 
-def _rights(session: boto3.Session, caller: str) -> Iterator[Finding]:
+def _rights(session: boto3.Session, caller: str, site: Site, wanted: Sequence[Need]) -> Iterator[Finding]:
     source = principal(caller)
     if source is None:
         yield Finding("the credentials are the account's root, which may do all; use a role for daily work")
         return
-    answer = session.client("iam").simulate_principal_policy(
-        PolicySourceArn=source, ActionNames=list(ACTIONS)
-    )
-    # Without a resource to ask for: where a policy names resources, the simulation may refuse what is allowed.
-    denied = [
-        result["EvalActionName"]
-        for result in answer["EvaluationResults"]
-        if result["EvalDecision"] == "explicitDeny"
-    ]
-    implicit = [
-        result["EvalActionName"]
-        for result in answer["EvaluationResults"]
-        if result["EvalDecision"] == "implicitDeny"
-    ]
-    if denied:
-        yield Finding(f"{source} is denied {', '.join(denied)}", fails=True)
-    if len(implicit) == len(ACTIONS):
+    iam = session.client("iam")
+    decisions = {need: _allowed(iam, source, site, need) for need in wanted}
+    denied = [f"{need.action} on {site.arn(need)}" for need, allowed in decisions.items() if allowed is False]
+    unknown = [need.action for need, allowed in decisions.items() if allowed is None]
+    if len(denied) == len(wanted):
         yield Finding(f"{source} has none of the rights that an apply needs", fails=True)
-    elif not denied:
-        yield Finding(f"{source} is denied nothing of {len(ACTIONS)} actions that an apply needs")
+    elif denied:
+        yield Finding(f"{source} may not: {', '.join(denied)}", fails=True)
+    else:
+        yield Finding(f"{source} may do what an apply needs, by {len(wanted) - len(unknown)} actions of it")
+    if unknown:
+        yield Finding(f"not checked: {', '.join(unknown)}, which hang on conditions that IAM cannot simulate")
+
+
+def _allowed(iam: Any, source: str, site: Site, need: Need) -> bool | None:
+    """Return whether IAM would allow it; None where that hangs on a condition key that only a real call has."""
+    keys = {"aws:RequestedRegion": site.region}
+    keys |= {key: value or site.boundary or "" for key, value in need.context.items()}
+    [result] = iam.simulate_principal_policy(
+        PolicySourceArn=source,
+        ActionNames=[need.action],
+        ResourceArns=[site.arn(need)],
+        ContextEntries=[
+            {"ContextKeyName": key, "ContextKeyValues": [value], "ContextKeyType": "string"}
+            for key, value in keys.items()
+            if value
+        ],
+    )["EvaluationResults"]
+    if result["EvalDecision"] == "allowed":
+        return True
+    # A project without a boundary has none to say: then its condition is not met, and that is known.
+    missing = set(result.get("MissingContextValues", ())) - set(need.context)
+    return None if missing and result["EvalDecision"] == "implicitDeny" else False
 
 
 def principal(caller: str) -> str | None:

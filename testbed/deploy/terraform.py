@@ -149,7 +149,7 @@ def switched_on(name: str, defaults: Path) -> bool:
 def chosen(name: str, defaults: Path, otherwise: str) -> str:
     """Return a variable's value as the user sets it, by TF_VAR_... or in the .tfvars file ``defaults``."""
     text = defaults.read_text() if defaults.is_file() else ""
-    in_file = re.search(rf'^{name}\s*=\s*"?([^"\n]*?)"?\s*$', text, re.MULTILINE)
+    in_file = re.search(rf'^{name}\s*=\s*"?(\[.*\]|[^"\n]*?)"?\s*$', text, re.MULTILINE)
     return os.environ.get(f"TF_VAR_{name}") or (in_file[1] if in_file else otherwise)
 
 

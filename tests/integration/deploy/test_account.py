@@ -8,9 +8,10 @@ import boto3
 import pytest
 
 from testbed.cost.bill import Workload
-from testbed.deploy import preflight
+from testbed.deploy import policies, preflight
 from testbed.deploy.account import Account
 from testbed.deploy.leftovers import leftovers
+from testbed.deploy.needs import Site
 from testbed.deploy.state import RemoteState
 from tests.integration.conftest import REGION, AwsEmulator
 
@@ -155,31 +156,52 @@ def test_the_states_bucket_has_a_name_that_s3_takes_whatever_the_project_and_reg
     assert len(state.bucket) <= 63
 
 
+SITE = Site("000000000000", REGION, "ev-swap", "dev", policies.boundary_arn("ev-swap", "000000000000"))
+
+
 def test_a_preflight_says_what_would_fail_in_lines(session: boto3.Session) -> None:
-    found = preflight.look(session, "arn:aws:iam::000000000000:root", Workload(1000, 5))
+    root = "arn:aws:iam::000000000000:root"
+    found = preflight.look(session, root, Workload(1000, 5), SITE)
     text = "\n".join(map(str, found.findings))
     assert "executions at once" in text
     assert f"{REGION} has every service" in text
     assert found.max_concurrency is not None
     assert preflight.fitting(10) == 5, "a new account has ten in all"
     assert preflight.fitting(1000) == 10
-    nowhere = preflight.look(
-        boto3.Session("test", "test", region_name="mx-nowhere-1"),
-        "arn:aws:iam::000000000000:root",
-        Workload(1000, 5),
-    )
-    assert any(finding.fails and "mx-nowhere-1 lacks" in finding.text for finding in nowhere.findings)
+    elsewhere = boto3.Session("test", "test", region_name="mx-nowhere-1")
+    nowhere = preflight.look(elsewhere, root, Workload(1000, 5), SITE, ["ingest"])
+    [lacks] = [finding for finding in nowhere.findings if "mx-nowhere-1 lacks" in finding.text]
+    assert lacks.fails
+    assert "kinesis" in lacks.text, "a switch that is on has its service"
 
 
 def test_a_preflight_simulates_the_callers_policies(session: boto3.Session) -> None:
+    """One by one and by the names of what would be made: who lacks one right is told which."""
     iam = session.client("iam")
-    iam.create_user(UserName="preflight-stranger")
+    user = iam.create_user(UserName="preflight")["User"]["Arn"]
+
+    def said(*statements: dict[str, Any]) -> preflight.Finding:
+        document = {"Version": "2012-10-17", "Statement": list(statements)}
+        iam.put_user_policy(UserName="preflight", PolicyName="p", PolicyDocument=json.dumps(document))
+        looked = preflight.look(session, user, Workload(1000, 5), SITE, ["ingest"])
+        [finding] = [each for each in looked.findings if user in each.text]
+        return finding
+
+    every = {"Effect": "Allow", "Action": "*", "Resource": "*"}
+    others = {"Effect": "Deny", "Action": "sqs:*", "Resource": "arn:aws:sqs:*:*:other-*"}
+    ours = {"Effect": "Deny", "Action": "kinesis:*", "Resource": "arn:aws:kinesis:*:*:stream/ev-swap-*"}
     try:
-        arn = "arn:aws:iam::000000000000:user/preflight-stranger"
-        found = preflight.look(session, arn, Workload(1000, 5))
-        assert any(finding.fails and "none of the rights" in finding.text for finding in found.findings)
+        nothing = said({"Effect": "Allow", "Action": "s3:ListAllMyBuckets", "Resource": "*"})
+        assert nothing.fails
+        assert "none of the rights" in nothing.text
+        assert not said(every, others).fails
+        without = said(every, ours)
+        assert without.fails
+        stream = f"kinesis:CreateStream on arn:aws:kinesis:{REGION}:000000000000:stream/ev-swap-dev-telemetry"
+        assert without.text == f"{user} may not: {stream}"
     finally:
-        iam.delete_user(UserName="preflight-stranger")
+        iam.delete_user_policy(UserName="preflight", PolicyName="p")
+        iam.delete_user(UserName="preflight")
 
 
 def test_a_sessions_rights_are_its_roles() -> None:
