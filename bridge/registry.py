@@ -1,7 +1,7 @@
 """Reads AWS IoT's registry: certificates with their things, groups and policies, and topic rules."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from threading import Lock
 from typing import Any
@@ -63,13 +63,13 @@ class Registry:
     def principals(self, certificate_ids: Sequence[str]) -> dict[str, Principal | None]:
         """Return the certificates of these ids, each as `principal` does.
 
-        One call where the control plane is the testbed's (bridge/ministack/principals.py); elsewhere three a
-        certificate.
+        One call where the control plane is the testbed's; elsewhere three a certificate.
 
         Raises:
             botocore.exceptions.BotoCoreError, ClientError: the control plane does not answer.
         """
-        if self._together is not False and (found := self._all_at_once(certificate_ids)) is not None:
+        found = self._all_at_once("principals", {"certificateIds": list(certificate_ids)})
+        if found is not None:
             return {one: self._read(one, found[one]) if one in found else None for one in certificate_ids}
         return {one: self.principal(one) for one in certificate_ids}
 
@@ -78,18 +78,20 @@ class Registry:
         """Whether many certificates are one call, as far as is known."""
         return self._together is not False
 
-    def _all_at_once(self, certificate_ids: Sequence[str]) -> dict[str, Any] | None:
-        """Ask for all of them; None where the control plane has no such call."""
+    def _all_at_once(self, what: str, question: Mapping[str, Any]) -> Any:
+        """Ask for all of them; None where the control plane has no such call (bridge/ministack/registry.py has)."""
+        if self._together is False:
+            return None
         try:
-            answer = self._ask("/_testbed/principals", {"certificateIds": list(certificate_ids)})
+            answer = self._ask(f"/_testbed/{what}", question)
         except ClientError as error:
             if error.response["ResponseMetadata"]["HTTPStatusCode"] >= 500:
                 raise
             answer = None
         except ValueError:  # a page in place of JSON
             answer = None
-        self._together = isinstance(answer, dict) and "principals" in answer
-        return answer["principals"] if self._together else None
+        self._together = isinstance(answer, dict) and what in answer
+        return answer[what] if self._together else None
 
     def _read(self, certificate_id: str, found: dict[str, Any]) -> Principal:
         own = tuple(self.policy(name) for name in found["policies"])
@@ -240,25 +242,28 @@ class Registry:
             self._has_groups = None
 
     def rules(self) -> list[RuleDefinition]:
-        """All enabled rules.
+        """Return all enabled rules.
+
+        One call where the control plane is the testbed's; elsewhere one for each rule, and one for their names.
 
         Raises:
             botocore.exceptions.BotoCoreError, ClientError: the control plane does not answer.
         """
-        found: list[RuleDefinition] = []
-        for listed in self._pages("ListTopicRules", "rules", "nextToken", "nextToken"):
-            rule: Any = self._call("GetTopicRule", ruleName=listed["ruleName"])["rule"]
-            if not rule.get("ruleDisabled"):
-                found.append(
-                    RuleDefinition(
-                        rule["ruleName"],
-                        rule["sql"],
-                        rule.get("awsIotSqlVersion", "2015-10-08"),
-                        tuple(rule.get("actions", [])),
-                        rule.get("errorAction") or None,
-                    )
-                )
-        return found
+        found = self._all_at_once("rules", {})
+        if found is None:
+            listed = self._pages("ListTopicRules", "rules", "nextToken", "nextToken")
+            found = [self._call("GetTopicRule", ruleName=each["ruleName"])["rule"] for each in listed]
+        return [
+            RuleDefinition(
+                rule["ruleName"],
+                rule["sql"],
+                rule.get("awsIotSqlVersion", "2015-10-08"),
+                tuple(rule.get("actions", [])),
+                rule.get("errorAction") or None,
+            )
+            for rule in found
+            if not rule.get("ruleDisabled")
+        ]
 
     def document(self, name: str) -> dict[str, Any]:
         """Read the document of a policy's default version; kept until `forget_policies`."""

@@ -10,8 +10,8 @@ import credentials
 import data_plane
 import decisions
 import deliveries
-import principals
 import queues
+import registry
 import resources
 import rules
 import streams
@@ -26,7 +26,7 @@ asynchronous.patch()
 deliveries.patch()
 data_plane.patch()
 rules.patch()
-principals.patch()
+registry.patch()
 credentials.patch()
 decisions.patch()
 resources.patch()

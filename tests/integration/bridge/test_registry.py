@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bridge.policies import Connection
-from bridge.registry import Principal, Registry
+from bridge.registry import Principal, Registry, RuleDefinition
 from tests.integration.conftest import REGION, AwsEmulator
 
 ARN = "arn:aws:iot:*:*:"
@@ -149,6 +149,34 @@ def test_many_certificates_are_one_call(fleet: Fleet, monkeypatch: pytest.Monkey
     }
     assert "DescribeCertificate" in fleet.calls
     assert not fleet.registry.answers_together
+
+
+def test_all_rules_are_one_call(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = f"rule_{uuid.uuid4().hex[:8]}"
+    republish = {"republish": {"topic": "elsewhere", "roleArn": "arn:aws:iam::000000000000:role/r"}}
+    payload = {
+        "sql": f"SELECT * FROM '{name}/#'",
+        "awsIotSqlVersion": "2016-03-23",
+        "actions": [republish],
+        "errorAction": republish,
+    }
+    fleet.iot.create_topic_rule(ruleName=name, topicRulePayload=payload)
+    fleet.iot.create_topic_rule(
+        ruleName=f"{name}_off", topicRulePayload={**payload, "ruleDisabled": True, "errorAction": {}}
+    )
+    try:
+        together = fleet.registry.rules()
+        assert fleet.calls == []
+        # Another control plane knows AWS's calls alone.
+        ask = fleet.registry._ask
+        monkeypatch.setattr(fleet.registry, "_ask", lambda path, document: ask(f"/unknown{path}", document))
+        assert fleet.registry.rules() == together
+        assert fleet.calls.count("GetTopicRule") >= 2
+    finally:
+        for each in (name, f"{name}_off"):
+            fleet.iot.delete_topic_rule(ruleName=each)
+    (read,) = (rule for rule in together if rule.name.startswith(name))
+    assert read == RuleDefinition(name, payload["sql"], "2016-03-23", (republish,), republish)
 
 
 def test_an_arn_of_another_account_does_not_match(fleet: Fleet) -> None:
