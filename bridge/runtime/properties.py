@@ -1,11 +1,37 @@
 """MQTT 5 properties as paho has them."""
 
+import importlib
+from contextlib import suppress
 from typing import Any
 
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from bridge.sql import MqttProperties
+
+_PAHO: Any = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # paho's
+
+
+class LeanProperties(Properties):
+    """Properties that share paho's tables; paho 2.2 builds them for each packet, and takes 12 µs for that."""
+
+    names, types, properties = _PAHO.names, _PAHO.types, _PAHO.properties
+
+    def __init__(self, packet_type: int) -> None:
+        """Begin without properties."""
+        object.__setattr__(self, "packetType", packet_type)
+
+    def clear(self) -> None:
+        """Forget all properties."""
+        for name in vars(self).keys() - {"packetType"}:
+            delattr(self, name)
+
+
+def use_lean_properties() -> None:
+    """Have paho make lean properties of the packets that it receives, in this process."""
+    for name in ("client", "_packet"):  # the latter decodes since 2.2
+        with suppress(ImportError):
+            importlib.import_module(f"paho.mqtt.{name}").Properties = LeanProperties  # type: ignore[attr-defined]
 
 
 def to_paho(properties: MqttProperties) -> Properties:
@@ -25,10 +51,13 @@ def to_paho(properties: MqttProperties) -> Properties:
     return made
 
 
+_SAY_NOTHING = frozenset({"packetType", "types", "names", "properties", "MessageExpiryInterval"})
+
+
 def from_paho(found: Properties | None) -> MqttProperties | None:
     """Return what rules can ask of a message's properties, or None if it has none."""
     given: dict[str, Any] = vars(found) if found else {}
-    if not given.keys() - {"packetType", "types", "names", "properties", "MessageExpiryInterval"}:
+    if not given.keys() - _SAY_NOTHING:
         return None
     return MqttProperties(
         content_type=given.get("ContentType"),

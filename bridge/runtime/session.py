@@ -16,7 +16,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from bridge.runtime import metrics
-from bridge.runtime.properties import from_paho, to_paho
+from bridge.runtime.properties import from_paho, to_paho, use_lean_properties
 from bridge.sockets import DrainingSocket
 from bridge.sql import Message, MqttProperties
 from bridge.topics import FROM_PREFIX, READY_TOPIC
@@ -75,6 +75,7 @@ class MqttSession:
         # Set while no subscription waits for the broker's answer.
         self._settled = threading.Event()
         self._settled.set()
+        use_lean_properties()
         self._client = mqtt.Client(
             CallbackAPIVersion.VERSION2, client_id=client_id, protocol=mqtt.MQTTv5, manual_ack=True
         )
