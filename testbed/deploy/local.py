@@ -257,9 +257,7 @@ def _apply(deployment: Deployment, variables: dict[str, Any], say: Say) -> None:
         say=say,
     )
     workspace.prepare()
-    say(
-        f"Versions: {workspace.versions()}; {_engine_version(deployment)}; Python {platform.python_version()}"
-    )
+    say(f"Versions: {workspace.versions()}; {_engine_versions(deployment)}")
     try:
         outputs = workspace.apply()
     finally:
@@ -311,14 +309,20 @@ def _open_policy(deployment: Deployment, say: Say) -> None:
     say(f"{PROJECT_FILE} names no thing policy (devices.policy): devices get {name}, which allows everything")
 
 
-def _engine_version(deployment: Deployment) -> str:
-    """Return what plays AWS with the version that it says of itself."""
+def _engine_versions(deployment: Deployment) -> str:
+    """Return what plays AWS with the version that it says of itself, and the versions of what it stands on."""
     try:
         with urllib.request.urlopen(f"{deployment.aws_url}/_localstack/health", timeout=5) as answer:  # noqa: S310
             said = json.load(answer)
     except (OSError, ValueError):
         said = {}
-    return f"{deployment.engine_name} {said.get('version', 'of a version that it does not tell')}"
+    stands_on = deployment.local_engine.versions() | {"Python": platform.python_version()}
+    return ", ".join(
+        [
+            f"{deployment.engine_name} says {said.get('version', 'nothing of its version')}",
+            *(f"{name} {version}" for name, version in stands_on.items()),
+        ]
+    )
 
 
 def _new_deployment(settings: Settings, engine: Engine, folder: Path) -> Deployment:

@@ -103,8 +103,13 @@ class ComposeEngine:
             _compose(["pull", "--quiet", "localstack"], _no_place(), what=f"pull {_LOCALSTACK}")
 
     def versions(self) -> dict[str, str]:
-        """Return LocalStack's version; the others are of the images that we build."""
-        return {"localstack": _LOCALSTACK.rpartition(":")[2]}
+        """Return those of LocalStack's image, of Docker and Compose, and the tag of the images that we build."""
+        return {
+            "localstack": _LOCALSTACK.rpartition(":")[2],
+            "our images": images_tag(),
+            "docker": containers.daemon_version(),
+            "compose": _said([*(_program() or ["docker-compose"]), "version", "--short"]) or "absent",
+        }
 
     def runtime(self) -> Runtime:
         """Return Linux of the daemon's architecture, which is taken to be ours."""
@@ -280,12 +285,17 @@ def _certificates(place: Place, uid: int, gid: int) -> Path:
 def _program() -> list[str] | None:
     """Compose, as a plugin of Docker's or by itself."""
     for command in (["docker", "compose"], ["docker-compose"]):
-        if shutil.which(command[0]) is None:
-            continue
-        said = subprocess.run([*command, "version", "--short"], capture_output=True, text=True, check=False)
-        if said.returncode == 0:
+        if _said([*command, "version", "--short"]):
             return command
     return None
+
+
+def _said(command: Sequence[str]) -> str:
+    """Return what a command prints; nothing if it fails."""
+    if shutil.which(command[0]) is None:
+        return ""
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.stdout.strip() if done.returncode == 0 else ""
 
 
 def _compose(

@@ -19,6 +19,11 @@ def daemon_answers() -> bool:
         return False
 
 
+def daemon_version() -> str:
+    """Return the Docker daemon's version, as it says; a word for that it does not answer."""
+    return str(_client().version()["Version"]) if daemon_answers() else "absent"
+
+
 def socket_path() -> str:
     """Return the daemon's socket as a container can mount it: ``DOCKER_SOCKET``, or the one that we talk to.
 

@@ -51,6 +51,7 @@ _NAMELESS = (
     "cloudwatch:",
     "dynamodb:ListTagsOfResource",
     rights.EVENTS,
+    "kinesis:GetRecords",
     "lambda:",
     "sns:ListTagsForResource",
     "wafv2:",

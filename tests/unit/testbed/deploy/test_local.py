@@ -12,6 +12,7 @@ from testbed.engines.base import Ports
 from testbed.engines.embedded import EmbeddedEngine
 from testbed.engines.localstack import LocalStackEngine
 from testbed.errors import TestbedError
+from testbed.host import containers, ports
 from testbed.host.processes import ChildProcess, Container, Process
 from tests.outputs import outputs
 
@@ -32,6 +33,22 @@ def deployment(folder: Path, **processes: Process) -> Deployment:
         processes=processes,
         applied=outputs(),
     )
+
+
+def test_up_tells_the_versions_of_all_that_it_stands_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here of Compose: a daemon's, and a program's that stands in for the plugin."""
+    program = tmp_path / "docker-compose"
+    program.write_text("#!/bin/sh\necho 5.6.1\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(containers, "daemon_version", lambda: "20.10.24")
+    up = deployment(tmp_path)
+    up.aws_url = f"http://127.0.0.1:{ports.choose(None, what='nobody')}"
+    told = local._engine_versions(up)
+    assert told.startswith("compose says nothing of its version, localstack 4.14.0, our images ")
+    assert ", docker 20.10.24, compose 5.6.1, Python 3." in told
 
 
 def test_a_cloud_runs_on_without_its_broker(tmp_path: Path) -> None:
