@@ -77,7 +77,13 @@ class RegistryProviders:
         if leave_out:
             from testbed.deploy.airgap.derive import whole  # noqa: PLC0415  # as below
 
-            (folder / "main.tf.json").write_text(json.dumps(whole(source, leave_out), indent=1))
+            for place, configuration in whole(source, leave_out).items():
+                module = folder / place
+                module.mkdir(parents=True, exist_ok=True)
+                # Copied as they are; see `working_folder`.
+                for file in module.glob("*.tf"):
+                    file.unlink()
+                (module / "main.tf.json").write_text(json.dumps(configuration, indent=1))
             return
         for file in [*source.glob("*.tf"), *source.glob("*.tf.json"), *source.glob(_LOCK)]:
             shutil.copy(file, folder)

@@ -7,17 +7,15 @@ the AWS API. What `finish` could not set is an error here, before anything is ap
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import hcl2
-from hcl2 import SerializationOptions
-from lark.exceptions import UnexpectedInput
-
 from testbed.deploy.airgap import provider
-from testbed.deploy.airgap.finish import DROPPED, FINISHERS, VALUELESS
+from testbed.deploy.airgap.finish import BESIDE, DROPPED, FINISHERS, VALUELESS, finisher
+from testbed.deploy.airgap.hcl import Json, bare, bare_words, expression, read, resources, undynamic
+from testbed.deploy.airgap.leave_out import leave_out
 from testbed.errors import TestbedError
 
 # Arguments that every resource may have: Terraform's own, in no provider's schema.
@@ -36,10 +34,27 @@ _NOT_IGNORED = {("aws_dynamodb_table", "read_capacity"), ("aws_dynamodb_table", 
 _RENAMED = {"aws_s3_object": "aws_s3_bucket_object"}
 
 # The same argument under the name that it had then.
-_RENAMED_ARGUMENTS = {("aws_db_instance", "db_name"): "name"}
+_RENAMED_ARGUMENTS = {
+    ("aws_db_instance", "db_name"): "name",
+    ("aws_kinesis_firehose_delivery_stream", "buffering_size"): "buffer_size",
+    ("aws_kinesis_firehose_delivery_stream", "buffering_interval"): "buffer_interval",
+}
 
-# A reference to an attribute of a resource.
-_REFERENCE = re.compile(r"(?<![\w.])(aws_\w+)\.(\w+)\.(\w+)")
+# A reference to an attribute of a resource, or of one of several.
+_REFERENCE = re.compile(r"(?<![\w.])(aws_\w+)\.(\w+)(?:\[([^\]]*)\])?\.(\w+)")
+
+# What stands before the attribute in a reference that is refused, and all from there: the rest is the resource.
+_ATTRIBUTE = "\0"
+_RESOURCE_OF = re.compile(f"{_ATTRIBUTE}.*")
+
+# What a resource is in its ARN, of those that are dropped: service, then the word before the name.
+_ARNS = {
+    "aws_iot_thing_group": ("iot", "thinggroup"),
+    "aws_iot_provisioning_template": ("iot", "provisioningtemplate"),
+}
+
+# What data sources are called that such an ARN needs.
+_OWN_DATA = "air_gapped"
 
 # The argument that is the id of a resource that is dropped; `name` of the others.
 _NATURAL_IDS = {
@@ -52,8 +67,13 @@ _WEBSITE = {"index_document": "suffix", "error_document": "key"}
 # What hashicorp/aws 6 calls `region` was `name`.
 _NEWER_REGION = re.compile(r"\b(data\.aws_region\.\w+)\.region\b")
 
-# Arguments of the provider that say whose account it is: a local cloud's is nobody's.
-_CREDENTIALS = {
+# Arguments of the provider that say whose account it is and where: a local cloud's is nobody's. `version` was one
+# until Terraform 0.13.
+_ACCOUNT = {
+    "version",
+    "endpoints",
+    "s3_use_path_style",
+    "sts_region",
     "access_key",
     "secret_key",
     "token",
@@ -66,12 +86,6 @@ _CREDENTIALS = {
     "allowed_account_ids",
     "forbidden_account_ids",
 }
-
-_HEREDOC = re.compile(r"<<(?P<indented>-?)(\w+)\n(?P<text>(?:.*?\n)??)\s*\2\s*", re.DOTALL | re.MULTILINE)
-
-_OPTIONS = SerializationOptions(strip_string_quotes=True, explicit_blocks=False, with_comments=False)
-
-Json = dict[str, Any]
 
 
 @dataclass
@@ -87,37 +101,28 @@ class Derived:
     stand_ins: set[str] = field(default_factory=set)
 
 
-def derive(source: Path, schema: Json, leave_out: Sequence[str] = ()) -> Derived:
+def derive(source: Path, schema: Json, left_out: Sequence[str] = ()) -> Derived:
     """Derive the configuration, with the modules that are folders.
 
     Args:
         source: folder of the root module's ``.tf`` files.
         schema: the old provider's, as ``terraform providers schema -json`` gives it.
-        leave_out: see `without`.
+        left_out: see `leave_out`.
 
     Raises:
         TestbedError: something must be dropped that `testbed.deploy.airgap.finish` cannot set afterwards.
     """
-    made, refused, to_do = Derived(), [], [Path()]
-    while to_do:
-        folder = to_do.pop()
-        if folder in made.folders:
-            continue
-        merged = read(source / folder)
-        if folder == Path():
-            without(merged, leave_out)
-        module = _Module(merged, "" if folder == Path() else f"{folder}: ", schema)
+    made, refused = Derived(), []
+    found = _folders(source, left_out)
+    leave_out(dict(found.values()), left_out)
+    for folder, (address, merged) in found.items():
+        module = _Module(merged, address, schema)
         made.folders[folder] = module.derive()
         made.dropped += module.names
         made.stand_ins |= module.stand_ins
         refused += module.refused
-        to_do += [Path(os.path.normpath(folder / each)) for each in module.calls]
     if refused:
-        raise TestbedError(
-            f"The air-gapped mode cannot derive {', '.join(refused)}.",
-            f"Apply where the Terraform registry can be reached; here there are provider aws {provider.VERSION}, "
-            f"stand-ins for {', '.join(provider.STAND_INS)}, and modules in folders of the project.",
-        )
+        raise _refusal(refused)
     for folder, configuration in made.folders.items():
         configuration["terraform"] = [_terraform_block(configuration, made.stand_ins)]
         made.folders[folder] = {
@@ -126,94 +131,50 @@ def derive(source: Path, schema: Json, leave_out: Sequence[str] = ()) -> Derived
     return made
 
 
-def read(folder: Path) -> Json:
-    """Return all ``.tf`` files of a folder as one, in Terraform's JSON syntax.
-
-    Raises:
-        TestbedError: one is not HCL, or there is none.
-    """
-    files = sorted(folder.glob("*.tf"))
-    if not files:
-        raise TestbedError(f"{folder} has no .tf file, and a module names it.")
-    merged: Json = {}
-    for file in files:
-        try:
-            found = hcl2.loads(f"{file.read_text()}\n", serialization_options=_OPTIONS)
-        except UnexpectedInput as error:
-            raise TestbedError(
-                f"{file}:{error.line}: this is not HCL.", "terraform fmt says more."
-            ) from error
-        for kind, blocks in found.items():
-            merged.setdefault(kind, []).extend(_without_heredocs(blocks))
-    return merged
+def whole(source: Path, left_out: Sequence[str]) -> dict[Path, Json]:
+    """Return a configuration as it is, in Terraform's JSON syntax, but for what is left out; see `leave_out`."""
+    found = _folders(source, left_out)
+    leave_out(dict(found.values()), left_out)
+    for _, merged in found.values():
+        bare_words(merged)
+    return {folder: merged for folder, (_, merged) in found.items()}
 
 
-def whole(source: Path, leave_out: Sequence[str]) -> Json:
-    """Return a configuration as it is, in Terraform's JSON syntax, but for what is left out; see `without`."""
-    merged = read(source)
-    without(merged, leave_out)
-    _bare_words(merged)
-    return merged
+def _folders(source: Path, left_out: Sequence[str]) -> dict[Path, tuple[str, Json]]:
+    """Read a root module and the modules in folders that it calls; return their addresses and configurations."""
+    found: dict[Path, tuple[str, Json]] = {}
+    to_do = [(Path(), "")]
+    while to_do:
+        folder, address = to_do.pop(0)
+        if folder in found:
+            continue
+        found[folder] = address, read(source / folder)
+        for block in found[folder][1].get("module", []):
+            for name, call in block.items():
+                if _in_a_folder(call) and f"{address}module.{name}" not in left_out:
+                    called = Path(os.path.normpath(folder / call["source"]))
+                    to_do.append((called, f"{address}module.{name}."))
+    return found
 
 
-def without(merged: Json, leave_out: Sequence[str]) -> None:
-    """Take resources and modules out of a configuration, and the outputs and ``depends_on`` that name them.
+def _in_a_folder(call: Json) -> bool:
+    return str(call.get("source", "")).startswith(("./", "../"))
 
-    Args:
-        merged: of the root module.
-        leave_out: their addresses, as ``aws_amplify_app.site`` or ``module.hosting``.
 
-    Raises:
-        TestbedError: one is not there, or something else needs it.
-    """
-    if not leave_out:
-        return
-    gone = set()
-    for block in [*merged.get("module", []), *merged.get("resource", [])]:
-        for name, body in list(block.items()):
-            if f"module.{name}" in leave_out:
-                del block[name]
-                gone.add(f"module.{name}")
-            for inner in [inner for inner in body if f"{name}.{inner}" in leave_out]:
-                del body[inner]
-                gone.add(f"{name}.{inner}")
-    if missing := set(leave_out) - gone:
-        raise TestbedError(f"terraform.leave_out names {', '.join(sorted(missing))}, which is not there.")
-    names = re.compile(
-        "|".join(rf"(?<![\w.]){re.escape(address)}(?![\w-])" for address in sorted(gone)) or "(?!)"
-    )
-    merged["output"] = [
-        kept
-        for block in merged.get("output", [])
-        if (kept := {name: output for name, output in block.items() if not names.search(f"{output}")})
+def _refusal(refused: list[str]) -> TestbedError:
+    names = list(dict.fromkeys(refused))
+    addresses = list(dict.fromkeys(_RESOURCE_OF.sub("", name.partition(" ")[0]) for name in names))
+    to_leave = [
+        f'"{each}"'
+        for each in addresses
+        if not each.startswith("provider.") and not any(each.startswith(f"{other}.") for other in addresses)
     ]
-    bodies = [body for kind in ("resource", "data") for _, _, body in _resources(merged.get(kind, []))]
-    for body in [*bodies, *(call for block in merged.get("module", []) for call in block.values())]:
-        if "depends_on" in body:
-            body["depends_on"] = [each for each in body["depends_on"] if not names.search(each)]
-    for kind, blocks in merged.items():
-        for block in blocks:
-            for name, body in block.items():
-                if found := names.search(f"{body}"):
-                    raise TestbedError(
-                        f"{kind} {name} needs {found[0]}, which terraform.leave_out leaves out.",
-                        "Leave it out, too.",
-                    )
-
-
-def _without_heredocs(value: Any) -> Any:
-    """Return it with the text of heredocs, which the parser leaves as they are written."""
-    if isinstance(value, dict):
-        return {name: _without_heredocs(part) for name, part in value.items()}
-    if isinstance(value, list):
-        return [_without_heredocs(part) for part in value]
-    if not isinstance(value, str) or not (found := _HEREDOC.fullmatch(value)):
-        return value
-    lines = found["text"].splitlines()
-    margin = 0
-    if found["indented"]:
-        margin = min((len(line) - len(line.lstrip()) for line in lines if line.strip()), default=0)
-    return "".join(f"{line[margin:]}\n" for line in lines)
+    return TestbedError(
+        f"The air-gapped mode cannot derive {', '.join(name.replace(_ATTRIBUTE, '.') for name in names)}.",
+        f"Apply where the Terraform registry can be reached; here there are provider aws {provider.VERSION}, "
+        f"stand-ins for {', '.join(provider.STAND_INS)}, and modules in folders of the project. Or do without, below "
+        f"[terraform] in testbed.toml: leave_out = [{', '.join(to_leave)}]",
+    )
 
 
 def _terraform_block(configuration: Json, stand_ins: set[str]) -> Json:
@@ -227,7 +188,7 @@ def _terraform_block(configuration: Json, stand_ins: set[str]) -> Json:
             aliases = providers.get("aws", {}) if isinstance(providers.get("aws"), dict) else {}
             if "configuration_aliases" in aliases:
                 block["required_providers"]["aws"]["configuration_aliases"] = [
-                    _bare(each) for each in aliases["configuration_aliases"]
+                    bare(each) for each in aliases["configuration_aliases"]
                 ]
     return block
 
@@ -242,7 +203,6 @@ class _Module:
         self._dropped: list[Json] = []
         self.refused: list[str] = []
         self.stand_ins: set[str] = set()
-        self.calls: list[str] = []
 
     @property
     def names(self) -> list[str]:
@@ -253,39 +213,39 @@ class _Module:
         """Return the module's configuration; see `Derived` for what else there is then."""
         merged = self._merged
         self._check_data()
-        self._call_modules()
-        resources: list[Json] = []
+        self._check_modules()
+        kept_resources: list[Json] = []
         websites = _take_websites(merged, self.refused)
-        for written, name, body in _resources(merged.get("resource", [])):
+        for written, name, body in resources(merged.get("resource", [])):
             kind = _RENAMED.get(written, written)
             if not kind.startswith("aws_"):
                 self._stand_in(f"{kind}.{name}", kind)
-                resources.append({kind: {name: body}})
+                kept_resources.append({kind: {name: body}})
                 continue
             known = self._schema["resource_schemas"].get(kind)
             if known is None:
                 self._dropped.append({"type": kind, "name": name, "argument": None, "body": body})
                 continue
-            resources.append({kind: {name: self._prune(kind, name, body, known["block"])}})
+            kept_resources.append({kind: {name: self._prune(kind, name, body, known["block"])}})
         self.refused += [
             f"{self._where}{_label(drop)}"
             for drop in self._dropped
-            if (drop["type"], drop["argument"]) not in FINISHERS
+            if finisher(drop["type"], drop["argument"], has_arn=drop.get("has_arn", False)) is None
         ]
-        merged["resource"] = resources + [
+        merged["resource"] = kept_resources + [
             {"terraform_data": {f"{DROPPED}_{number}": _carrier(drop)}}
             for number, drop in enumerate(self._dropped)
         ]
         for blocks in merged.get("provider", []):
             if "aws" in blocks:
                 self._prune_provider(blocks["aws"])
-        _bare_words(merged)
+        bare_words(merged)
         gone = {
             f"{drop['type']}.{drop['name']}": drop["body"]
             for drop in self._dropped
             if drop["argument"] is None
         }
-        for _, _, body in _resources(merged["resource"]):
+        for _, _, body in resources(merged["resource"]):
             if "depends_on" in body:
                 body["depends_on"] = [item for item in body["depends_on"] if item not in gone]
         for website, bucket in websites.items():
@@ -293,8 +253,14 @@ class _Module:
                 name: f"${{aws_s3_bucket.{bucket}.{name}}}"
                 for name in ("website_endpoint", "website_domain", "bucket")
             }
-        written_again: Json = _written_again(merged, gone, self.refused)
-        return written_again
+        again = _Again(gone)
+        older: Json = again.write(merged)
+        self.refused += [f"{self._where}{each}" for each in again.refused]
+        if again.wants_account:
+            older.setdefault("data", []).extend(
+                {kind: {_OWN_DATA: {}}} for kind in ("aws_region", "aws_caller_identity")
+            )
+        return older
 
     def _stand_in(self, label: str, kind: str) -> None:
         name = kind.partition("_")[0]
@@ -305,7 +271,7 @@ class _Module:
 
     def _check_data(self) -> None:
         schemas = self._schema.get("data_source_schemas", {})
-        for kind, name, body in _resources(self._merged.get("data", [])):
+        for kind, name, body in resources(self._merged.get("data", [])):
             label = f"data.{kind}.{name}"
             if kind == "terraform_remote_state":
                 self.refused.append(f"{self._where}{label}")
@@ -318,50 +284,47 @@ class _Module:
                 known = {*block.get("attributes", {}), *block.get("block_types", {}), *_META, "dynamic"}
                 self.refused += [f"{self._where}{label}.{each}" for each in body if each not in known]
 
-    def _call_modules(self) -> None:
-        for block in self._merged.get("module", []):
-            for name, call in block.items():
-                if str(call.get("source", "")).startswith(("./", "../")):
-                    self.calls.append(call["source"])
-                else:
-                    self.refused.append(f"{self._where}module.{name} of {call.get('source')}")
+    def _check_modules(self) -> None:
+        self.refused += [
+            f"{self._where}module.{name} of {call.get('source')}"
+            for block in self._merged.get("module", [])
+            for name, call in block.items()
+            if not _in_a_folder(call)
+        ]
 
     def _prune_provider(self, body: Json) -> None:
         """Leave out whose credentials it takes, which the cloud's own replace, and what is newer than it."""
         block = self._schema["provider"]["block"]
-        known = {*block.get("attributes", {}), *block.get("block_types", {}), "alias"} - _CREDENTIALS
+        known = {*block.get("attributes", {}), *block.get("block_types", {}), "alias"} - _ACCOUNT
         for argument in [argument for argument in body if argument not in known]:
-            if argument not in _CREDENTIALS:
+            if argument not in _ACCOUNT:
                 self.refused.append(f"{self._where}provider.aws.{argument}")
             del body[argument]
 
     def _prune(self, kind: str, name: str, body: Json, block: Json) -> Json:
         attributes, blocks = block.get("attributes", {}), block.get("block_types", {})
+        _older(kind, body)
         kept: Json = {}
         for written, value in list(body.items()):
             argument = _RENAMED_ARGUMENTS.get((kind, written), written)
             if argument in _META or argument in blocks:
                 kept[argument] = value
+                _rename_nested(kind, value, blocks.get(argument))
                 self._drop_known_nested(kind, name, argument, value, body)
                 self._refuse_unknown_nested(f"{kind}.{name}.{argument}", value, blocks.get(argument))
             elif argument == "dynamic":
-                kept[argument] = value
-                for made, template in [pair for each in value for pair in each.items()]:
-                    self._drop_known_nested(kind, name, made, template["content"], body)
-                for made, content in _undynamic(body).items():
-                    if made in blocks:
-                        self._refuse_unknown_nested(f"{kind}.{name}.{made}", content, blocks[made])
-                    elif made not in body:
-                        self.refused.append(f"{self._where}{kind}.{name}.{made}")
+                kept[argument] = self._prune_dynamic(kind, name, body, block)
             elif argument in attributes and (kind, argument) not in _REFUSED_VALUES:
                 kept[argument] = _completed(value, attributes[argument].get("type"))
             else:
-                self._dropped.append(
-                    {"type": kind, "name": name, "argument": argument, "value": value, "body": body}
-                )
+                self._drop(kind, name, argument, value, body)
                 if (kind, argument) in _REFUSED_VALUES:
                     kept[argument] = _REFUSED_VALUES[kind, argument]
-        kept = {argument: value for argument, value in kept.items() if value != [] or argument not in blocks}
+        kept = {
+            argument: value
+            for argument, value in kept.items()
+            if value != [] or argument not in {"dynamic", *blocks}
+        }
         _adapt(kind, kept)
         refused = [argument for argument in kept if (kind, argument) in _REFUSED_VALUES]
         if refused:
@@ -373,23 +336,70 @@ class _Module:
             ]
         return kept
 
-    def _drop_known_nested(self, kind: str, name: str, argument: str, value: Any, body: Json) -> None:
-        """Take out of a block what has a finisher of its own, which knows its value: that may name what is dropped."""
+    def _prune_dynamic(self, kind: str, name: str, body: Json, block: Json) -> list[Json]:
+        """Return the ``dynamic`` blocks that are left; what is dropped of them is as an expression what they make."""
+        attributes, blocks = block.get("attributes", {}), block.get("block_types", {})
+        kept = []
+        for made, template in [pair for each in body["dynamic"] for pair in each.items()]:
+            content = template["content"]
+            if made not in blocks and made not in attributes:
+                self._drop(kind, name, made, _repeated(made, template, content), body)
+                continue
+            _rename_nested(kind, content, blocks.get(made))
+            self._drop_known_nested(kind, name, made, content, body, template)
+            if content:
+                kept.append({made: template})
+                self._refuse_unknown_nested(f"{kind}.{name}.{made}", content, blocks.get(made))
+        return kept
+
+    def _drop(
+        self, kind: str, name: str, argument: str, value: Any, body: Json, beside: Json | None = None
+    ) -> None:
+        arn = "arn" in self._schema["resource_schemas"].get(kind, {}).get("block", {}).get("attributes", {})
+        drop = {
+            "type": kind,
+            "name": name,
+            "argument": argument,
+            "value": value,
+            "body": body,
+            "has_arn": arn,
+        }
+        self._dropped.append(drop | ({"beside": beside} if beside else {}))
+
+    def _drop_known_nested(
+        self, kind: str, name: str, argument: str, value: Any, body: Json, template: Json | None = None
+    ) -> None:
+        """Take out of blocks what has a finisher of its own, and the blocks themselves where nothing else is in them.
+
+        Args:
+            kind: of the resource.
+            name: of the resource.
+            argument: the blocks' name.
+            value: the blocks.
+            body: the resource.
+            template: the ``dynamic`` block that makes them.
+        """
         blocks: list[Json] = value if isinstance(value, list) else []
+
+        def made(what: Any) -> Any:
+            return what if template is None else _repeated(argument, template, what)
+
+        emptied = False
         for block in blocks:
             for nested in [nested for nested in block if (kind, f"{argument}.{nested}") in FINISHERS]:
                 content, where = block.pop(nested), f"{argument}.{nested}"
-                self._dropped.append(
-                    {
-                        "type": kind,
-                        "name": name,
-                        "argument": where,
-                        "value": None if (kind, where) in VALUELESS else content,
-                        "body": body,
-                    }
+                around = {**body, **block}
+                beside = {each: around[each] for each in BESIDE.get((kind, where), ()) if each in around}
+                self._drop(
+                    kind,
+                    name,
+                    where,
+                    None if (kind, where) in VALUELESS else made(content),
+                    body,
+                    made(beside) if beside else None,
                 )
-        if blocks and all(block == {} for block in blocks):
-            body.pop(argument)
+                emptied = not any(blocks)
+        if emptied:
             blocks.clear()
 
     def _refuse_unknown_nested(self, label: str, value: Any, block_type: Json | None) -> None:
@@ -398,7 +408,7 @@ class _Module:
         known = block_type["block"]
         names = set(known.get("attributes", {})) | set(known.get("block_types", {}))
         for block in value if isinstance(value, list) else [value]:
-            for nested, content in _undynamic(block).items():
+            for nested, content in undynamic(block).items():
                 if nested not in names:
                     self.refused.append(f"{self._where}{label}.{nested}")
                 else:
@@ -407,20 +417,54 @@ class _Module:
                     )
 
 
+def _older(kind: str, body: Json) -> None:
+    """Write arguments in older words that mean the same."""
+    match kind, body:
+        case "aws_cloudwatch_event_rule", {"state": state}:
+            body["is_enabled"] = f'${{{expression(state)} != "DISABLED"}}'
+            del body["state"]
+        case "aws_s3_bucket_object", {"source_hash": str() as value} if "filemd5(" in value:
+            body.setdefault("etag", value)
+            del body["source_hash"]
+
+
+def _rename_nested(kind: str, value: Any, block_type: Json | None) -> None:
+    """Give arguments of blocks the names that they had then."""
+    if block_type is None:
+        return
+    known = block_type["block"]
+    for block in value if isinstance(value, list) else [value]:
+        if not isinstance(block, dict):
+            continue
+        for nested, content in list(block.items()):
+            older = _RENAMED_ARGUMENTS.get((kind, nested), nested)
+            if nested not in known.get("attributes", {}) and older in known.get("attributes", {}):
+                block[older] = block.pop(nested)
+            _rename_nested(kind, content, known.get("block_types", {}).get(nested))
+
+
+def _repeated(name: str, template: Json, made: Any) -> str:
+    """Return the expression of what a ``dynamic`` block makes: a list of blocks, or what the first has, else null."""
+    iterator = template.get("iterator", name)
+    inner = re.sub(rf"\b{iterator}\.(key|value)\b", rf"{iterator}_\1", expression(made))
+    each = f"[for {iterator}_key, {iterator}_value in {expression(template['for_each'])} : {inner}]"
+    return f"${{flatten({each})}}" if isinstance(made, list) else f"${{try({each}[0], null)}}"
+
+
 def _adapt(kind: str, kept: Json) -> None:
     """Give a resource what the old provider wants of it, and let it change what a newer one may ignore."""
     for argument in kept.keys() & {named for of, named in _WANTED if of == kind}:
-        kept[argument] = f"${{coalesce({_bare(str(kept[argument]))}, {_WANTED[kind, argument]})}}"
+        kept[argument] = f"${{coalesce({bare(str(kept[argument]))}, {_WANTED[kind, argument]})}}"
     for rules in kept.get("lifecycle", []):
         if isinstance(ignored := rules.get("ignore_changes"), list):
-            rules["ignore_changes"] = [each for each in ignored if (kind, _bare(each)) not in _NOT_IGNORED]
+            rules["ignore_changes"] = [each for each in ignored if (kind, bare(each)) not in _NOT_IGNORED]
 
 
 def _take_websites(merged: Json, refused: list[str]) -> dict[str, str]:
     """Write websites into their buckets, as it was done then; return the buckets by the names of the websites."""
     kind, found = "aws_s3_bucket_website_configuration", {}
     buckets = {
-        name: body for of, name, body in _resources(merged.get("resource", [])) if of == "aws_s3_bucket"
+        name: body for of, name, body in resources(merged.get("resource", [])) if of == "aws_s3_bucket"
     }
     for block in merged.get("resource", []):
         for name, body in block.pop(kind, {}).items():
@@ -454,106 +498,60 @@ def _carrier(drop: Json) -> Json:
     """Return the ``terraform_data`` that carries what was dropped to `finish`."""
     body = drop["body"]
     repeated = {name: body[name] for name in ("count", "for_each") if name in body}
-    carried = {name: drop[name] for name in ("type", "name", "argument")}
+    carried: Json = {name: drop[name] for name in ("type", "name", "argument", "beside") if name in drop}
     if drop["argument"] is None:
         return {**repeated, "input": {**carried, "value": _without_meta(body)}}
     index = "[count.index]" if "count" in body else "[each.key]" if "for_each" in body else ""
-    found = f"${{{drop['type']}.{drop['name']}{index}.id}}"
-    return {**repeated, "input": {**carried, "value": drop["value"], "id": found}}
+    found = f"{drop['type']}.{drop['name']}{index}"
+    if drop["argument"] == "tags":
+        carried["arn"] = f"${{{found}.arn}}"
+    return {**repeated, "input": {**carried, "value": drop["value"], "id": f"${{{found}.id}}"}}
 
 
-def _written_again(merged: Json, gone: dict[str, Json], refused: list[str]) -> Json:
-    """Return it with references that the old provider has words for: to what is gone, and to newer attributes."""
+class _Again:
+    """Writes references in words that the old provider has: to what is gone, and to newer attributes."""
 
-    def argument_of(found: re.Match[str]) -> str:
-        body = gone.get(f"{found[1]}.{found[2]}")
-        if body is None:
-            return found[0]
-        wanted = _NATURAL_IDS.get(found[1], "name") if found[3] == "id" else found[3]
-        value = body.get(wanted)
-        if not isinstance(value, str) or "count" in body or "for_each" in body:
-            refused.append(found[0])
-            return found[0]
-        whole = re.fullmatch(r"\$\{(.*)\}", value, re.DOTALL)
-        return f"({whole[1]})" if whole and "${" not in whole[1] else f'"{value}"'
+    def __init__(self, gone: dict[str, Json]) -> None:
+        """Know the bodies of what is gone by their addresses."""
+        self._gone = gone
+        self.refused: list[str] = []
+        self.wants_account = False
 
-    def again(value: Any) -> Any:
+    def write(self, value: Any) -> Any:
+        """Return a configuration, or a part of one, written again."""
         if isinstance(value, dict):
-            return {name: again(part) for name, part in value.items()}
+            return {name: self.write(part) for name, part in value.items()}
         if isinstance(value, list):
-            return [again(part) for part in value]
+            return [self.write(part) for part in value]
         if not isinstance(value, str):
             return value
-        text = _REFERENCE.sub(argument_of, value) if gone and "${" in value else value
+        text = _REFERENCE.sub(self._attribute, value) if self._gone and "${" in value else value
         for newer, older in _RENAMED.items():
             text = re.sub(rf"\b{newer}\.", f"{older}.", text)
         return _NEWER_REGION.sub(r"\1.name", text)
 
-    written: Json = again(merged)
-    return written
-
-
-def _bare_words(merged: Json) -> None:
-    """Take the ``${}`` off references and key words, which Terraform's JSON wants as plain words."""
-    for block in merged.get("variable", []):
-        for variable in block.values():
-            if "type" in variable:
-                variable["type"] = _bare(variable["type"])
-    for section in ("resource", "data"):
-        for _, _, body in _resources(merged.get(section, [])):
-            _bare_meta(body)
-    for block in merged.get("module", []):
-        for call in block.values():
-            _bare_meta(call)
-            if "providers" in call:
-                call["providers"] = {name: _bare(value) for name, value in call["providers"].items()}
-    for block in merged.get("output", []):
-        for output in block.values():
-            if "depends_on" in output:
-                output["depends_on"] = [_bare(each) for each in output["depends_on"]]
-    for block in merged.get("moved", []):
-        block |= {name: _bare(value) for name, value in block.items()}
-
-
-def _bare_meta(body: Json) -> None:
-    if "depends_on" in body:
-        body["depends_on"] = [_bare(each) for each in body["depends_on"]]
-    if isinstance(body.get("provider"), str):
-        body["provider"] = _bare(body["provider"])
-    for lifecycle in body.get("lifecycle", []) if isinstance(body.get("lifecycle"), list) else []:
-        for name in ("ignore_changes", "replace_triggered_by"):
-            if name in lifecycle:
-                written = lifecycle[name]
-                lifecycle[name] = (
-                    [_bare(each) for each in written] if isinstance(written, list) else _bare(written)
-                )
-    for provisioners in body.get("provisioner", []):
-        for provisioner in provisioners.values():
-            for name in ("when", "on_failure"):
-                if name in provisioner:
-                    provisioner[name] = _bare(provisioner[name])
-
-
-def _resources(blocks: list[Json]) -> Iterator[tuple[str, str, Json]]:
-    for block in blocks:
-        for kind, named in block.items():
-            for name, body in named.items():
-                yield kind, name, body
-
-
-def _undynamic(block: Json) -> Json:
-    """Return a block with what its ``dynamic`` blocks would make in their place."""
-    made = {
-        name: template["content"]
-        for dynamic in block.get("dynamic", [])
-        for name, template in dynamic.items()
-    }
-    return {name: content for name, content in block.items() if name != "dynamic"} | made
-
-
-def _bare(expression: str) -> str:
-    """Return an expression without its ``${}``: Terraform's JSON wants references and types as plain words."""
-    return expression.removeprefix("${").removesuffix("}")
+    def _attribute(self, found: re.Match[str]) -> str:
+        kind, name, index, attribute = found.groups()
+        body = self._gone.get(f"{kind}.{name}")
+        if body is None:
+            return found[0]
+        wanted = _NATURAL_IDS.get(kind, "name") if attribute == "id" else attribute
+        in_arn = kind in _ARNS and attribute == "arn"
+        value = body.get("name" if in_arn else wanted)
+        if isinstance(value, str) and index is not None:
+            value = value.replace("count.index", f"({index})").replace("each.key", f"({index})")
+        # What a repeated resource is called without an index, or by `each.value`, is not to be had so.
+        repeated = "count" in body or "for_each" in body
+        if not isinstance(value, str) or (repeated and (index in (None, "*") or "each." in value)):
+            self.refused.append(f"{kind}.{name}{_ATTRIBUTE}{attribute}")
+            return found[0]
+        if in_arn:
+            self.wants_account = True
+            service, word = _ARNS[kind]
+            region = f"${{data.aws_region.{_OWN_DATA}.name}}"
+            account = f"${{data.aws_caller_identity.{_OWN_DATA}.account_id}}"
+            return f'"arn:aws:{service}:{region}:{account}:{word}/{value}"'
+        return expression(value)
 
 
 def _without_meta(body: Json) -> Json:

@@ -40,9 +40,46 @@ def finish(session: boto3.Session, endpoint: str | None, state: Json) -> None:
         botocore.exceptions.ClientError: the engine refused one.
     """
     # What is whole first, in the order of `FINISHERS`: an argument may be its id.
-    order = list(FINISHERS)
-    for drop in sorted(dropped(state), key=lambda drop: order.index((drop["type"], drop["argument"]))):
-        FINISHERS[drop["type"], drop["argument"]](session, endpoint, drop)
+    order = {each: number for number, each in enumerate(FINISHERS)}
+    for drop in sorted(
+        dropped(state), key=lambda drop: order.get((drop["type"], drop["argument"]), len(order))
+    ):
+        what = drop["type"], drop["argument"]
+        # An argument that is null is not set.
+        if drop["value"] is None and what not in VALUELESS:
+            continue
+        if set_it := finisher(*what, has_arn=True):
+            set_it(session, endpoint, drop)
+
+
+def finisher(kind: str, argument: str | None, *, has_arn: bool) -> Finisher | None:
+    """Return what sets an argument, or makes a resource; None for what nothing here can set.
+
+    Args:
+        kind: the resource's type.
+        argument: its name, ``block.argument`` in a block, or None for the whole resource.
+        has_arn: whether the old provider gives the resource's ARN.
+    """
+    return FINISHERS.get((kind, argument)) or (_tags if argument == "tags" and has_arn else None)
+
+
+def _tags(session: boto3.Session, endpoint: str | None, drop: Json) -> None:
+    """Tag what the old provider cannot tag."""
+    tags = {name: value for name, value in drop["value"].items() if value is not None}
+    if not tags:
+        return
+    if drop["type"].startswith("aws_iot_"):
+        session.client("iot", endpoint_url=endpoint).tag_resource(
+            resourceArn=drop["arn"], tags=[{"Key": name, "Value": value} for name, value in tags.items()]
+        )
+        return
+    answer = session.client("resourcegroupstaggingapi", endpoint_url=endpoint).tag_resources(
+        ResourceARNList=[drop["arn"]], Tags=tags
+    )
+    if failed := answer.get("FailedResourcesMap"):
+        raise TestbedError(
+            f"{drop['arn']} could not be tagged: {failed[drop['arn']].get('ErrorMessage', '')}"
+        )
 
 
 def withdraw(session: boto3.Session, endpoint: str | None, state: Json) -> None:
@@ -54,35 +91,58 @@ def withdraw(session: boto3.Session, endpoint: str | None, state: Json) -> None:
 
 def _bucket_lifecycle(session: boto3.Session, endpoint: str | None, drop: Json) -> None:
     value = drop["value"]
-    rules: list[Any] = []
-    for rule in value["rule"]:
-        known = {
-            "ID": rule["id"],
-            "Status": rule["status"],
-            "Filter": {"Prefix": rule["filter"][0]["prefix"]},
-        }
-        for transition in rule.get("transition", []):
-            known.setdefault("Transitions", []).append(
-                {"Days": int(transition["days"]), "StorageClass": transition["storage_class"]}
-            )
-        for expiration in rule.get("expiration", []):
-            known["Expiration"] = {"Days": int(expiration["days"])}
-        for abort in rule.get("abort_incomplete_multipart_upload", []):
-            known["AbortIncompleteMultipartUpload"] = {
-                "DaysAfterInitiation": int(abort["days_after_initiation"])
-            }
-        rules.append(known)
-    session.client("s3", endpoint_url=endpoint).put_bucket_lifecycle_configuration(
-        Bucket=value["bucket"], LifecycleConfiguration={"Rules": rules}
+    client = session.client("s3", endpoint_url=endpoint)
+    client.put_bucket_lifecycle_configuration(
+        Bucket=value["bucket"],
+        LifecycleConfiguration={"Rules": [_lifecycle_rule(rule) for rule in value["rule"]]},
     )
+
+
+def _lifecycle_rule(rule: Json) -> Any:
+    """Return a rule as S3 has it, of Terraform's: names in S3's words, blocks that may be there once as tables."""
+    known: dict[str, Any] = {"ID": rule["id"], "Status": rule["status"]}
+    [within] = rule.get("filter") or [{}]
+    both = dict(*within.pop("and", [])) if "and" in within else {}
+    conditions = _camel({**within, **both}, upper=True)
+    tags = [
+        *conditions.pop("Tag", []),
+        *({"Key": k, "Value": v} for k, v in conditions.pop("Tags", {}).items()),
+    ]
+    if both or len(conditions) + len(tags) > 1:
+        known["Filter"] = {"And": conditions | ({"Tags": tags} if tags else {})}
+    else:
+        known["Filter"] = conditions | ({"Tag": tags[0]} if tags else {}) or {
+            "Prefix": rule.get("prefix") or ""
+        }
+    for name, blocks in rule.items():
+        if name in ("filter", "id", "status", "prefix") or not isinstance(blocks, list):
+            continue
+        made = [
+            {
+                word: int(part) if word.endswith(("Days", "DaysAfterInitiation", "Versions")) else part
+                for word, part in each.items()
+            }
+            for each in _camel(blocks, upper=True)
+        ]
+        if name.endswith("transition"):
+            known[f"{_camel({name: 0}, upper=True).popitem()[0]}s"] = made
+        else:
+            known[_camel({name: 0}, upper=True).popitem()[0]] = made[0]
+    return known
 
 
 def _bucket_encryption(session: boto3.Session, endpoint: str | None, drop: Json) -> None:
     value = drop["value"]
     rules: list[Any] = [
-        {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": default["sse_algorithm"]}}
+        {
+            "ApplyServerSideEncryptionByDefault": {
+                "SSEAlgorithm": default["sse_algorithm"],
+                **({"KMSMasterKeyID": key} if (key := default.get("kms_master_key_id")) else {}),
+            },
+            "BucketKeyEnabled": bool(rule.get("bucket_key_enabled")),
+        }
         for rule in value["rule"]
-        for default in rule["apply_server_side_encryption_by_default"]
+        for default in rule.get("apply_server_side_encryption_by_default", [])
     ]
     session.client("s3", endpoint_url=endpoint).put_bucket_encryption(
         Bucket=value["bucket"], ServerSideEncryptionConfiguration={"Rules": rules}
@@ -143,11 +203,7 @@ def _rule_action(session: boto3.Session, endpoint: str | None, drop: Json) -> No
     plural = {"header": "headers", "dimension": "dimensions", "httpHeader": "headers"}
     iot = session.client("iot", endpoint_url=endpoint)
     rule: Any = iot.get_topic_rule(ruleName=drop["id"])["rule"]
-    payload: Any = {
-        name: rule[name]
-        for name in ("sql", "description", "actions", "ruleDisabled", "awsIotSqlVersion", "errorAction")
-        if rule.get(name) is not None
-    }
+    payload = _rule_payload(rule)
     name = drop["argument"].rpartition(".")[2]
     for block in drop["value"]:
         body = {plural.get(word, word): value for word, value in _camel(block).items() if value is not None}
@@ -161,8 +217,81 @@ def _rule_action(session: boto3.Session, endpoint: str | None, drop: Json) -> No
     iot.replace_topic_rule(ruleName=drop["id"], topicRulePayload=payload)
 
 
+def _rule_action_setting(session: boto3.Session, endpoint: str | None, drop: Json) -> None:
+    """Set an argument that is newer than the provider in those actions of a topic rule that are its block's."""
+    iot = session.client("iot", endpoint_url=endpoint)
+    rule: Any = iot.get_topic_rule(ruleName=drop["id"])["rule"]
+    name, _, argument = drop["argument"].partition(".")
+    [word] = _camel({argument: None})
+    # What else the block says, for a rule may have several actions of a kind.
+    says = {each: value for each, value in _camel(drop.get("beside", {})).items() if value is not None}
+    for action in rule["actions"]:
+        body = action.get(_camel({name: None}).popitem()[0])
+        if body is not None and all(f"{body.get(each)}" == f"{value}" for each, value in says.items()):
+            body[word] = drop["value"]
+    iot.replace_topic_rule(ruleName=drop["id"], topicRulePayload=_rule_payload(rule))
+
+
+def _rule_payload(rule: Json) -> Any:
+    """Return what `replace_topic_rule` takes of what `get_topic_rule` gives."""
+    names = ("sql", "description", "actions", "ruleDisabled", "awsIotSqlVersion", "errorAction")
+    return {name: rule[name] for name in names if rule.get(name) is not None}
+
+
+# Arguments of actions that are newer than the provider, and what of its block tells the action.
+_ACTION_SETTINGS = {
+    "s3.canned_acl": ("bucket_name", "key"),
+    "firehose.batch_mode": ("delivery_stream_name",),
+    "iot_analytics.batch_mode": ("channel_name",),
+    "iot_events.batch_mode": ("input_name",),
+}
+
 # Terraform's name of an action and AWS's, of those that are newer than the provider.
 _ACTIONS = {"cloudwatch_logs": "cloudwatchLogs", "http": "http", "kafka": "kafka", "timestream": "timestream"}
+
+
+def _provisioning_template(session: boto3.Session, endpoint: str | None, drop: Json) -> None:
+    value, iot = drop["value"], session.client("iot", endpoint_url=endpoint)
+    wanted: Any = {
+        "templateName": value["name"],
+        "templateBody": value["template_body"],
+        "provisioningRoleArn": value["provisioning_role_arn"],
+        "enabled": bool(value.get("enabled")),
+    }
+    wanted |= {name: value[name] for name in ("description", "type") if value.get(name)}
+    for hook in value.get("pre_provisioning_hook", []):
+        wanted["preProvisioningHook"] = {"payloadVersion": "2020-04-01"} | _camel(hook)
+    with suppress(iot.exceptions.ResourceAlreadyExistsException):
+        iot.create_provisioning_template(**wanted)
+
+
+def _remove_provisioning_template(session: boto3.Session, endpoint: str | None, drop: Json) -> None:
+    session.client("iot", endpoint_url=endpoint).delete_provisioning_template(
+        templateName=drop["value"]["name"]
+    )
+
+
+def _indexing(session: boto3.Session, endpoint: str | None, drop: Json) -> None:
+    wanted: Any = {
+        words: {
+            {"customField": "customFields", "managedField": "managedFields"}.get(word, word): value
+            for word, value in _camel(drop["value"][name][0]).items()
+            if value is not None and word != "filter"
+        }
+        for name, words in (
+            ("thing_indexing_configuration", "thingIndexingConfiguration"),
+            ("thing_group_indexing_configuration", "thingGroupIndexingConfiguration"),
+        )
+        if drop["value"].get(name)
+    }
+    session.client("iot", endpoint_url=endpoint).update_indexing_configuration(**wanted)
+
+
+def _events(session: boto3.Session, endpoint: str | None, drop: Json) -> None:
+    wanted: Any = {
+        name: {"Enabled": bool(value)} for name, value in drop["value"]["event_configurations"].items()
+    }
+    session.client("iot", endpoint_url=endpoint).update_event_configurations(eventConfigurations=wanted)
 
 
 def _thing_group(session: boto3.Session, endpoint: str | None, drop: Json) -> None:
@@ -220,6 +349,52 @@ def _response_types(session: boto3.Session, endpoint: str | None, drop: Json) ->
     )
 
 
+def _filters(session: boto3.Session, endpoint: str | None, drop: Json) -> None:
+    patterns = [each["pattern"] for criteria in drop["value"] for each in criteria.get("filter", [])]
+    session.client("lambda", endpoint_url=endpoint).update_event_source_mapping(
+        UUID=drop["id"], FilterCriteria={"Filters": [{"Pattern": pattern} for pattern in patterns]}
+    )
+
+
+def _filter_scope(session: boto3.Session, endpoint: str | None, drop: Json) -> None:
+    session.client("sns", endpoint_url=endpoint).set_subscription_attributes(
+        SubscriptionArn=drop["id"], AttributeName="FilterPolicyScope", AttributeValue=drop["value"]
+    )
+
+
+def _metric_filter(session: boto3.Session, endpoint: str | None, drop: Json) -> None:
+    logs, group = session.client("logs", endpoint_url=endpoint), drop["beside"]["log_group_name"]
+    [name] = _camel({drop["argument"].rpartition(".")[2]: None})
+    for found in logs.describe_metric_filters(logGroupName=group, filterNamePrefix=drop["id"])[
+        "metricFilters"
+    ]:
+        if found["filterName"] != drop["id"]:
+            continue
+        transformations: Any = [{**each, name: drop["value"]} for each in found["metricTransformations"]]
+        logs.put_metric_filter(
+            logGroupName=group,
+            filterName=drop["id"],
+            filterPattern=found["filterPattern"],
+            metricTransformations=transformations,
+        )
+
+
+def _bucket_logging(session: boto3.Session, endpoint: str | None, drop: Json) -> None:
+    value = drop["value"]
+    session.client("s3", endpoint_url=endpoint).put_bucket_logging(
+        Bucket=value["bucket"],
+        BucketLoggingStatus={
+            "LoggingEnabled": {"TargetBucket": value["target_bucket"], "TargetPrefix": value["target_prefix"]}
+        },
+    )
+
+
+def _table_class(session: boto3.Session, endpoint: str | None, drop: Json) -> None:
+    session.client("dynamodb", endpoint_url=endpoint).update_table(
+        TableName=drop["id"], TableClass=drop["value"]
+    )
+
+
 def _scaling(session: boto3.Session, endpoint: str | None, drop: Json) -> None:
     session.client("lambda", endpoint_url=endpoint).update_event_source_mapping(
         UUID=drop["id"], ScalingConfig={"MaximumConcurrency": int(drop["value"][0]["maximum_concurrency"])}
@@ -241,9 +416,6 @@ def _queue_encryption(session: boto3.Session, endpoint: str | None, drop: Json) 
     session.client("sqs", endpoint_url=endpoint).set_queue_attributes(
         QueueUrl=drop["id"], Attributes={"SqsManagedSseEnabled": str(drop["value"]).lower()}
     )
-
-
-# CloudFront. The distribution has in its comment the name of what it uses: terraform/dashboard.tf says so.
 
 
 def _origin_access_control(session: boto3.Session, endpoint: str | None, drop: Json) -> None:
@@ -342,20 +514,23 @@ def _find_headers_policy(cloudfront: Any, name: str) -> str | None:
 
 
 def _distribution_reads_its_bucket(session: boto3.Session, endpoint: str | None, drop: Json) -> None:
+    """Give an origin its access control; the reference to it is its name, for its id was not known."""
     cloudfront = session.client("cloudfront", endpoint_url=endpoint)
     answer = cloudfront.get_distribution_config(Id=drop["id"])
     wanted: Any = answer["DistributionConfig"]
     for origin in wanted["Origins"]["Items"]:
-        origin["OriginAccessControlId"] = _find_access_control(cloudfront, wanted["Comment"])
+        if origin["Id"] == drop["beside"]["origin_id"]:
+            origin["OriginAccessControlId"] = _find_access_control(cloudfront, drop["value"]) or drop["value"]
     cloudfront.update_distribution(Id=drop["id"], IfMatch=answer["ETag"], DistributionConfig=wanted)
 
 
 def _distribution_sends_headers(session: boto3.Session, endpoint: str | None, drop: Json) -> None:
+    """Give the default behaviour its headers; the reference to them is their name, or AWS's own id of a managed one."""
     cloudfront = session.client("cloudfront", endpoint_url=endpoint)
     answer = cloudfront.get_distribution_config(Id=drop["id"])
     wanted: Any = answer["DistributionConfig"]
-    wanted["DefaultCacheBehavior"]["ResponseHeadersPolicyId"] = _find_headers_policy(
-        cloudfront, wanted["Comment"]
+    wanted["DefaultCacheBehavior"]["ResponseHeadersPolicyId"] = (
+        _find_headers_policy(cloudfront, drop["value"]) or drop["value"]
     )
     cloudfront.update_distribution(Id=drop["id"], IfMatch=answer["ETag"], DistributionConfig=wanted)
 
@@ -373,15 +548,28 @@ FINISHERS: dict[tuple[str, str | None], Finisher] = {
     ("aws_s3_bucket_cors_configuration", None): _bucket_cors,
     ("aws_iot_thing_group", None): _thing_group,
     ("aws_iot_thing_group_membership", None): _thing_group_member,
+    ("aws_iot_provisioning_template", None): _provisioning_template,
+    ("aws_iot_indexing_configuration", None): _indexing,
+    ("aws_iot_event_configurations", None): _events,
+    ("aws_s3_bucket_logging", None): _bucket_logging,
     **{("aws_iot_topic_rule", name): _rule_action for name in _ACTIONS},
     **{("aws_iot_topic_rule", f"error_action.{name}"): _rule_action for name in _ACTIONS},
+    **{("aws_iot_topic_rule", argument): _rule_action_setting for argument in _ACTION_SETTINGS},
     ("aws_sqs_queue_redrive_policy", None): _redrive,
     ("aws_sqs_queue_redrive_allow_policy", None): _redrive,
     ("aws_dynamodb_table", "deletion_protection_enabled"): _table_protection,
     # No local target has a replica.
     ("aws_dynamodb_table", "replica.propagate_tags"): _nothing,
     ("aws_dynamodb_table", "replica.point_in_time_recovery"): _nothing,
+    ("aws_dynamodb_table", "table_class"): _table_class,
     ("aws_cloudwatch_log_group", "skip_destroy"): _kept_group,
+    # A price, and what nobody asks a local log group.
+    ("aws_cloudwatch_log_group", "log_group_class"): _nothing,
+    ("aws_cloudwatch_log_metric_filter", "metric_transformation.unit"): _metric_filter,
+    ("aws_cloudwatch_log_metric_filter", "metric_transformation.dimensions"): _metric_filter,
+    # Of rules that AWS itself manages.
+    ("aws_cloudwatch_event_rule", "force_destroy"): _nothing,
+    ("aws_sns_topic_subscription", "filter_policy_scope"): _filter_scope,
     ("aws_lambda_function", "ephemeral_storage"): _function_setting("EphemeralStorage"),
     ("aws_lambda_function", "logging_config"): _function_setting("LoggingConfig"),
     ("aws_lambda_function", "snap_start"): _function_setting("SnapStart"),
@@ -390,6 +578,7 @@ FINISHERS: dict[tuple[str, str | None], Finisher] = {
     ("aws_lambda_function", "architectures"): _nothing,
     ("aws_lambda_event_source_mapping", "function_response_types"): _response_types,
     ("aws_lambda_event_source_mapping", "scaling_config"): _scaling,
+    ("aws_lambda_event_source_mapping", "filter_criteria"): _filters,
     ("aws_kinesis_stream", "stream_mode_details"): _stream_mode,
     # Of a Metrics Insights query, which none answers.
     ("aws_cloudwatch_metric_alarm", "metric_query.period"): _nothing,
@@ -407,12 +596,19 @@ VALUELESS = {
     ("aws_dynamodb_table", "replica.propagate_tags"),
     ("aws_dynamodb_table", "replica.point_in_time_recovery"),
     ("aws_cloudwatch_metric_alarm", "metric_query.period"),
-    ("aws_cloudfront_distribution", "origin.origin_access_control_id"),
-    ("aws_cloudfront_distribution", "default_cache_behavior.response_headers_policy_id"),
+}
+
+# What else of its block, or of the resource, a finisher must know.
+BESIDE: dict[tuple[str, str], tuple[str, ...]] = {
+    ("aws_cloudfront_distribution", "origin.origin_access_control_id"): ("origin_id",),
+    ("aws_cloudwatch_log_metric_filter", "metric_transformation.unit"): ("log_group_name",),
+    ("aws_cloudwatch_log_metric_filter", "metric_transformation.dimensions"): ("log_group_name",),
+    **{("aws_iot_topic_rule", argument): beside for argument, beside in _ACTION_SETTINGS.items()},
 }
 
 # What is made by a finisher, and is not a setting of something that Terraform removes.
 _REMOVERS: dict[str, Finisher] = {
+    "aws_iot_provisioning_template": _remove_provisioning_template,
     "aws_iot_thing_group": _remove_thing_group,
     "aws_cloudfront_origin_access_control": _remove_origin_access_control,
     "aws_cloudfront_response_headers_policy": _remove_response_headers_policy,

@@ -1,5 +1,7 @@
 """The air-gapped mode drops nothing in silence."""
 
+import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +28,7 @@ SCHEMA: dict[str, Any] = {
         "aws_cloudfront_distribution": {
             "block": {
                 "attributes": {"comment": {}},
-                "block_types": {"origin": {"block": {"attributes": {"domain_name": {}}}}},
+                "block_types": {"origin": {"block": {"attributes": {"domain_name": {}, "origin_id": {}}}}},
             }
         },
         "aws_iot_topic_rule": {
@@ -101,25 +103,61 @@ def test_a_reference_to_what_is_dropped_is_to_what_it_says(tmp_path: Path) -> No
         'output "group" {\n  value = aws_iot_thing_group.g.name\n}\n',
     )
     assert configuration["output"] == [{"group": {"value": '${"pumps-${var.x}"}'}}]
-    with pytest.raises(TestbedError, match=r"aws_iot_thing_group\.g\.arn"):
+    with pytest.raises(TestbedError, match=r"aws_iot_thing_group\.g\.metadata"):
         derived(
             tmp_path,
             'resource "aws_iot_thing_group" "g" {\n  name = "g"\n}\n'
-            'output "o" {\n  value = aws_iot_thing_group.g.arn\n}\n',
+            'output "o" {\n  value = aws_iot_thing_group.g.metadata\n}\n',
         )
 
 
-def test_an_argument_of_a_block_is_set_afterwards_without_its_value(tmp_path: Path) -> None:
-    """It may be the id of what the old provider does not know."""
+def test_the_arn_of_what_is_dropped_is_made_of_its_name(tmp_path: Path) -> None:
+    configuration, _ = derived(
+        tmp_path,
+        'resource "aws_iot_thing_group" "g" {\n  count = 2\n  name = "pumps-${count.index}"\n}\n'
+        'output "group" {\n  value = aws_iot_thing_group.g[1].arn\n}\n',
+    )
+    account = "${data.aws_region.air_gapped.name}:${data.aws_caller_identity.air_gapped.account_id}"
+    arn = f'${{"arn:aws:iot:{account}:thinggroup/pumps-${{(1)}}"}}'
+    assert configuration["output"] == [{"group": {"value": arn}}]
+    assert {"aws_region": {"air_gapped": {}}} in configuration["data"]
+
+
+def test_an_argument_of_a_block_is_set_afterwards_by_the_name_of_what_it_refers_to(tmp_path: Path) -> None:
     configuration, dropped = derived(
         tmp_path,
         'resource "aws_cloudfront_distribution" "d" {\n  comment = "c"\n  origin {\n    domain_name = "n"\n'
-        "    origin_access_control_id = aws_cloudfront_origin_access_control.o.id\n  }\n}\n",
+        '    origin_id = "site"\n    origin_access_control_id = aws_cloudfront_origin_access_control.o.id\n  }\n}\n'
+        'resource "aws_cloudfront_origin_access_control" "o" {\n  name = "mine"\n}\n',
     )
-    assert dropped == ["aws_cloudfront_distribution.d.origin.origin_access_control_id"]
+    assert dropped[0] == "aws_cloudfront_distribution.d.origin.origin_access_control_id"
     distribution = configuration["resource"][0]["aws_cloudfront_distribution"]["d"]
-    assert distribution == {"comment": "c", "origin": [{"domain_name": "n"}]}
-    assert carried(configuration)[0]["input"]["value"] is None
+    assert distribution == {"comment": "c", "origin": [{"domain_name": "n", "origin_id": "site"}]}
+    [first] = [each["input"] for each in carried(configuration) if each["input"]["argument"]]
+    assert (first["value"], first["beside"]) == ('${"mine"}', {"origin_id": "site"})
+
+
+def test_what_a_dynamic_block_makes_is_carried_as_an_expression(tmp_path: Path) -> None:
+    configuration, dropped = derived(
+        tmp_path,
+        'resource "aws_iot_topic_rule" "r" {\n  dynamic "cloudwatch_logs" {\n    for_each = var.groups\n'
+        '    iterator = group\n    content {\n      log_group_name = "x-${group.value}"\n      role_arn = group.key\n'
+        "    }\n  }\n}\n",
+    )
+    assert dropped == ["aws_iot_topic_rule.r.cloudwatch_logs"]
+    assert configuration["resource"][0] == {"aws_iot_topic_rule": {"r": {}}}
+    assert carried(configuration)[0]["input"]["value"] == (
+        "${flatten([for group_key, group_value in (var.groups) : "
+        '[{"log_group_name" = "x-${group_value}", "role_arn" = (group_key)}]])}'
+    )
+
+
+def test_tags_of_what_could_not_be_tagged_then_are_set_by_its_arn(tmp_path: Path) -> None:
+    schema = {"resource_schemas": {"aws_iot_policy": {"block": {"attributes": {"name": {}, "arn": {}}}}}}
+    text = 'resource "aws_iot_policy" "p" {\n  name = "n"\n  tags = { a = "b" }\n}\n'
+    (tmp_path / "main.tf").write_text(text)
+    [drop] = carried(derive(tmp_path, schema).folders[Path()])
+    assert (drop["input"]["value"], drop["input"]["arn"]) == ({"a": "b"}, "${aws_iot_policy.p.arn}")
 
 
 def test_an_object_of_s3_has_its_old_name(tmp_path: Path) -> None:
@@ -202,7 +240,7 @@ def test_modules_in_folders_are_derived_and_small_providers_played(tmp_path: Pat
     made = derive(tmp_path, SCHEMA)
     assert made.folders.keys() == {Path(), Path("modules/queue")}
     assert made.stand_ins == {"archive", "random"}
-    assert made.dropped == ["modules/queue: aws_sqs_queue.q.sqs_managed_sse_enabled"]
+    assert made.dropped == ["module.queue.aws_sqs_queue.q.sqs_managed_sse_enabled"]
     root = made.folders[Path()]
     assert root["module"][0]["queue"]["depends_on"] == ["data.archive_file.code"]
     [block] = root["terraform"]
@@ -219,11 +257,31 @@ def test_what_no_engine_has_can_be_left_out(tmp_path: Path) -> None:
     configuration = derive(tmp_path, SCHEMA, ["module.hosting"]).folders[Path()]
     assert configuration["output"] == [{"queue": {"value": "${aws_sqs_queue.q.id}"}}]
     assert "module" not in configuration
-    (tmp_path / "more.tf").write_text('module "other" {\n  source = "./x"\n  q = aws_sqs_queue.q.id\n}\n')
-    with pytest.raises(TestbedError, match=r"module other needs aws_sqs_queue\.q"):
+    (tmp_path / "more.tf").write_text('module "other" {\n  source = "x/y"\n  q = aws_sqs_queue.q.id\n}\n')
+    with pytest.raises(TestbedError, match=r"what these need: module\.other"):
         derive(tmp_path, SCHEMA, ["aws_sqs_queue.q"])
     with pytest.raises(TestbedError, match=r"names aws_sqs_queue\.other, which is not there"):
         derive(tmp_path, SCHEMA, ["aws_sqs_queue.other"])
+
+
+def test_arguments_and_what_is_in_modules_can_be_left_out(tmp_path: Path) -> None:
+    (tmp_path / "iot").mkdir()
+    (tmp_path / "iot" / "main.tf").write_text(
+        'resource "aws_new" "n" {\n  a = 1\n}\nresource "aws_sqs_queue" "q" {\n  name = "n"\n  colour = "red"\n}\n'
+        'output "new" {\n  value = aws_new.n.id\n}\n'
+    )
+    (tmp_path / "main.tf").write_text(
+        'module "iot" {\n  source = "./iot"\n}\ndata "http" "ca" {\n  url = "u"\n}\n'
+        'output "new" {\n  value = module.iot.new\n}\noutput "ca" {\n  value = data.http.ca.body\n}\n'
+    )
+    with pytest.raises(TestbedError, match="cannot derive") as refused:
+        derive(tmp_path, SCHEMA)
+    # What the refusal says to write is what brings it up.
+    [listed] = re.findall(r"leave_out = (\[.*\])", str(refused.value))
+    made = derive(tmp_path, SCHEMA, json.loads(listed))
+    assert made.folders[Path("iot")]["resource"] == [{"aws_sqs_queue": {"q": {"name": "n"}}}]
+    assert "output" not in made.folders[Path()]
+    assert derive(tmp_path, SCHEMA, ["data.http.*", "module.iot.aws_*.*.colour", "module.iot.aws_new.n"])
 
 
 def test_blocks_that_the_provider_takes_as_objects_are_whole(tmp_path: Path) -> None:
