@@ -40,6 +40,13 @@ _RENAMED_ARGUMENTS = {
     ("aws_kinesis_firehose_delivery_stream", "buffering_interval"): "buffer_interval",
 }
 
+# The same attribute under the name that it had then.
+_RENAMED_ATTRIBUTES = {
+    ("aws_sqs_queue", "url"): "id",
+    ("aws_lambda_function", "code_sha256"): "source_code_hash",
+    ("aws_s3_bucket", "bucket_region"): "region",
+}
+
 # A reference to an attribute of a resource, or of one of several.
 _REFERENCE = re.compile(r"(?<![\w.])(aws_\w+)\.(\w+)(?:\[([^\]]*)\])?\.(\w+)")
 
@@ -253,7 +260,7 @@ class _Module:
                 name: f"${{aws_s3_bucket.{bucket}.{name}}}"
                 for name in ("website_endpoint", "website_domain", "bucket")
             }
-        again = _Again(gone)
+        again = _Again(gone, self._attributes())
         older: Json = again.write(merged)
         self.refused += [f"{self._where}{each}" for each in again.refused]
         if again.wants_account:
@@ -261,6 +268,15 @@ class _Module:
                 {kind: {_OWN_DATA: {}}} for kind in ("aws_region", "aws_caller_identity")
             )
         return older
+
+    def _attributes(self) -> dict[str, set[str]]:
+        """Return by address what the old provider gives of each resource that it knows."""
+        found = {}
+        for kind, name, _ in resources(self._merged["resource"]):
+            if known := self._schema["resource_schemas"].get(kind):
+                block = known["block"]
+                found[f"{kind}.{name}"] = {"id", *block.get("attributes", {}), *block.get("block_types", {})}
+        return found
 
     def _stand_in(self, label: str, kind: str) -> None:
         name = kind.partition("_")[0]
@@ -511,9 +527,10 @@ def _carrier(drop: Json) -> Json:
 class _Again:
     """Writes references in words that the old provider has: to what is gone, and to newer attributes."""
 
-    def __init__(self, gone: dict[str, Json]) -> None:
-        """Know the bodies of what is gone by their addresses."""
+    def __init__(self, gone: dict[str, Json], attributes: dict[str, set[str]]) -> None:
+        """Know by their addresses the bodies of what is gone, and the attributes of what is there."""
         self._gone = gone
+        self._attributes = attributes
         self.refused: list[str] = []
         self.wants_account = False
 
@@ -525,16 +542,20 @@ class _Again:
             return [self.write(part) for part in value]
         if not isinstance(value, str):
             return value
-        text = _REFERENCE.sub(self._attribute, value) if self._gone and "${" in value else value
+        text = value
         for newer, older in _RENAMED.items():
             text = re.sub(rf"\b{newer}\.", f"{older}.", text)
+        text = _REFERENCE.sub(self._attribute, text) if "${" in text else text
         return _NEWER_REGION.sub(r"\1.name", text)
 
     def _attribute(self, found: re.Match[str]) -> str:
         kind, name, index, attribute = found.groups()
         body = self._gone.get(f"{kind}.{name}")
         if body is None:
-            return found[0]
+            older = _RENAMED_ATTRIBUTES.get((kind, attribute), attribute)
+            if older not in self._attributes.get(f"{kind}.{name}", {older}):
+                self.refused.append(f"{kind}.{name}{_ATTRIBUTE}{attribute}")
+            return f"{found[0].removesuffix(attribute)}{older}"
         wanted = _NATURAL_IDS.get(kind, "name") if attribute == "id" else attribute
         in_arn = kind in _ARNS and attribute == "arn"
         value = body.get("name" if in_arn else wanted)

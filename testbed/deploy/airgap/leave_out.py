@@ -9,7 +9,7 @@ from testbed.errors import TestbedError
 
 
 def leave_out(modules: dict[str, Json], addresses: Sequence[str]) -> None:
-    """Take resources, modules, data sources and arguments out, with the outputs and ``depends_on`` that name them.
+    """Take resources, modules, data sources, outputs and arguments out, and what merely names them.
 
     Args:
         modules: each module's configuration by its address: ``""`` is the root's, then ``module.iot.``, outer before
@@ -63,10 +63,11 @@ def _take_out(merged: Json, patterns: list[str]) -> tuple[set[str], set[str]]:
 
 
 def _things(merged: Json) -> Iterator[tuple[str, Json, str]]:
-    """Yield the address of each resource, data source and module, and the table and key that hold it."""
-    for block in merged.get("module", []):
-        for name in block:
-            yield f"module.{name}", block, name
+    """Yield the address of each resource, data source, module and output, and the table and key that hold it."""
+    for section in ("module", "output"):
+        for block in merged.get(section, []):
+            for name in block:
+                yield f"{section}.{name}", block, name
     for section, prefix in (("resource", ""), ("data", "data.")):
         for block in merged.get(section, []):
             for kind, named in block.items():

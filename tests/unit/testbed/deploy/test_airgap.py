@@ -111,6 +111,16 @@ def test_a_reference_to_what_is_dropped_is_to_what_it_says(tmp_path: Path) -> No
         )
 
 
+def test_attributes_have_their_old_names_and_newer_ones_are_refused(tmp_path: Path) -> None:
+    text = 'resource "aws_sqs_queue" "q" {\n  name = "n"\n}\noutput "u" {\n  value = aws_sqs_queue.q.%s\n}\n'
+    configuration, _ = derived(tmp_path, text % "url")
+    assert configuration["output"] == [{"u": {"value": "${aws_sqs_queue.q.id}"}}]
+    with pytest.raises(TestbedError, match=r"cannot derive aws_sqs_queue\.q\.colour"):
+        derived(tmp_path, text % "colour")
+    (tmp_path / "main.tf").write_text(text % "colour")
+    assert derive(tmp_path, SCHEMA, ["output.u"]).dropped == []
+
+
 def test_the_arn_of_what_is_dropped_is_made_of_its_name(tmp_path: Path) -> None:
     configuration, _ = derived(
         tmp_path,
