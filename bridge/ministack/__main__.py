@@ -10,6 +10,7 @@ import credentials
 import data_plane
 import decisions
 import deliveries
+import loggers
 import queues
 import registry
 import resources
@@ -24,6 +25,7 @@ streams.patch()
 tags.patch()
 asynchronous.patch()
 deliveries.patch()
+loggers.patch()
 data_plane.patch()
 rules.patch()
 registry.patch()

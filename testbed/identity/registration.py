@@ -82,6 +82,8 @@ class Registrar:
         self._policy = policy
         self._folder = folder
         self._journal = Journal(folder)
+        # Things that were there before: they are not deleted with the device.
+        self._others = folder / "others-things.txt"
 
     def enrol(self, station: str, _arn: str = "") -> None:
         """Make key and certificate if they are not there, register, attach."""
@@ -96,10 +98,19 @@ class Registrar:
             # An enrolment that was cut off: go on where it ended.
             described = self._call("DescribeCertificate", certificateId=certificate_id(pem))
             arn = described["certificateDescription"]["certificateArn"]
-        self._call("CreateThing", thingName=station)
+        self._create(station)
         self._call("AttachThingPrincipal", thingName=station, principal=arn)
         self._call("AttachPolicy", policyName=self._policy, target=arn)
         self._journal.note(station, arn)
+
+    def _create(self, station: str) -> None:
+        """Create the thing, if it is not there with attributes or a type: then Terraform, or its user, keeps it."""
+        try:
+            self._call("CreateThing", thingName=station)
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "ResourceAlreadyExistsException":
+                raise
+            append(self._others, f"{station}\n".encode())
 
     def _certificate(self, station: str) -> bytes:
         """Its certificate, made if it has none."""
@@ -126,11 +137,12 @@ class Registrar:
         deletes of both: they are tried again.
         """
         identity = arn.rsplit("/", 1)[-1]
+        ours = not self._others.is_file() or station not in self._others.read_text().split()
         for call in (
             lambda: self._call("UpdateCertificate", certificateId=identity, newStatus="INACTIVE"),
             lambda: self._call("DetachPolicy", policyName=self._policy, target=arn),
             lambda: self._call("DetachThingPrincipal", thingName=station, principal=arn),
-            lambda: self._call("DeleteThing", thingName=station),
+            lambda: self._call("DeleteThing", thingName=station) if ours else None,
             lambda: self._call("DeleteCertificate", certificateId=identity, forceDelete=True),
         ):
             _until_detached(call)

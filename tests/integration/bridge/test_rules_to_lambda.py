@@ -1,8 +1,10 @@
 """A rule straight to a Lambda function: each message is executed, whatever the function's concurrency."""
 
+import base64
 import io
 import json
 import os
+import re
 import shutil
 import time
 import zipfile
@@ -111,3 +113,26 @@ def test_a_node_function_runs_by_the_node_on_path(stack: Stack, name: str) -> No
     refused = lambda_.invoke(FunctionName=name, Payload=b"{}")
     assert refused["FunctionError"]
     assert "a ring without a door" in json.loads(refused["Payload"].read())["errorMessage"]
+
+
+@ONE_RULES_ENGINE
+def test_a_python_function_finds_the_logger_of_awss_runtime(stack: Stack, name: str) -> None:
+    """It sets a level and no handler, as most functions do."""
+    package = io.BytesIO()
+    with zipfile.ZipFile(package, "w") as archive:
+        archive.writestr(
+            "logs.py",
+            "import logging\nlogging.getLogger().setLevel('INFO')\n"
+            "def handler(event, context):\n    logging.getLogger(__name__).info('too warm')\n",
+        )
+    lambda_ = stack.emulator.client("lambda")
+    lambda_.create_function(
+        FunctionName=name,
+        Runtime="python3.12",
+        Handler="logs.handler",
+        Role="arn:aws:iam::000000000000:role/logs",
+        Code={"ZipFile": package.getvalue()},
+    )
+    answer = lambda_.invoke(FunctionName=name, LogType="Tail")
+    tail = base64.b64decode(answer["LogResult"]).decode()
+    assert re.search(r"\[INFO\]\t[\dT:.-]+Z\t[0-9a-f-]{36}\ttoo warm", tail), tail

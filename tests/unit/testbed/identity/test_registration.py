@@ -50,3 +50,26 @@ def test_a_refusal_that_lasts_is_told(tmp_path: Path, monkeypatch: pytest.Monkey
     station = Registrar(SlowlyDetaching(), cast("Authority", None), "policy", tmp_path)
     with pytest.raises(ClientError, match="attached"):
         station.unregister("station-1", "arn:aws:iot:eu-central-1:123456789012:cert/abc")
+
+
+class WithAThing:
+    """An AWS IoT that has the thing already, with attributes."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+
+    def call(self, operation: str, **_: Any) -> Any:
+        self.calls.append(operation)
+        if operation == "CreateThing":
+            raise ClientError({"Error": {"Code": "ResourceAlreadyExistsException"}}, operation)
+        return {"certificateArn": "arn:cert/1"}
+
+
+def test_a_thing_that_terraform_made_gets_a_certificate_and_stays_when_that_goes(tmp_path: Path) -> None:
+    iot = WithAThing()
+    registrar = Registrar(iot, Authority.load_or_create(tmp_path, name="CA"), "policy", tmp_path)
+    registrar.enrol("pump-1")
+    assert iot.calls[-2:] == ["AttachThingPrincipal", "AttachPolicy"]
+    registrar.remove("pump-1", "arn:cert/1")
+    assert "DeleteCertificate" in iot.calls
+    assert "DeleteThing" not in iot.calls
