@@ -58,7 +58,7 @@ audit: $(INSTALLED) ## was anything lost that a station was promised?
 dashboard: $(INSTALLED) ## the stations live in a browser
 	@$(TESTBED) dashboard $(ARGS)
 
-# The last line of `make help` names these four.
+# The last line of `make help` names these six.
 .PHONY: status
 status: $(INSTALLED)
 	@$(TESTBED) status $(ARGS)
@@ -70,6 +70,14 @@ logs: $(INSTALLED)
 .PHONY: cost
 cost: $(INSTALLED)
 	@$(TESTBED) cost --stations $(STATIONS) --interval $(INTERVAL) $(ARGS)
+
+.PHONY: firmware
+firmware: $(INSTALLED)
+	@$(TESTBED) firmware $(ARGS)
+
+.PHONY: fleet-settings
+fleet-settings: $(INSTALLED)
+	@$(TESTBED) fleet-settings $(ARGS)
 
 .PHONY: clients
 clients: $(INSTALLED)
@@ -124,4 +132,4 @@ help: ## this text
 	@awk 'BEGIN {FS = ":.*## "; print "make TARGET [SETTING=value ...] [ARGS=\"--option ...\"]"} \
 	  /^##@ / {printf "%s\n", substr($$0, 5)} \
 	  /^[a-z0-9-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo 'More: make status, logs, cost, clients; scripts/testbed, python -m bench --help'
+	@echo 'More: make status, logs, cost, clients, firmware, fleet-settings; scripts/testbed --help, python -m bench'

@@ -3,17 +3,17 @@
 const WORDS = { OK: "OK", ALARM: "ALARM", INSUFFICIENT_DATA: "no data yet" };
 
 // The alarms look at minutes, and an emulator may not judge them at all: what waits there already is said beside them.
-function words(alarms, deadLetters, reasons) {
+function aboutLetters(deadLetters, reasons) {
+  if (!deadLetters) return "";
   const waiting = deadLetters === 1 ? "1 dead letter waits" : `${deadLetters.toLocaleString()} dead letters wait`;
-  const said = aboutAlarms(alarms);
-  return deadLetters ? `${said} ${waiting}${why(deadLetters, reasons)}. scripts/testbed redrive lists them and sends back what can be mended.` : said;
+  return `${waiting}${why(deadLetters, reasons)}. What can be mended is sent back by scripts/testbed redrive.`;
 }
 
 function why(deadLetters, reasons) {
   const counts = Object.entries(reasons);
   const lookedAt = counts.reduce((sum, [, count]) => sum + count, 0);
   if (!lookedAt) return "";
-  const some = lookedAt < deadLetters ? `, of ${lookedAt.toLocaleString()} looked at ` : ": ";
+  const some = lookedAt < deadLetters ? `; of ${lookedAt.toLocaleString()} looked at: ` : ": ";
   return `${some}${counts.map(([reason, count]) => `${count.toLocaleString()} ${reason.replaceAll("_", " ")}`).join(", ")}`;
 }
 
@@ -25,18 +25,24 @@ function aboutAlarms(alarms) {
 }
 
 /**
- * Say in `word` how many are raised, how many dead letters wait and why (`reasons`: how many of some have which), and in
- * the list what each alarm is; null: nobody knows. Leaves alone what is the same.
+ * Say how many alarms are raised, how many dead letters wait and why (`reasons`: how many of some have which), and in the
+ * list what each alarm is; null: nobody knows. `at` has the elements `{alarms, letters, list}`. Leaves alone what is the
+ * same.
  */
-export function drawAlarms(word, list, alarms, deadLetters, reasons) {
-  const said = words(alarms, deadLetters, reasons);
-  if (word.textContent !== said) word.textContent = said;
-  word.dataset.raised = deadLetters > 0 || (alarms?.some((alarm) => alarm.state === "ALARM") ?? false);
+export function drawAlarms(at, alarms, deadLetters, reasons) {
+  const { list } = at;
+  set(at.alarms, aboutAlarms(alarms));
+  set(at.letters, aboutLetters(deadLetters, reasons));
+  at.alarms.dataset.raised = alarms?.some((alarm) => alarm.state === "ALARM") ?? false;
   const shown = JSON.stringify(alarms);
   if (list.dataset.shown === shown) return;
   list.dataset.shown = shown;
   const order = [...(alarms ?? [])].sort((a, b) => (b.state === "ALARM") - (a.state === "ALARM"));
   list.replaceChildren(...order.map(item));
+}
+
+function set(element, said) {
+  if (element.textContent !== said) element.textContent = said;
 }
 
 function item(alarm) {

@@ -141,11 +141,12 @@ function again(reason) {
 }
 
 function frame() {
+  // First, so that one drawing that fails is not the last.
+  requestAnimationFrame(frame);
   if (dirty) drawTable();
   dirty = false;
   if (mapDirty) map.draw(wantedNames());
   mapDirty = false;
-  requestAnimationFrame(frame);
 }
 
 const FIGURES = ["stations", "ready", "charging", "queue", "empty", "silent"];
@@ -167,6 +168,8 @@ setInterval(() => {
   dirty = mapDirty = true;
 }, 1000);
 
+const about = { alarms: find("alarms-word"), letters: find("letters-word"), list: find("alarm-list") };
+
 async function summary() {
   // A page that nobody looks at must not cost calls.
   if (!document.hidden) {
@@ -176,13 +179,13 @@ async function summary() {
       letters = now.dead_letters;
       reasons = now.dead_letters_by_reason ?? {};
       set(find("f-dlq"), letters.toLocaleString());
-      drawAlarms(find("alarms-word"), find("alarm-list"), now.alarms, letters, reasons);
+      drawAlarms(about, now.alarms, letters, reasons);
       await network.measureStored(ask);
     } catch {
       letters = null;
       reasons = {};
       set(find("f-dlq"), "–");
-      drawAlarms(find("alarms-word"), find("alarm-list"), null, 0, {});
+      drawAlarms(about, null, 0, {});
     }
   }
   setTimeout(summary, SUMMARY_MS);

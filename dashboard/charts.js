@@ -2,6 +2,7 @@
 // Where uPlot is missing, a chart is its caption: what it says in words stands in both cases.
 
 const HEIGHT = 170;
+const SVG = "http://www.w3.org/2000/svg";
 const KEYS = { "+": 0.5, "=": 0.5, "-": 2 };
 export const there = typeof uPlot !== "undefined";
 
@@ -20,7 +21,13 @@ export function setNotes(made) {
 }
 
 const short = (value) => (value == null ? "–" : Math.abs(value) >= 100 ? Math.round(value).toLocaleString() : String(+value.toFixed(1)));
-const clock = (seconds) => new Date(seconds * 1000).toLocaleTimeString();
+const CLOCK = { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" };
+/** Write a time of day, given in ms as `Date` has it: the same number of characters for each. */
+export const timeOfDay = (ms) => new Date(ms).toLocaleTimeString([], CLOCK);
+const clock = (seconds) => timeOfDay(seconds * 1000);
+const write = (element, said) => {
+  if (element.textContent !== said) element.textContent = said;
+};
 
 /**
  * Put a chart into `host`. `lines`: `[{label, colour, dash}]`, colours by name: no two differ by colour alone.
@@ -40,20 +47,28 @@ export function chart(host, title, unit, lines) {
   let picture = null;
   let from = null; // the seconds that a zoom shows
   let to = null;
-  let last = null; // the newest time at the last drawing: columns may be the same arrays, grown
+  let first = null; // the oldest and newest time at the last drawing: columns may be the same arrays, grown
+  let last = null;
+
+  const name = document.createElement("strong");
+  name.textContent = title;
+  const moment = document.createElement("span");
+  caption.append(name, unit ? `, ${unit}: ` : ": ", moment);
+  const keys = [];
+  const addKey = (line) => {
+    const made = key(line);
+    keys.push(made.value);
+    moment.before(made.element, " ");
+  };
+  lines.forEach(addKey);
 
   const at = () => (picture?.cursor.idx == null ? null : picture.cursor.idx);
   const values = (index) => lines.map((line, each) => `${line.label} ${short(columns[each + 1][index])}`).join(", ");
-  const words = () => {
-    const [times] = columns;
-    const head = unit ? `${title}, ${unit}` : title;
-    if (!times.length) return `${head}: nothing yet`;
-    const index = at() ?? times.length - 1;
-    return `${head}: ${values(index)}${at() === null ? "" : ` at ${clock(times[index])}`}`;
-  };
   const tell = () => {
-    const said = words();
-    if (caption.textContent !== said) caption.textContent = said;
+    const [times] = columns;
+    const index = at() ?? times.length - 1;
+    keys.forEach((element, each) => write(element, short(columns[each + 1]?.[index])));
+    write(moment, !times.length ? "nothing yet" : at() === null ? "" : `at ${clock(times[index])}`);
   };
 
   if (there) {
@@ -84,6 +99,7 @@ export function chart(host, title, unit, lines) {
   return {
     add(line) {
       lines.push(line);
+      addKey(line);
       picture?.addSeries(drawn(line));
     },
     draw(given) {
@@ -91,8 +107,8 @@ export function chart(host, title, unit, lines) {
       const [times] = columns;
       if (picture) {
         // A zoom stays where it is while points come in; all of it is shown again when it reaches over all.
-        const zoomed = from !== null && times.length && last !== null && (from > times[0] || to < last);
-        last = times.at(-1) ?? null;
+        const zoomed = from !== null && times.length && last !== null && (from > first || to < last);
+        [first, last] = [times[0] ?? null, times.at(-1) ?? null];
         picture.setData(columns, !zoomed);
         if (zoomed) picture.redraw();
       }
@@ -101,15 +117,31 @@ export function chart(host, title, unit, lines) {
   };
 }
 
+// A piece of the line as it is drawn, its name, and its value.
+function key(line) {
+  const element = document.createElement("span");
+  element.className = "key";
+  const picture = document.createElementNS(SVG, "svg");
+  const stroke = document.createElementNS(SVG, "line");
+  for (const [what, value] of Object.entries({ width: 22, height: 8, "aria-hidden": "true" })) picture.setAttribute(what, value);
+  for (const [what, value] of Object.entries({ x1: 0, x2: 22, y1: 4, y2: 4, class: line.colour ?? "accent", "stroke-dasharray": line.dash?.join(" ") ?? "none" })) stroke.setAttribute(what, value);
+  picture.append(stroke);
+  const value = document.createElement("b");
+  element.append(picture, ` ${line.label} `, value);
+  return { element, value };
+}
+
 function make(place, title, unit, lines, tell, scaled) {
   const axis = { stroke: () => paint.soft, grid: { stroke: () => paint.line, width: 1 }, ticks: { stroke: () => paint.line, width: 1 }, font: "12px system-ui, sans-serif" };
   const options = {
     width: place.clientWidth || 300,
     height: HEIGHT,
+    // For half of the last time on the axis.
+    padding: [8, 30, 0, 0],
     legend: { show: false },
     cursor: { sync: { key: "page" }, points: { size: 6 } },
     scales: { y: { range: (_, low, high) => (low === null ? [0, 1] : uPlot.rangeNum(Math.min(0, low), Math.max(high, Math.min(0, low) + 1), 0.1, true)) } },
-    axes: [{ ...axis, values: (_, ticks) => ticks.map((each) => clock(each)), space: 80 }, { ...axis, size: 56, label: unit || title, labelSize: 16, labelFont: "12px system-ui, sans-serif" }],
+    axes: [{ ...axis, values: (_, ticks) => ticks.map((each) => clock(each)), space: 80, size: 28 }, { ...axis, size: (_, ticks) => 20 + 7 * Math.max(4, ...(ticks ?? []).map((each) => each.length)), label: unit || title, labelSize: 16, labelFont: "12px system-ui, sans-serif" }],
     series: [{}, ...lines.map(drawn)],
     hooks: {
       setCursor: [tell],

@@ -89,6 +89,8 @@ export function draw(names) {
   if (found.length) find("where").hidden = false;
   if (find("where").hidden) return;
   const [width, height] = size();
+  // Before it is laid out there is nothing to draw on.
+  if (!width || !height) return;
   const pixels = devicePixelRatio;
   if (canvas.width !== Math.round(width * pixels) || canvas.height !== Math.round(height * pixels)) {
     [canvas.width, canvas.height] = [Math.round(width * pixels), Math.round(height * pixels)];

@@ -30,7 +30,7 @@ for (const [field, label, attributes] of FIELDS) {
   input.setAttribute("aria-describedby", `reported-${field}`);
   const caption = Object.assign(document.createElement("label"), { htmlFor: input.id, textContent: label });
   const reported = Object.assign(document.createElement("span"), { id: `reported-${field}`, className: "soft" });
-  row.append(caption, " ", input, " ", reported);
+  row.append(caption, input, reported);
   find("settings-fields").append(row);
   inputs[field] = input;
   reports[field] = reported;

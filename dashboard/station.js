@@ -1,6 +1,6 @@
 // A station's own page: its slots, its charts, its connection.
 import { ask } from "./api.js";
-import { chart } from "./charts.js";
+import { chart, timeOfDay } from "./charts.js";
 import * as commands from "./commands.js";
 import * as settings from "./settings.js";
 import { live, silent, stations } from "./store.js";
@@ -99,7 +99,7 @@ export function draw() {
     status(station, Date.now()),
     station.firmware && `firmware ${station.firmware}`,
     Number.isFinite(station.latitude) && `at ${station.latitude.toFixed(3)}, ${station.longitude.toFixed(3)}`,
-    `heard ${new Date(station.at).toLocaleTimeString()}`,
+    `heard ${timeOfDay(station.at)}`,
   ];
   set(find("facts"), facts.filter(Boolean).join(" · "));
 }

@@ -1,4 +1,5 @@
 // The table of stations: only the rows in sight are in the document, and the focus is a station's, not a row's.
+import { timeOfDay } from "./charts.js";
 import { silent, stations } from "./store.js";
 
 const ROW_PIXELS = 32;
@@ -33,7 +34,7 @@ function cells(station) {
     `${number(station.temperature_c, 1)} °C`,
     status(station, Date.now()),
     station.firmware ?? "–",
-    new Date(station.at).toLocaleTimeString(),
+    timeOfDay(station.at),
   ];
 }
 
@@ -99,6 +100,7 @@ export function drawTable() {
   above.firstChild.style.height = `${first * ROW_PIXELS}px`;
   below.firstChild.style.height = `${Math.max(0, shown.length - first - visible) * ROW_PIXELS}px`;
   find("table").setAttribute("aria-rowcount", shown.length + 1);
+  set(find("no-rows"), shown.length ? "" : stations.size ? "No station's name has this in it." : "No station has spoken yet: make simulate runs a fleet.");
   rows.forEach((row, index) => {
     row.setAttribute("aria-rowindex", first + index + 2);
     const name = shown[first + index];

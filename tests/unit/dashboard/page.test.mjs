@@ -58,10 +58,11 @@ test("so many connections are opened that none is given more than it takes", () 
 });
 
 test("dead letters are said with their reasons, and of how many", () => {
-  const word = { dataset: {} };
-  const say = (...given) => (drawAlarms(word, { dataset: {}, replaceChildren() {} }, [], ...given), word.textContent);
-  assert.equal(say(0, {}), "None is set up here.");
-  assert.match(say(3, { not_json: 2, out_of_range: 1 }), / 3 dead letters wait: 2 not json, 1 out of range\./);
-  assert.match(say(500, { not_json: 10 }), / 500 dead letters wait, of 10 looked at 10 not json\./);
-  assert.match(say(1, {}), / 1 dead letter waits\./);
+  const at = { alarms: { dataset: {} }, letters: {}, list: { dataset: {}, replaceChildren() {} } };
+  const say = (...given) => (drawAlarms(at, [], ...given), at.letters.textContent);
+  assert.equal(say(0, {}), "");
+  assert.equal(at.alarms.textContent, "None is set up here.");
+  assert.match(say(3, { not_json: 2, out_of_range: 1 }), /^3 dead letters wait: 2 not json, 1 out of range\./);
+  assert.match(say(500, { not_json: 10 }), /^500 dead letters wait; of 10 looked at: 10 not json\./);
+  assert.match(say(1, {}), /^1 dead letter waits\./);
 });
