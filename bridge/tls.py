@@ -9,6 +9,7 @@ valid today; whether it is registered is asked at the CONNECT.
 import _ssl
 import asyncio
 import ctypes
+import functools
 import logging
 import ssl
 from pathlib import Path
@@ -82,6 +83,7 @@ def _note_server_name(connection: ssl.SSLObject, name: str | None, _context: ssl
     setattr(connection, _ASKED_FOR, name or "")
 
 
+@functools.cache  # asked for in every handshake
 def _openssl() -> ctypes.CDLL:
     """Return the module's own symbols, and those of the libraries that it was linked with."""
     # A module that is built into the interpreter has no file: its symbols are the program's.

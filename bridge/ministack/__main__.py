@@ -16,6 +16,7 @@ import registry
 import resources
 import rules
 import streams
+import tables
 import tags
 from ministack.app import main
 
@@ -32,4 +33,5 @@ registry.patch()
 credentials.patch()
 decisions.patch()
 resources.patch()
+tables.patch()
 main()
