@@ -132,4 +132,4 @@ help: ## this text
 	@awk 'BEGIN {FS = ":.*## "; print "make TARGET [SETTING=value ...] [ARGS=\"--option ...\"]"} \
 	  /^##@ / {printf "%s\n", substr($$0, 5)} \
 	  /^[a-z0-9-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo 'More: make status, logs, cost, clients, firmware, fleet-settings; scripts/testbed --help, python -m bench'
+	@echo 'Also: status, logs, cost, clients, firmware, fleet-settings; scripts/testbed'
