@@ -3,7 +3,11 @@
 import os
 
 import boto3
+import botocore.loaders
 import botocore.session
+
+# botocore's description of a service takes 60 ms and more to read, and each session reads it anew by itself.
+_DESCRIPTIONS = botocore.loaders.create_loader()
 
 
 def session(region: str) -> boto3.Session:
@@ -18,6 +22,9 @@ def session(region: str) -> boto3.Session:
         "config_file": (None, None, os.devnull, None),
         "credentials_file": (None, None, os.devnull, None),
     }
-    return boto3.Session(
-        "test", "test", region_name=region, botocore_session=botocore.session.Session(session_vars=nowhere)
-    )
+    below = botocore.session.Session(session_vars=nowhere)
+    below.register_component("data_loader", _DESCRIPTIONS)
+    made = boto3.Session("test", "test", region_name=region, botocore_session=below)
+    # Each boto3 session adds its folder once more.
+    _DESCRIPTIONS.search_paths[:] = dict.fromkeys(_DESCRIPTIONS.search_paths)
+    return made

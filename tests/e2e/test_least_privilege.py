@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-import boto3
 import pytest
 from botocore import xform_name
 from botocore.exceptions import ClientError
@@ -324,11 +323,15 @@ class Double:
             return False
         self._iam.put_role_policy(RoleName=self.name, PolicyName="it", PolicyDocument=json.dumps(document))
         found = self._credentials
-        session = boto3.Session(
-            found["AccessKeyId"], found["SecretAccessKey"], found["SessionToken"], self._deployment.region
+        client = self._deployment.session.client(
+            service,
+            endpoint_url=self._deployment.aws_url,
+            aws_access_key_id=found["AccessKeyId"],
+            aws_secret_access_key=found["SecretAccessKey"],
+            aws_session_token=found["SessionToken"],
         )
         try:
-            call(session.client(service, endpoint_url=self._deployment.aws_url), arn)
+            call(client, arn)
         except ClientError as error:
             return error.response["Error"]["Code"] not in ("AccessDenied", "AccessDeniedException")
         return True

@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 from botocore.config import Config
 
 from testbed.engines.embedded import ministack_command
-from testbed.host import ports, processes
+from testbed.host import emulated, ports, processes
 
 REGION = "eu-central-1"
 
@@ -30,9 +29,8 @@ class AwsEmulator:
     def client(self, service: str, **config: Any) -> Any:
         """Make a boto3 client; by default a call is tried once, so that an injected failure is a failure."""
         settings = {"retries": {"total_max_attempts": 1}, "max_pool_connections": 20} | config
-        return boto3.Session("test", "test", region_name=REGION).client(
-            service, endpoint_url=self.url, config=Config(**settings)
-        )
+        make: Any = emulated.session(REGION).client
+        return make(service, endpoint_url=self.url, config=Config(**settings))
 
     def answers(self) -> bool:
         """Tell whether it answers a real call."""

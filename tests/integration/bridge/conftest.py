@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import boto3
 import paho.mqtt.client as mqtt
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
@@ -23,7 +22,7 @@ from testbed.engines.embedded import EmbeddedEngine
 from testbed.engines.localstack import LocalStackEngine
 from testbed.engines.mosquitto import ensure_mosquitto
 from testbed.errors import TestbedError
-from testbed.host import ports
+from testbed.host import emulated, ports
 from testbed.host.processes import Process
 from testbed.identity.enrolment import Enrolment
 from tests.integration.bridge.five import Five, MakeFive
@@ -187,7 +186,7 @@ def name(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def enrolment(stack: Stack) -> Enrolment:
     """Provide what enrols devices."""
-    session = boto3.Session("test", "test", region_name=REGION)
+    session = emulated.session(REGION)
     folder = stack.place.certificates / "devices"
     return Enrolment(
         session,

@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 from typing import Any
 
-import boto3
 import pytest
 from botocore.exceptions import ClientError
 from paho.mqtt.enums import MQTTProtocolVersion
 
 from bridge.data_plane.session import CLIENT_ID
+from testbed.host import emulated
 from tests.integration.bridge.conftest import MakeDevice, Rules, Stack, drain, sqs, wait_for
 from tests.integration.conftest import REGION
 
@@ -18,9 +18,7 @@ pytestmark = pytest.mark.own_broker("Mosquitto tells nobody of its clients")
 @pytest.fixture
 def iot_data(stack: Stack) -> Iterator[Any]:
     """Make a client as users have it."""
-    client = boto3.Session("test", "test", region_name=REGION).client(
-        "iot-data", endpoint_url=stack.emulator.url
-    )
+    client = emulated.session(REGION).client("iot-data", endpoint_url=stack.emulator.url)
     yield client
     client.close()
 

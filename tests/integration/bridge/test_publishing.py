@@ -7,11 +7,11 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-import boto3
 import paho.mqtt.client as mqtt
 import pytest
 from botocore.exceptions import ClientError
 
+from testbed.host import emulated
 from testbed.identity.enrolment import Enrolment
 from tests.integration.bridge.conftest import (
     PATIENCE_SECONDS,
@@ -30,7 +30,7 @@ def iot_data(request: pytest.FixtureRequest, stack: Stack) -> Iterator[Any]:
     """Make a client as Lambdas have it, and one as they have with AWS_ENDPOINT_URL_IOT_DATA_PLANE."""
     direct = f"http://127.0.0.1:{stack.place.ports.data}"
     url = direct if "own" in request.param else stack.emulator.url
-    client = boto3.Session("test", "test", region_name=REGION).client("iot-data", endpoint_url=url)
+    client = emulated.session(REGION).client("iot-data", endpoint_url=url)
     yield client
     client.close()
 

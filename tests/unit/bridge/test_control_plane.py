@@ -6,13 +6,13 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-import boto3
 import pytest
 from botocore import xform_name
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError, EndpointConnectionError
 
 from bridge.control_plane import ControlPlane
+from testbed.host import emulated
 
 ARN = "arn:aws:iot:eu-central-1:000000000000:cert/0a1b"
 CALLS: list[tuple[str, dict[str, Any]]] = [
@@ -82,7 +82,7 @@ def test_it_asks_what_boto3_asks(
 ) -> None:
     """Method, path, query, body and principal."""
     url, handler = service
-    boto = boto3.Session("test", "test", region_name="eu-central-1").client("iot", endpoint_url=url)
+    boto = emulated.session("eu-central-1").client("iot", endpoint_url=url)
     getattr(boto, xform_name(operation))(**parameters)
     boto.close()
     plane(url).call(operation, **parameters)

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-import boto3
 import pytest
 from botocore.config import Config
 
 from bridge.runtime.outside import ServiceCalls, UnreachableError
 from bridge.sql import Context, Message, RuleSqlError, compile_rule
 from bridge.sql.values import UNDEFINED
+from testbed.host import emulated
 
 ROLE = "arn:aws:iam::000000000000:role/r"
 SHADOW = {"state": {"reported": {"alarm": "ON"}}, "version": 3}
@@ -48,7 +48,7 @@ class Services:
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
     def quick_client(self, service: str) -> Any:
-        make: Any = boto3.Session("test", "test", region_name="eu-central-1").client
+        make: Any = emulated.session("eu-central-1").client
         once = Config(connect_timeout=1, read_timeout=1, retries={"total_max_attempts": 1})
         return make(service, endpoint_url=f"http://127.0.0.1:{self.server.server_port}", config=once)
 
