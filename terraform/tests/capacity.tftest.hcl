@@ -1,4 +1,5 @@
-# How the tables are paid: by plans alone.
+# How the tables are paid, and the queue's and the stream's settings: by plans alone. A plan costs a second or two, so that
+# settings which have nothing to do with each other share one.
 
 mock_provider "aws" {
   mock_data "aws_iam_policy_document" {
@@ -6,30 +7,16 @@ mock_provider "aws" {
   }
 }
 
-run "tables_on_demand" {
-  command = plan
-
-  assert {
-    condition = alltrue([
-      for table in [aws_dynamodb_table.stations[0], aws_dynamodb_table.history[0], aws_dynamodb_table.operations[0]] :
-      table.billing_mode == "PAY_PER_REQUEST"
-    ])
-    error_message = "by default a write is paid by itself"
-  }
-
-  assert {
-    condition     = length(aws_appautoscaling_target.tables) + length(aws_appautoscaling_policy.tables) == 0
-    error_message = "a table on demand has nothing to scale"
-  }
-}
-
-run "tables_provisioned" {
+run "provisioned_tables_a_stream_on_demand_and_a_small_batch_without_a_window" {
   command = plan
 
   variables {
-    table_capacity    = "provisioned"
-    table_write_units = 300
-    table_most_units  = 1000
+    table_capacity                 = "provisioned"
+    table_write_units              = 300
+    table_most_units               = 1000
+    ingest                         = "kinesis"
+    telemetry_batch_size           = 10
+    telemetry_batch_window_seconds = 0
   }
 
   assert {
@@ -66,47 +53,6 @@ run "tables_provisioned" {
       == (endswith(key, "write") ? "DynamoDBWriteCapacityUtilization" : "DynamoDBReadCapacityUtilization")
     ])
     error_message = "testbed/cost/designs.py prices tables that are 70 % full"
-  }
-}
-
-run "tables_provisioned_where_nothing_scales" {
-  command = plan
-
-  variables {
-    table_capacity     = "provisioned"
-    table_auto_scaling = false
-  }
-
-  assert {
-    condition     = aws_dynamodb_table.stations[0].write_capacity == 5 && length(aws_appautoscaling_target.tables) == 0
-    error_message = "a local engine must be asked for no Application Auto Scaling"
-  }
-}
-
-run "a_queue_by_default" {
-  command = plan
-
-  assert {
-    condition     = length(aws_kinesis_stream.telemetry) + length(aws_lambda_event_source_mapping.stream) + length(aws_cloudwatch_metric_alarm.stream_age) == 0
-    error_message = "a switch that nobody set makes a stream"
-  }
-
-  assert {
-    condition     = length(aws_iot_topic_rule.telemetry.sqs) == 1 && length(aws_iot_topic_rule.telemetry.kinesis) == 0
-    error_message = "telemetry goes to the queue"
-  }
-
-  assert {
-    condition     = output.telemetry_stream_name == ""
-    error_message = "there is no stream"
-  }
-}
-
-run "a_stream_on_demand" {
-  command = plan
-
-  variables {
-    ingest = "kinesis"
   }
 
   assert {
@@ -155,14 +101,22 @@ run "a_stream_on_demand" {
   }
 }
 
-run "a_stream_of_shards_below_a_topic_root_of_its_own" {
+run "tables_that_nothing_scales_and_a_stream_of_shards_below_a_topic_root_of_its_own" {
   command = plan
 
   variables {
-    ingest                        = "kinesis"
-    stream_shards                 = 3
-    stream_parallelization_factor = 4
-    topic_root                    = "battery-net"
+    table_capacity                 = "provisioned"
+    table_auto_scaling             = false
+    ingest                         = "kinesis"
+    stream_shards                  = 3
+    stream_parallelization_factor  = 4
+    topic_root                     = "battery-net"
+    telemetry_batch_window_seconds = 300
+  }
+
+  assert {
+    condition     = aws_dynamodb_table.stations[0].write_capacity == 5 && length(aws_appautoscaling_target.tables) == 0
+    error_message = "a local engine must be asked for no Application Auto Scaling"
   }
 
   assert {
@@ -173,5 +127,10 @@ run "a_stream_of_shards_below_a_topic_root_of_its_own" {
   assert {
     condition     = one(aws_iot_topic_rule.telemetry.kinesis).partition_key == "$${topic(2)}" && aws_lambda_event_source_mapping.stream[0].parallelization_factor == 4
     error_message = "the station is the level after topic_root"
+  }
+
+  assert {
+    condition     = aws_sqs_queue.telemetry.visibility_timeout_seconds == 480
+    error_message = "Six times the handler's time-out, and the window."
   }
 }

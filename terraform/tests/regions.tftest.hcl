@@ -19,18 +19,6 @@ variables {
   load_test_subnet_id = "subnet-0123456789abcdef0"
 }
 
-run "one_region" {
-  command = plan
-
-  assert {
-    condition = alltrue([
-      for table in [aws_dynamodb_table.stations[0], aws_dynamodb_table.history[0], aws_dynamodb_table.operations[0]] :
-      !table.stream_enabled && length(table.replica) == 0
-    ])
-    error_message = "a table that nobody asked to replicate has a stream or a replica"
-  }
-}
-
 run "the_first_of_two" {
   command = plan
 

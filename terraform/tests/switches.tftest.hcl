@@ -188,48 +188,30 @@ run "with_every_switch_on" {
     condition     = aws_lambda_function.api_handler.environment[0].variables["CORS_ORIGIN"] == "https://pages.example"
     error_message = "an origin that is set must go before the distribution's own name"
   }
-}
-
-run "a_load_test_without_an_image_is_refused" {
-  command = plan
-
-  variables {
-    load_test = true
-  }
-
-  expect_failures = [aws_ecs_task_definition.load_test]
-}
-
-run "no_listening_by_websocket" {
-  command = plan
-
-  variables {
-    realtime_endpoint = ""
-  }
 
   assert {
-    condition     = !contains(keys(aws_lambda_function.api_handler.environment[0].variables), "REALTIME_ENDPOINT")
-    error_message = "without an endpoint /realtime must offer no URL"
-  }
-}
-
-run "functions_are_told_where_iot_data_is" {
-  command = plan
-
-  variables {
-    iot_data_endpoint = "http://127.0.0.1:9443"
+    condition = alltrue([
+      for role in [
+        aws_iam_role.telemetry_handler,
+        aws_iam_role.api_handler,
+        aws_iam_role.api_authorizer[0],
+        aws_iam_role.iot_rules,
+        aws_iam_role.iot_errors,
+      ] : role.permissions_boundary == var.permissions_boundary_arn
+    ])
+    error_message = "Each role has it."
   }
 
   assert {
     condition = alltrue([
-      for function in [aws_lambda_function.telemetry_handler, aws_lambda_function.api_handler] :
-      function.environment[0].variables["AWS_ENDPOINT_URL_IOT_DATA_PLANE"] == "http://127.0.0.1:9443"
+      for table in [aws_dynamodb_table.stations[0], aws_dynamodb_table.history[0], aws_dynamodb_table.operations[0]] :
+      !table.stream_enabled && length(table.replica) == 0
     ])
-    error_message = "on engines whose port lacks iot-data the SDKs in functions must find it elsewhere"
+    error_message = "a table that nobody asked to replicate has a stream or a replica"
   }
 }
 
-run "by_default_what_costs_or_opens_is_off" {
+run "by_default" {
   command = plan
 
   assert {
@@ -278,14 +260,85 @@ run "by_default_what_costs_or_opens_is_off" {
     condition     = aws_sqs_queue.telemetry.visibility_timeout_seconds == 6 * aws_lambda_function.telemetry_handler.timeout + aws_lambda_event_source_mapping.telemetry.maximum_batching_window_in_seconds
     error_message = "a batch must stay hidden for six times the handler's time-out, and the window"
   }
+
+  assert {
+    condition = alltrue([
+      for table in [aws_dynamodb_table.stations[0], aws_dynamodb_table.history[0], aws_dynamodb_table.operations[0]] :
+      table.billing_mode == "PAY_PER_REQUEST"
+    ])
+    error_message = "by default a write is paid by itself"
+  }
+
+  assert {
+    condition     = length(aws_appautoscaling_target.tables) + length(aws_appautoscaling_policy.tables) == 0
+    error_message = "a table on demand has nothing to scale"
+  }
+
+  assert {
+    condition     = length(aws_kinesis_stream.telemetry) + length(aws_lambda_event_source_mapping.stream) + length(aws_cloudwatch_metric_alarm.stream_age) == 0
+    error_message = "a switch that nobody set makes a stream"
+  }
+
+  assert {
+    condition     = length(aws_iot_topic_rule.telemetry.sqs) == 1 && length(aws_iot_topic_rule.telemetry.kinesis) == 0
+    error_message = "telemetry goes to the queue"
+  }
+
+  assert {
+    condition     = output.telemetry_stream_name == ""
+    error_message = "there is no stream"
+  }
+
+  assert {
+    condition     = aws_sqs_queue.dead_letters.message_retention_seconds > aws_sqs_queue.telemetry.message_retention_seconds
+    error_message = "A dead letter keeps the age that it had in the queue."
+  }
+
+  assert {
+    condition     = var.queue_max_receive_count * aws_sqs_queue.telemetry.visibility_timeout_seconds < aws_sqs_queue.telemetry.message_retention_seconds
+    error_message = "A message must become a dead letter before the queue drops it."
+  }
+
+  assert {
+    condition = alltrue([
+      for name in ["nothing-arrives", "archive-age"] :
+      aws_cloudwatch_metric_alarm.silence[name].treat_missing_data == "breaching"
+    ])
+    error_message = "No data is what these alarms are about."
+  }
+
+  assert {
+    condition     = length(aws_cloudwatch_metric_alarm.rule_failures) == 4 && length(aws_cloudwatch_metric_alarm.rule_throttled) == 2
+    error_message = "Failure and ErrorActionFailure, and throttling, of both rules."
+  }
+
+  assert {
+    condition     = aws_iot_topic_rule.telemetry.name == "ev_swap_dev_telemetry_rule"
+    error_message = "The rule's name is a contract."
+  }
 }
 
-run "without_athena_and_with_tags_of_ones_own" {
+run "other_endpoints_no_athena_and_tags_of_ones_own" {
   command = plan
 
   variables {
-    analytics = false
-    tags      = { CostCentre = "42" }
+    realtime_endpoint = ""
+    iot_data_endpoint = "http://127.0.0.1:9443"
+    analytics         = false
+    tags              = { CostCentre = "42" }
+  }
+
+  assert {
+    condition     = !contains(keys(aws_lambda_function.api_handler.environment[0].variables), "REALTIME_ENDPOINT")
+    error_message = "without an endpoint /realtime must offer no URL"
+  }
+
+  assert {
+    condition = alltrue([
+      for function in [aws_lambda_function.telemetry_handler, aws_lambda_function.api_handler] :
+      function.environment[0].variables["AWS_ENDPOINT_URL_IOT_DATA_PLANE"] == "http://127.0.0.1:9443"
+    ])
+    error_message = "on engines whose port lacks iot-data the SDKs in functions must find it elsewhere"
   }
 
   assert {
