@@ -272,6 +272,16 @@ def page_monthly(workload: Workload, *, price: Mapping[str, float] | None = None
     return workload.messages_a_month * price["iot_message"] + MINUTES_A_MONTH * price["iot_connection_minute"]
 
 
+def replica_monthly(workload: Workload, *, price: Mapping[str, float] | None = None) -> float:
+    """Return the dollars a month of the tables in one more region: each write, and what is kept, once more.
+
+    DynamoDB bills a replicated write as any other (DynamoDB developer guide, "DynamoDB billing for global tables").
+    What carrying it there costs is a hundredth of that (docs/regions.md).
+    """
+    lines = [line for line in bill(workload, price=price) if line.service == "DynamoDB"]
+    return total(lines) * workload.messages_a_month / 1e6
+
+
 def fixed_monthly(*, waf: bool = False, price: Mapping[str, float] | None = None) -> float:
     """Dollars a month for what is there while nobody sends anything: alarms and the dashboard."""
     price = price or prices()

@@ -19,7 +19,7 @@ from testbed.cost.bill import Workload
 from testbed.deploy import packaging, page_files, policies, preflight, providers
 from testbed.deploy.account import Account
 from testbed.deploy.deployment import Deployment
-from testbed.deploy.design import chosen_design, switches
+from testbed.deploy.design import chosen_design, replica_regions, switches
 from testbed.deploy.leftovers import leftovers
 from testbed.deploy.needs import Site
 from testbed.deploy.project import project
@@ -182,6 +182,11 @@ def say_cost(session: boto3.Session, settings: Settings, say: Say, defaults: Pat
         f"  On top: a million API requests: {requests}; a live page that is open all month: "
         f"${bill.page_monthly(workload, price=price):,.2f}."
     )
+    for region in replica_regions(defaults):
+        say(
+            f"  Replicas in {region}: ${bill.replica_monthly(workload, price=price):,.2f} a month more, by the prices "
+            f"of {settings.region}, and what that region's own deployment costs."
+        )
     say(f"  {whose}")
 
 

@@ -1,5 +1,6 @@
 """What Terraform's variables choose: one of the priced designs, and what is on beside it."""
 
+import re
 from pathlib import Path
 
 from testbed.cost.designs import Design, Ingest
@@ -20,6 +21,11 @@ def chosen_design(environment: str) -> Design:
         ingest = "kinesis on-demand" if on_demand else "kinesis provisioned"
     provisioned = chosen("table_capacity", defaults, "on-demand") == "provisioned"
     return Design(ingest, "provisioned" if provisioned else "on-demand")
+
+
+def replica_regions(defaults: Path) -> list[str]:
+    """Return the regions that the tables are replicated to."""
+    return re.findall(r"[a-z]{2}-[a-z-]+-\d+", chosen("replica_regions", defaults, "[]"))
 
 
 # Values that switch off what wants more of an account.

@@ -87,6 +87,13 @@ def test_what_an_apply_is_told_has_every_part_that_is_billed() -> None:
     assert bill.page_monthly(plain) > 500
 
 
+def test_a_replica_writes_the_tables_once_more() -> None:
+    """As docs/regions.md says: 1.13 writes a message at $0.625."""
+    workload = Workload(stations=1000, interval=5)
+    a_million = bill.replica_monthly(workload) / (workload.messages_a_month / 1e6)
+    assert round(a_million, 2) == 0.71
+
+
 def test_make_cost_prices_what_the_simulator_does_unless_told_otherwise() -> None:
     shown = {
         option: json.loads(CliRunner().invoke(app, ["cost", "--json", *option]).stdout)["workload"][

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from testbed.deploy import policies
-from testbed.deploy.design import switches
+from testbed.deploy.design import replica_regions, switches
 from testbed.deploy.enforced_iam import as_list
 from testbed.deploy.needs import SWITCHED, Need, Site, needs
 from testbed.paths import TERRAFORM
@@ -73,4 +73,7 @@ def test_what_is_switched_on_is_asked_for(monkeypatch: pytest.MonkeyPatch, tmp_p
     monkeypatch.delenv("TF_VAR_replica_regions")
     defaults.write_text('replica_regions = ["eu-west-1"]\n')
     assert "replica_regions" in switches(defaults)
+    assert replica_regions(defaults) == ["eu-west-1"]
+    monkeypatch.setenv("TF_VAR_replica_regions", '["us-east-1", "ap-southeast-2"]')
+    assert replica_regions(defaults) == ["us-east-1", "ap-southeast-2"], "each is told in the bill"
     assert switches(TERRAFORM / "environments" / "prod.tfvars") >= {"enable_waf", "ingest"}
