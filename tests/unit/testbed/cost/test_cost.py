@@ -88,7 +88,7 @@ def test_what_an_apply_is_told_has_every_part_that_is_billed() -> None:
 
 
 def test_a_replica_writes_the_tables_once_more() -> None:
-    """As docs/regions.md says: 1.13 writes a message at $0.625."""
+    """The figure of docs/regions.md: 1.13 writes a message at $0.625."""
     workload = Workload(stations=1000, interval=5)
     a_million = bill.replica_monthly(workload) / (workload.messages_a_month / 1e6)
     assert round(a_million, 2) == 0.71
