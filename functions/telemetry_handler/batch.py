@@ -14,7 +14,7 @@ import msgspec
 
 from telemetry_handler import archive, dead_letters, envelope
 from telemetry_handler.archive import Archive
-from telemetry_handler.clients import POOL_SIZE, make_client, required_variable
+from telemetry_handler.clients import POOL_SIZE, make_client, make_dynamodb, required_variable
 from telemetry_handler.dead_letters import DeadLetter, DeadLetters
 from telemetry_handler.envelope import Message, Record
 from telemetry_handler.history import History, Window
@@ -53,7 +53,7 @@ class Stores(msgspec.Struct, frozen=True):
                 opened.append(DeadLetters(make_client("sqs"), queue_url))
             return opened[0]
 
-        dynamodb = make_client("dynamodb")
+        dynamodb = make_dynamodb()
         window = Window(
             int(required_variable("HISTORY_RESOLUTION_SECONDS")), int(required_variable("HISTORY_HOURS"))
         )

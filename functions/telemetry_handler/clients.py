@@ -1,6 +1,6 @@
 """AWS clients, made once in a process.
 
-botocore, as nothing of what boto3 adds to it is used here.
+botocore, as nothing of what boto3 adds to it is used here; for DynamoDB, which is called most, less than that.
 """
 
 import functools
@@ -9,6 +9,9 @@ from typing import Any
 
 import botocore.session
 from botocore.config import Config
+from botocore.utils import get_environ_proxies
+
+from telemetry_handler.dynamodb import DynamoDB, Items
 
 POOL_SIZE = 16  # calls at a time; a half-vCPU Lambda is busy with fewer
 
@@ -30,6 +33,13 @@ def _session() -> botocore.session.Session:
 def make_client(service: str) -> Any:
     """Make a client of ``service``; endpoint, region and credentials come from the environment."""
     return _session().create_client(service, config=_CONFIG)
+
+
+def make_dynamodb() -> Items:
+    """Make what writes to DynamoDB; where a proxy is between, botocore's client, which knows how to go through it."""
+    made = DynamoDB.from_session(_session())
+    client: Items = make_client("dynamodb") if get_environ_proxies(made.url) else made
+    return client
 
 
 def required_variable(name: str) -> str:

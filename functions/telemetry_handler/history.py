@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from telemetry_handler.dynamodb import Items
 from telemetry_handler.presence import Presence
 from telemetry_handler.stations import attribute
 from telemetry_handler.telemetry import OPTIONAL_FIELDS, Telemetry
 
 if TYPE_CHECKING:
-    from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
 
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - the handler's normalised timestamps are all UTC, without it in the type
@@ -55,7 +55,7 @@ class Window(msgspec.Struct, frozen=True):
 class History:
     """Open the history table."""
 
-    def __init__(self, client: "DynamoDBClient", table: str, window: Window) -> None:
+    def __init__(self, client: Items, table: str, window: Window) -> None:
         self._client = client
         self._table = table
         self._window = window

@@ -4,11 +4,11 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from telemetry_handler.dynamodb import Items
 from telemetry_handler.presence import RESTART_AFTER_MS, Presence
 from telemetry_handler.telemetry import OPTIONAL_FIELDS, Telemetry
 
 if TYPE_CHECKING:
-    from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
 
 # DynamoDB keeps magnitudes down to 1E-130; a sensor's smaller value is nothing.
@@ -60,7 +60,7 @@ class Move(msgspec.Struct, frozen=True):
 class Stations:
     """The stations table. Both writes are single conditional updates, so each may be repeated at will."""
 
-    def __init__(self, client: "DynamoDBClient", table: str) -> None:
+    def __init__(self, client: Items, table: str) -> None:
         self._client = client
         self._table = table
 
@@ -153,7 +153,8 @@ class Stations:
             )
         except self._client.exceptions.ConditionalCheckFailedException:
             return None
-        return answer.get("Attributes", {})
+        before: dict[str, AttributeValueTypeDef] = answer.get("Attributes", {})
+        return before
 
 
 def attribute(value: Any) -> "AttributeValueTypeDef":

@@ -8,7 +8,8 @@ import pytest
 from botocore.awsrequest import AWSResponse
 
 from telemetry_handler import batch, clients
-from telemetry_handler.stations import Stations
+from telemetry_handler.dynamodb import DynamoDB
+from telemetry_handler.stations import Move, Stations
 from telemetry_handler.telemetry import Telemetry
 from tests.integration.conftest import REGION, AwsEmulator
 from tests.integration.functions import faults
@@ -200,14 +201,7 @@ def test_a_throttled_call_is_tried_again(
     cloud: Cloud, aws_emulator: AwsEmulator, monkeypatch: pytest.MonkeyPatch, status: int
 ) -> None:
     """The functions' own clients repeat what AWS refuses for the moment."""
-    for name, value in {
-        "AWS_ENDPOINT_URL": aws_emulator.url,
-        "AWS_DEFAULT_REGION": REGION,
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-    }.items():
-        monkeypatch.setenv(name, value)
-    clients._session.cache_clear()
+    _as_a_function(monkeypatch, aws_emulator)
     client = clients.make_client("dynamodb")
     answers = [status]
 
@@ -223,6 +217,47 @@ def test_a_throttled_call_is_tried_again(
         assert Stations(client, cloud.name).move_forward(accepted, "now").moved
     assert shown(cloud, "one") == "m"
     client.close()
+
+
+def test_the_functions_own_writes_move_the_table_as_botocores_do(
+    cloud: Cloud, aws_emulator: AwsEmulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the environment that a function has: forward, not back, and told what was there before."""
+    _as_a_function(monkeypatch, aws_emulator)
+    client = clients.make_dynamodb()
+    assert isinstance(client, DynamoDB)
+    stations = Stations(client, cloud.name)
+    first, second = (
+        Telemetry("one", f"2025-11-23T12:00:0{n}.000000Z", n, f"m-{n}", {"battery_available": n})
+        for n in (1, 2)
+    )
+    assert stations.move_forward(first, "now") == Move(moved=True)
+    assert stations.move_forward(second, "now") == Move(moved=True, before=first.order)
+    assert stations.move_forward(first, "now") == Move(moved=False)
+    assert shown(cloud, "one") == "m-2"
+    client.close()
+
+
+def test_through_a_proxy_botocores_client_goes(
+    aws_emulator: AwsEmulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _as_a_function(monkeypatch, aws_emulator)
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("NO_PROXY", "")
+    client = clients.make_dynamodb()
+    assert not isinstance(client, DynamoDB)
+
+
+def _as_a_function(monkeypatch: pytest.MonkeyPatch, aws_emulator: AwsEmulator) -> None:
+    """Have the environment that a function has."""
+    for name, value in {
+        "AWS_ENDPOINT_URL": aws_emulator.url,
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+    }.items():
+        monkeypatch.setenv(name, value)
+    clients._session.cache_clear()
 
 
 class _Canned(AWSResponse):
