@@ -18,7 +18,7 @@ from testbed.cost import bill
 from testbed.cost.bill import Counted, Counts, Workload
 from testbed.deploy.deployment import Deployment
 from testbed.drills.faults.parts import Parts
-from testbed.drills.faults.proxy import FaultProxy, functions_through, start_fault_proxy, telemetry_function
+from testbed.drills.faults.proxy import FaultProxy, functions_through, proxy_of, telemetry_function
 from testbed.errors import TestbedError
 from testbed.pipeline.quiet import until_bridge_is_idle
 from testbed.stations import device
@@ -37,13 +37,10 @@ def count(deployment: Deployment, workload: Workload) -> Counts:
         workload: its stations, interval and window make the batches.
 
     Raises:
-        TestbedError: the handler failed, or runs in a container.
+        TestbedError: the handler failed, or cannot reach a proxy on this machine.
     """
-    deployment.local_engine.lacks.refuse("functions on loopback")
     function = telemetry_function(deployment)
-    proxy = start_fault_proxy(
-        deployment.aws_url or "", log=deployment.place.log("counting-proxy"), folder=deployment.path
-    )
+    proxy = proxy_of(deployment, "counting-proxy")
     try:
         with functions_through(deployment, proxy.url, [function]):
             client = deployment.client("lambda")

@@ -14,7 +14,7 @@ from testbed.host.processes import Process
 EngineName = Literal["embedded", "localstack", "compose", "external"]
 
 # What a command may ask of an engine, and some engine has not.
-Feature = Literal["enforced IAM", "fleet provisioning", "processes of this machine", "functions on loopback"]
+Feature = Literal["enforced IAM", "fleet provisioning", "processes of this machine", "faults"]
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,8 @@ class Place:
     region: str
     # Whether the engine refuses what a caller's policies do not allow, where it can.
     enforce_iam: bool = False
+    # Where the bridge calls AWS instead of at the engine: a proxy's URL.
+    bridge_calls: str = ""
 
     @property
     def certificates(self) -> Path:
@@ -214,6 +216,13 @@ class Engine(Protocol):
 
     def start_data_plane(self, place: Place) -> Process:
         """Start AWS IoT's data plane beside broker and bridge, and wait until it is connected."""
+
+    def this_machine(self, place: Place) -> str:
+        """Return the address at which functions and bridge reach a server that we run here.
+
+        Raises:
+            TestbedError: they cannot.
+        """
 
     def saved_state(self, place: Place, since: float) -> bool:
         """Return whether what plays AWS, which has ended, saved its state after ``since`` (seconds, Unix time)."""

@@ -67,7 +67,7 @@ def bridge_options(place: Place, endpoints: Endpoints) -> list[str]:
         "--iot-endpoint-url",
         endpoints.iot,
         "--aws-endpoint-url",
-        endpoints.aws,
+        place.bridge_calls or endpoints.aws,
         "--iot-data-endpoint-url",
         data_plane_url(place),
         "--region",

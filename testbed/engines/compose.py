@@ -6,6 +6,7 @@ import os
 import platform
 import shutil
 import subprocess
+import sys
 import tarfile
 from collections.abc import Sequence
 from dataclasses import replace
@@ -30,11 +31,7 @@ _FUNCTIONS_PYTHON = "3.13"
 _MISSING: dict[Feature, tuple[str, str]] = {
     **LOCALSTACK_LACKS.features,
     "processes of this machine": (
-        "What runs in containers can be neither broken nor measured from here.",
-        "Use ENGINE=embedded.",
-    ),
-    "functions on loopback": (
-        "Calls are counted on this machine's loopback, which a function in a container does not reach.",
+        "The processes of containers can be neither measured nor killed at an exact call from here.",
         "Use ENGINE=embedded.",
     ),
 }
@@ -145,6 +142,19 @@ class ComposeEngine:
         """Wait until Mosquitto's access list has them."""
         wait_admitted(place, stations)
 
+    def this_machine(self, place: Place) -> str:
+        """Return the gateway of the deployment's network.
+
+        Raises:
+            TestbedError: the daemon is in a virtual machine, whose gateway is not us.
+        """
+        if sys.platform != "linux":
+            raise TestbedError(
+                "Containers reach a server on this machine only where the Docker daemon runs on it, on Linux.",
+                "Use ENGINE=embedded.",
+            )
+        return containers.gateway(f"{_project(place)}_default")
+
     def saved_state(self, place: Place, since: float) -> bool:  # noqa: ARG002  # the contract's
         """Return False: free LocalStack keeps its state in memory."""
         return False
@@ -231,6 +241,7 @@ def _environment(place: Place) -> dict[str, str]:
         DATA_PORT=str(place.ports.data),
         HTTPS_PORT=str(place.ports.https),
         METRICS_PORT=str(place.ports.metrics),
+        BRIDGE_CALLS=place.bridge_calls or "http://localstack:4566",
         IMAGES=images_tag(),
         TESTBED_USER=f"{uid}:{gid}",
         CERTIFICATES=str(_certificates(place, uid, gid)),

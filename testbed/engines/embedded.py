@@ -69,6 +69,10 @@ class EmbeddedEngine:
     def wait_admitted(self, place: Place, stations: Sequence[str]) -> None:
         """Do nothing: the broker asks the registry at every connection."""
 
+    def this_machine(self, place: Place) -> str:  # noqa: ARG002  # the contract's
+        """Return loopback: they are child processes."""
+        return "127.0.0.1"
+
     def saved_state(self, place: Place, since: float) -> bool:
         """Look at its files: ministack 1.5.33 writes them when SIGTERM ends it, and no sooner."""
         files = place.data("ministack-state").glob("*.json")

@@ -33,6 +33,7 @@ class ExternalEngine:
         features={
             "enforced IAM": ("What an emulator of yours enforces is its own.", "Leave ENFORCE_IAM out."),
             "processes of this machine": ("The emulator is yours.", "Use ENGINE=embedded."),
+            "faults": ("The emulator is yours: it is not broken from here.", "Use ENGINE=embedded."),
         }
     )
     cloud = "front"
@@ -112,6 +113,10 @@ class ExternalEngine:
 
     def wait_admitted(self, place: Place, stations: Sequence[str]) -> None:
         """Do nothing: the broker asks the registry at every connection."""
+
+    def this_machine(self, place: Place) -> str:  # noqa: ARG002  # the contract's
+        """Return loopback: they are child processes."""
+        return "127.0.0.1"
 
     def saved_state(self, place: Place, since: float) -> bool:  # noqa: ARG002  # the contract's
         """Return True: what the emulator keeps is not ours to forget."""

@@ -80,6 +80,10 @@ class LocalStackEngine:
         """Wait until Mosquitto's access list has them."""
         wait_admitted(place, stations)
 
+    def this_machine(self, place: Place) -> str:  # noqa: ARG002  # the contract's
+        """Return loopback: they are child processes."""
+        return "127.0.0.1"
+
     def saved_state(self, place: Place, since: float) -> bool:  # noqa: ARG002  # the contract's
         """Return False: free LocalStack keeps its state in memory."""
         return False

@@ -73,6 +73,26 @@ def stop(name: str, *, kill: bool, seconds: float) -> None:
             raise
 
 
+def pause(name: str, *, again: bool = False) -> None:
+    """Stand a container still, or with ``again`` have it go on; do nothing if it is gone or stands so."""
+    container = _find(name)
+    if container is None:
+        return
+    try:
+        if again:
+            container.unpause()
+        else:
+            container.pause()
+    except _sdk().errors.APIError as error:
+        if error.status_code not in (409, 500):  # it has ended, or stands so
+            raise
+
+
+def gateway(network: str) -> str:
+    """Return the address at which containers of a network reach this machine, where the daemon is on it."""
+    return str(_client().networks.get(network).attrs["IPAM"]["Config"][0]["Gateway"])
+
+
 def remove(prefix: str) -> None:
     """Kill and remove every container whose name begins so."""
     for container in _client().containers.list(

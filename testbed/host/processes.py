@@ -49,6 +49,18 @@ class _Process(msgspec.Struct, frozen=True, tag_field="kind"):
         """Return what it is on this machine, its descendants first; nothing for a container, or if it is gone."""
         raise NotImplementedError
 
+    def suspend(self) -> None:
+        """Stand it still: it accepts connections and answers nothing; do nothing if it is gone."""
+        raise NotImplementedError
+
+    def resume(self) -> None:
+        """Have it go on where it stood still."""
+        raise NotImplementedError
+
+    def kill_functions(self) -> None:
+        """Kill by SIGKILL whatever runs functions for it, which plays AWS, in the middle of what it does."""
+        raise NotImplementedError
+
     def resident_bytes(self) -> int:
         """Return the memory that it holds."""
         raise NotImplementedError
@@ -92,6 +104,24 @@ class ChildProcess(_Process, frozen=True, tag="process"):
     def family(self) -> list[psutil.Process]:
         """Return its descendants, and it last; nothing if it is gone."""
         return family(self.pid) if self.alive() else []
+
+    def suspend(self) -> None:
+        """Stop it and its descendants, the process first: it shall not see its children stand still."""
+        for member in reversed(self.family()):
+            unless_gone(member.suspend, None)
+
+    def resume(self) -> None:
+        """Have those that stand still go on."""
+        for member in self.family():
+            unless_gone(member.resume, None)
+
+    def kill_functions(self) -> None:
+        """Kill its children that are workers; DynamoDB Local, a Java process, is none."""
+        for child in self.family()[:-1]:
+            # One that ends meanwhile is none that could be killed.
+            command = " ".join(unless_gone(child.cmdline, []))
+            if "worker" in command and "java" not in command:
+                unless_gone(child.kill, None)
 
     def resident_bytes(self) -> int:
         """Return the memory that it and its descendants hold."""
@@ -140,6 +170,18 @@ class Container(_Process, frozen=True, tag="container"):
     def family(self) -> list[psutil.Process]:
         """Return nothing: the daemon may be on another machine."""
         return []
+
+    def suspend(self) -> None:
+        """Pause it."""
+        containers.pause(self.container)
+
+    def resume(self) -> None:
+        """Have it go on."""
+        containers.pause(self.container, again=True)
+
+    def kill_functions(self) -> None:
+        """Kill the containers of functions, which LocalStack names after its own."""
+        containers.remove(f"{self.container}-lambda-")
 
     def resident_bytes(self) -> int:
         """Return the memory that it holds, without files that are merely cached."""

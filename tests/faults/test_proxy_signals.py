@@ -6,6 +6,7 @@ import subprocess
 import sys
 import urllib.request
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from testbed.drills.faults import proxy
 
@@ -35,7 +36,7 @@ with socket.create_connection(("127.0.0.1", int(sys.argv[2])), source_address=("
 def test_a_bystander_with_the_callers_port_lives(tmp_path: Path) -> None:
     """Two clients of two servers may have the same port of their own."""
     fault_proxy = proxy.start_fault_proxy("http://127.0.0.1:9", log=tmp_path / "proxy.log", folder=tmp_path)
-    port = fault_proxy.port
+    port = urlsplit(fault_proxy.url).port
     with socket.create_server(("127.0.0.1", 0)) as server:
         other = server.getsockname()[1]
         try:

@@ -39,8 +39,12 @@ def catalogue(
     *,
     restarts_cloud: bool,
     has_stream: bool,
+    signals_callers: bool,
 ) -> list[Fault]:
-    """Return the faults of a run; ``rng`` chooses how many calls each one hits."""
+    """Return the faults of a run; ``rng`` chooses how many calls each one hits.
+
+    ``signals_callers``: functions are processes of this machine, which the proxy can kill at an exact call.
+    """
 
     def calls(name: str, action: str, operations: tuple[str, ...], most: int, **details: object) -> Fault:
         def inject() -> None:
@@ -71,6 +75,8 @@ def catalogue(
         calls("SQS answers 503", "error", _QUEUE, 12, code="ServiceUnavailable", status=503),
         calls("SQS duplicates", "duplicate", _QUEUE, 10),
         calls("SQS reorders (held 3 s)", "slow", _QUEUE, 4, seconds=3.0),
+    ]
+    at_a_call = [
         calls("Lambda dies before the S3 write", "kill", _ARCHIVE, 1),
         calls("Lambda dies between S3 and DynamoDB write", "kill", _LATEST_STATE, 1),
         calls("Lambda dies after the DynamoDB write", "kill", _LATEST_STATE, 1, after=True),
@@ -83,6 +89,8 @@ def catalogue(
             calls("Kinesis answer lost", "lost", _STREAM, 5, after=True),
             calls("Kinesis duplicates", "duplicate", _STREAM, 10),
         ]
+    if signals_callers:
+        faults += at_a_call
     if restarts_cloud:
         faults.append(Fault("AWS APIs restarted", parts.restart_cloud))
     return faults

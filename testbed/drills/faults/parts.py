@@ -80,11 +80,7 @@ class Parts:
 
     def kill_lambda_workers(self) -> None:
         """Kill every process that runs a function by SIGKILL, in the middle of whatever it does."""
-        for child in self._cloud.family()[:-1]:
-            # One that ends meanwhile is none that could be killed.
-            command = " ".join(processes.unless_gone(child.cmdline, []))
-            if "worker" in command and "java" not in command:
-                processes.unless_gone(child.kill, None)
+        self._cloud.kill_functions()
 
     @property
     def _cloud(self) -> Process:
@@ -92,9 +88,8 @@ class Parts:
 
     @property
     def _proxied(self) -> Place:
-        """The deployment's place, with the proxy where the AWS APIs are."""
-        place = self._deployment.place
-        return replace(place, ports=replace(place.ports, aws=self._proxy.port))
+        """The deployment's place, with the proxy where the bridge calls AWS."""
+        return replace(self._deployment.place, bridge_calls=self._proxy.url)
 
     def _restart_bridge(self, place: Place) -> None:
         self._deployment.processes["bridge"].stop()
@@ -105,13 +100,9 @@ class Parts:
 
 
 def _freeze(process: Process, seconds: float) -> None:
-    """Stop a process and its descendants for so many seconds; each of those that still run then goes on."""
-    members = process.family()
+    """Have a process stand still for so many seconds, and then go on."""
     try:
-        # The process first: it shall not see its children stand still.
-        for member in reversed(members):
-            processes.unless_gone(member.suspend, None)
+        process.suspend()
         time.sleep(seconds)
     finally:
-        for member in members:
-            processes.unless_gone(member.resume, None)
+        process.resume()

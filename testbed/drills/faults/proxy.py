@@ -40,11 +40,10 @@ class Order:
 class FaultProxy:
     """A running proxy."""
 
-    def __init__(self, process: Process, port: int) -> None:
-        """See `start`."""
+    def __init__(self, process: Process, url: str) -> None:
+        """See `start_fault_proxy`."""
         self.process = process
-        self.port = port
-        self.url = f"http://127.0.0.1:{port}"
+        self.url = url
 
     def order(self, *orders: Order) -> None:
         """Break these calls from now on."""
@@ -73,8 +72,22 @@ class FaultProxy:
             return json.load(answer)
 
 
-def start_fault_proxy(upstream: str, *, log: Path, folder: Path) -> FaultProxy:
-    """Start a proxy in front of ``upstream`` on a free port, and wait until it answers.
+def proxy_of(deployment: Deployment, log: str) -> FaultProxy:
+    """Start a proxy in front of a local deployment's AWS APIs where its functions and its bridge reach it.
+
+    Raises:
+        TestbedError: it cannot be started, or they could not reach it.
+    """
+    return start_fault_proxy(
+        deployment.aws_url or "",
+        host=deployment.local_engine.this_machine(deployment.place),
+        log=deployment.place.log(log),
+        folder=deployment.path,
+    )
+
+
+def start_fault_proxy(upstream: str, *, log: Path, folder: Path, host: str = "127.0.0.1") -> FaultProxy:
+    """Start a proxy in front of ``upstream`` on a free port of an address, and wait until it answers.
 
     Raises:
         TestbedError: its packages cannot be had, or it died.
@@ -83,12 +96,12 @@ def start_fault_proxy(upstream: str, *, log: Path, folder: Path) -> FaultProxy:
     port = ports.choose(None, what="the fault proxy")
     process = processes.start(
         "fault-proxy",
-        [str(python), str(_SERVER), "--port", str(port), "--upstream", upstream],
+        [str(python), str(_SERVER), "--host", host, "--port", str(port), "--upstream", upstream],
         log=log,
         environment=processes.clean_environment(PYTHONPATH=str(REPOSITORY)),
         folder=folder,
     )
-    proxy = FaultProxy(process, port)
+    proxy = FaultProxy(process, f"http://{host}:{port}")
     processes.wait_until(
         lambda: "hits" in proxy.counts(), what="The fault proxy", seconds=_START_SECONDS, process=process
     )

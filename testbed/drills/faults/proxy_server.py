@@ -241,12 +241,13 @@ class Proxy:
 def main() -> None:
     """Serve until told to stop."""
     parser = argparse.ArgumentParser(description="A proxy that breaks AWS calls on order")
+    parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--upstream", required=True)
     options = parser.parse_args()
     web.run_app(
         Proxy(options.upstream).application(),
-        host="127.0.0.1",
+        host=options.host,
         port=options.port,
         print=None,
         access_log=None,

@@ -23,7 +23,7 @@ from testbed.deploy.stations import enrolment_of
 from testbed.drills.faults.catalogue import Fault, catalogue
 from testbed.drills.faults.operators import Operator
 from testbed.drills.faults.parts import FROZEN_SECONDS, Parts
-from testbed.drills.faults.proxy import FaultProxy, functions_through, start_fault_proxy, telemetry_function
+from testbed.drills.faults.proxy import FaultProxy, functions_through, proxy_of, telemetry_function
 from testbed.drills.faults.stations import Misbehaving
 from testbed.errors import TestbedError
 from testbed.paths import REPOSITORY
@@ -122,7 +122,7 @@ def run(
         TestbedError: the deployment is on AWS, a name in ``only`` is none, or the drill could not begin.
     """
     engine = deployment.local_engine
-    engine.lacks.refuse("processes of this machine")
+    engine.lacks.refuse("faults")
     rng = random.Random(seed)  # noqa: S311  # a schedule, not a secret
     drill = _Drill(deployment, say, rng, _prefix(seed), stations)
     enrolment = enrolment_of(deployment)
@@ -206,9 +206,7 @@ class _Drill:
         """Have the telemetry function and the bridge call AWS through a fault proxy, until the block ends."""
         deployment = self._deployment
         with self.survives("the way back from the fault proxy"), ExitStack() as stack:
-            proxy = start_fault_proxy(
-                deployment.aws_url or "", log=deployment.place.log("fault-proxy"), folder=deployment.path
-            )
+            proxy = proxy_of(deployment, "fault-proxy")
             stack.callback(proxy.process.stop)
             parts = Parts(deployment, proxy, frozen_seconds)
             function = telemetry_function(deployment)
@@ -239,6 +237,7 @@ class _Drill:
             self._rng,
             restarts_cloud=self._deployment.local_engine.keeps_state,
             has_stream=bool(self._deployment.outputs.telemetry_stream_name),
+            signals_callers="processes of this machine" not in self._deployment.local_engine.lacks.features,
         )
 
     def inject(self, fault: Fault) -> None:

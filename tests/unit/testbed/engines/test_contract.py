@@ -55,5 +55,5 @@ def test_what_an_engine_lacks_is_refused_with_a_remedy() -> None:
         with pytest.raises(TestbedError, match="paid tiers") as refused:
             choice.engine(name).lacks.refuse("enforced IAM")
         assert "ENGINE=embedded" in refused.value.remedy
-    with pytest.raises(TestbedError, match="loopback"):
-        choice.engine("compose").lacks.refuse("functions on loopback")
+    with pytest.raises(TestbedError, match="yours"):
+        choice.engine("external").lacks.refuse("faults")
