@@ -82,6 +82,8 @@ def catalogue(
         calls("Lambda dies after the DynamoDB write", "kill", _LATEST_STATE, 1, after=True),
         calls("Lambda hangs in mid-batch until its time-out", "freeze", _LATEST_STATE, 1, after=True),
     ]
+    if signals_callers:
+        faults += at_a_call
     if has_stream:
         faults += [
             calls("Kinesis throttles", "error", _STREAM, 12, code=throttled, status=400),
@@ -89,8 +91,6 @@ def catalogue(
             calls("Kinesis answer lost", "lost", _STREAM, 5, after=True),
             calls("Kinesis duplicates", "duplicate", _STREAM, 10),
         ]
-    if signals_callers:
-        faults += at_a_call
     if restarts_cloud:
         faults.append(Fault("AWS APIs restarted", parts.restart_cloud))
     return faults

@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from testbed.drills.faults import runner
-from testbed.drills.faults.catalogue import Fault
+from testbed.drills.faults.catalogue import Fault, catalogue
 from testbed.drills.faults.parts import Parts
 from testbed.host import processes
 
@@ -63,6 +63,22 @@ def test_what_was_frozen_goes_on_though_a_child_has_ended(parts: Parts, emulator
     parts.freeze_broker()
     assert emulator.alive.status() != psutil.STATUS_STOPPED
     assert processes.resident_bytes(emulator.process.pid) > 0
+
+
+def test_functions_in_containers_are_not_killed_at_a_call(parts: Parts) -> None:
+    """Their processes are not this machine's to signal; all else breaks there, too."""
+    anything: Any = SimpleNamespace(
+        send_poison=None, send_with_wrong_clock=None, replay=None, send_past_last=None
+    )
+
+    def names(*, signals_callers: bool) -> set[str]:
+        here = {"restarts_cloud": True, "has_stream": True, "signals_callers": signals_callers}
+        return {fault.name for fault in catalogue(parts, anything, anything, random.Random(1), **here)}
+
+    assert {
+        name.partition(" ")[0] for name in names(signals_callers=True) - names(signals_callers=False)
+    } == {"Lambda"}
+    assert "Lambda workers killed" in names(signals_callers=False)
 
 
 def test_a_fault_that_cannot_be_injected_is_told_and_the_others_go_on(

@@ -3,13 +3,15 @@
 import re
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from testbed.engines import choice
-from testbed.engines.base import EngineName
+from testbed.engines import choice, compose
+from testbed.engines.base import EngineName, Place, Ports
 from testbed.engines.bridge import REQUIRED, TRUSTED
 from testbed.errors import TestbedError
 from testbed.host import containers
@@ -76,6 +78,14 @@ def test_nothing_but_the_engines_takes_the_certificate_of_a_client_with_a_sessio
         and re.search(rf"client_certificate\([^)]*\b{constant}\b|{name}\.(crt|key)", path.read_text())
     ]
     assert not users
+
+
+def test_the_bridge_in_a_container_calls_aws_where_it_is_told(tmp_path: Path) -> None:
+    """The fault proxy, while `make drills WHAT=faults` runs."""
+    assert "--aws-endpoint-url=${BRIDGE_CALLS:-http://localstack:4566}" in SERVICES["bridge"]["command"]
+    place = Place(tmp_path, Ports(aws=1, mqtt=2, metrics=3), "eu-central-1", bridge_calls="http://proxy:5")
+    assert compose._environment(place)["BRIDGE_CALLS"] == "http://proxy:5"
+    assert compose._environment(replace(place, bridge_calls=""))["BRIDGE_CALLS"] == "http://localstack:4566"
 
 
 @pytest.fixture
