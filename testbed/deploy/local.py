@@ -7,6 +7,7 @@ import shutil
 import time
 import urllib.request
 from collections.abc import Container, Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,6 +24,7 @@ from testbed.deploy.settings import Settings
 from testbed.deploy.terraform import Workspace, fingerprint
 from testbed.engines import choice, external
 from testbed.engines.base import Engine, Place, Ports
+from testbed.engines.bridge import TRUSTED, client_certificate
 from testbed.errors import TestbedError
 from testbed.host import ports, processes
 from testbed.host.processes import Process
@@ -120,17 +122,18 @@ def _bring_up(
     endpoints = engine.endpoints(place)
     deployment.aws_url, deployment.iot_url = endpoints.aws, endpoints.iot
     deployment.save()
-    if fresh:
-        _check_ports(deployment)
-        with watch.part("cloud"):
-            stop(deployment)
-            _note(deployment, engine.start_cloud(place))
-            (deployment.path / _STARTED).touch()
-    deployment.air_gapped = (
-        settings.air_gapped if settings.air_gapped is not None else not terraform.registry_answers()
-    )
-    with watch.part("terraform"):
-        _apply(deployment, variables, say)
+    # Terraform's configuration and its `init` ask nothing of the cloud.
+    with ThreadPoolExecutor(1) as beside:
+        if fresh:
+            _check_ports(deployment)
+        prepared = beside.submit(_prepare, deployment, settings, variables, say)
+        if fresh:
+            with watch.part("cloud"):
+                stop(deployment)
+                _note(deployment, engine.start_cloud(place))
+                (deployment.path / _STARTED).touch()
+        with watch.part("terraform"):
+            _apply(deployment, prepared.result(), say)
     if deployment.outputs.api_gateway_id:
         deployment.api_url = endpoints.api.format(
             api_id=deployment.outputs.api_gateway_id, stage=deployment.outputs.api_gateway_stage
@@ -220,20 +223,29 @@ def _variables(settings: Settings, engine: Engine, packages: Path, place: Place)
 
 
 def _start_talk(deployment: Deployment, engine: Engine) -> None:
-    """Start broker and bridge, in place of what is left of them."""
+    """Start broker, bridge and data plane at once, in place of what is left of them."""
     stop(deployment, _TALK)
     authority = Authority.load_or_create(deployment.authority, name="EV swap fleet CA")
     server = deployment.path / "certs" / "server.crt"
     if not server.is_file():
         authority.server("localhost", "127.0.0.1", "broker").write(server, server.with_suffix(".key"))
     place = deployment.place
-    # In this order: each keeps what the next one must have when it begins.
-    _note(
-        deployment, [engine.start_broker(place), engine.start_bridge(place), engine.start_data_plane(place)]
+    for name in TRUSTED:
+        client_certificate(place, name)
+    # The two connect when the broker listens. Where one cannot start, nobody waits for the others.
+    with ThreadPoolExecutor() as beside, processes.stopped_on_failure():
+        starts = (engine.start_broker, engine.start_bridge, engine.start_data_plane)
+        started = [beside.submit(start, place) for start in starts]
+        for ready in as_completed(started):
+            ready.result()
+        _note(deployment, [each.result() for each in started])
+
+
+def _prepare(deployment: Deployment, settings: Settings, variables: dict[str, Any], say: Say) -> Workspace:
+    """Lay out what Terraform applies, and have it initialised."""
+    deployment.air_gapped = (
+        settings.air_gapped if settings.air_gapped is not None else not terraform.registry_answers()
     )
-
-
-def _apply(deployment: Deployment, variables: dict[str, Any], say: Say) -> None:
     key = project().described.terraform.api_key
     if key and not deployment.api_key_file.is_file():
         # ministack 1.5.33 makes none where the provider sends an empty one.
@@ -257,6 +269,11 @@ def _apply(deployment: Deployment, variables: dict[str, Any], say: Say) -> None:
         say=say,
     )
     workspace.prepare()
+    return workspace
+
+
+def _apply(deployment: Deployment, workspace: Workspace, say: Say) -> None:
+    """Apply, and take the outputs."""
     say(f"Versions: {workspace.versions()}; {_engine_versions(deployment)}")
     try:
         outputs = workspace.apply()

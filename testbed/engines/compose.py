@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -284,12 +285,13 @@ def _certificates(place: Place, uid: int, gid: int) -> Path:
         for source in sources:
             if not source.is_file():
                 continue  # the server's is made just before the broker starts
-            target = folder / source.name
-            target.unlink(missing_ok=True)
-            target.touch(mode=0o600)
-            shutil.copyfile(source, target)
+            # Whole at once: the services are started beside each other.
+            partial = folder / f".{source.name}.{threading.get_ident()}"
+            partial.touch(mode=0o600)
+            shutil.copyfile(source, partial)
             if os.geteuid() == 0:
-                os.chown(target, uid, gid)
+                os.chown(partial, uid, gid)
+            partial.rename(folder / source.name)
     return place.folder / "container-certs"
 
 

@@ -1,6 +1,8 @@
 """What `make up` starts again when something has died."""
 
 import os
+import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -8,11 +10,11 @@ import pytest
 from testbed.deploy import local
 from testbed.deploy.deployment import Deployment
 from testbed.deploy.settings import _UNCHANGEABLE, Settings
-from testbed.engines.base import Ports
+from testbed.engines.base import Place, Ports
 from testbed.engines.embedded import EmbeddedEngine
 from testbed.engines.localstack import LocalStackEngine
 from testbed.errors import TestbedError
-from testbed.host import containers, ports
+from testbed.host import containers, ports, processes
 from testbed.host.processes import ChildProcess, Container, Process
 from tests.outputs import outputs
 
@@ -157,3 +159,39 @@ def test_a_default_is_no_setting_that_was_given(tmp_path: Path, monkeypatch: pyt
     for name in (*_UNCHANGEABLE, "DEPLOYMENT"):
         monkeypatch.delenv(name, raising=False)
     local.check_unchanged(Settings.from_environment(), made(tmp_path, "embedded"))
+
+
+class NoBroker(EmbeddedEngine):
+    """Has a bridge that never gets ready, a data plane that does, and a broker that cannot start."""
+
+    def __init__(self) -> None:
+        self.begun = threading.Event()
+
+    def start_broker(self, place: Place) -> ChildProcess:  # noqa: ARG002
+        assert self.begun.wait(60)
+        raise TestbedError("the port is taken")
+
+    def start_bridge(self, place: Place) -> ChildProcess:
+        self.bridge = processes.start(
+            "bridge",
+            [sys.executable, "-c", "import time; time.sleep(600)"],
+            log=place.log("bridge"),
+            environment={},
+            folder=place.folder,
+        )
+        self.begun.set()
+        processes.wait_until(lambda: False, what="The bridge", seconds=600, process=self.bridge)
+        return self.bridge
+
+    def start_data_plane(self, place: Place) -> ChildProcess:  # noqa: ARG002
+        return ALIVE
+
+
+def test_where_the_broker_cannot_start_nobody_waits_for_the_bridge(tmp_path: Path) -> None:
+    """The three start at once; the bridge would try to connect for a minute."""
+    half, engine = deployment(tmp_path), NoBroker()
+    half.ports = Ports(aws=1, mqtt=2, metrics=3)
+    with pytest.raises(TestbedError, match="the port is taken"):
+        local._start_talk(half, engine)
+    assert not engine.bridge.alive()
+    assert not half.processes
