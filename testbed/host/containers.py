@@ -76,7 +76,7 @@ def stop(name: str, *, kill: bool, seconds: float) -> None:
 def pause(name: str, *, again: bool = False) -> None:
     """Stand a container still, or with ``again`` have it go on; do nothing if it is gone or stands so."""
     container = _find(name)
-    if container is None:
+    if container is None or container.status != ("paused" if again else "running"):
         return
     try:
         if again:
@@ -84,7 +84,7 @@ def pause(name: str, *, again: bool = False) -> None:
         else:
             container.pause()
     except _sdk().errors.APIError as error:
-        if error.status_code not in (409, 500):  # it has ended, or stands so
+        if error.status_code != 409:  # it has ended
             raise
 
 
