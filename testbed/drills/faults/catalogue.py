@@ -76,14 +76,8 @@ def catalogue(
         calls("SQS duplicates", "duplicate", _QUEUE, 10),
         calls("SQS reorders (held 3 s)", "slow", _QUEUE, 4, seconds=3.0),
     ]
-    at_a_call = [
-        calls("Lambda dies before the S3 write", "kill", _ARCHIVE, 1),
-        calls("Lambda dies between S3 and DynamoDB write", "kill", _LATEST_STATE, 1),
-        calls("Lambda dies after the DynamoDB write", "kill", _LATEST_STATE, 1, after=True),
-        calls("Lambda hangs in mid-batch until its time-out", "freeze", _LATEST_STATE, 1, after=True),
-    ]
     if signals_callers:
-        faults += at_a_call
+        faults += _at_a_call(calls)
     if has_stream:
         faults += [
             calls("Kinesis throttles", "error", _STREAM, 12, code=throttled, status=400),
@@ -94,3 +88,12 @@ def catalogue(
     if restarts_cloud:
         faults.append(Fault("AWS APIs restarted", parts.restart_cloud))
     return faults
+
+
+def _at_a_call(calls: Callable[..., Fault]) -> list[Fault]:
+    return [
+        calls("Lambda dies before the S3 write", "kill", _ARCHIVE, 1),
+        calls("Lambda dies between S3 and DynamoDB write", "kill", _LATEST_STATE, 1),
+        calls("Lambda dies after the DynamoDB write", "kill", _LATEST_STATE, 1, after=True),
+        calls("Lambda hangs in mid-batch until its time-out", "freeze", _LATEST_STATE, 1, after=True),
+    ]
