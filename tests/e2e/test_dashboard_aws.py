@@ -118,7 +118,11 @@ def test_a_url_is_the_functions_and_lives_for_a_minute(deployment: Deployment) -
 def test_a_summary_has_the_alarms(deployment: Deployment) -> None:
     status, summary = api.get(deployment, "/summary")
     assert status == 200
-    assert len(summary["alarms"]) == 4
+    prefix = deployment.outputs.stations_table_name.removesuffix("stations")
+    found = deployment.client("cloudwatch").describe_alarms(AlarmNamePrefix=prefix)["MetricAlarms"]
+    names = {alarm["AlarmName"] for alarm in found}
+    assert f"{prefix}dead-letters" in names
+    assert {alarm["name"] for alarm in summary["alarms"]} == names
 
 
 def test_the_page_of_cloudfront_is_live(

@@ -112,7 +112,7 @@ def test_a_station_cannot_touch_the_jobs_of_another(
     assert thief.connected()
     iot = deployment.client("iot")
     thing = iot.describe_thing(thingName=victim.id)["thingArn"]
-    job = f"theft-{uuid.uuid4().hex[:8]}"
+    job = f"{operations.job_prefix(deployment)}theft-{uuid.uuid4().hex[:8]}"
     iot.create_job(jobId=job, targets=[thing], document="{}")
     said = json.dumps({"status": "REJECTED"}).encode()
     thief.send(said, f"$aws/things/{victim.id}/jobs/{job}/update")

@@ -38,6 +38,9 @@ ALIASES: dict[str, tuple[str, ...]] = {
 TESTS_ALONE = (
     "dynamodb:DeleteItem",
     "dynamodb:PutItem",
+    "iot:DeleteJob",
+    "iot:DescribeJobExecution",
+    "iot:DescribeThing",
     "iot:GetThingShadow",
     "iot:ListAttachedPolicies",
     "iot:ListThings",

@@ -383,7 +383,8 @@ def _iot_core(stand_in: StandIn) -> list[Process]:
 def _door(stand_in: StandIn, deployed: Path, authority: Authority) -> Process:
     """Start what takes pages' URLs as IoT Core does; they must be signed by the API handler's role."""
     place, iot = stand_in.place, stand_in.root.client("iot", endpoint_url=stand_in.url)
-    observers.make_policy(iot, "stand-in-observer", f"arn:aws:iot:{REGION}:000000000000", TOPIC_ROOT)
+    topics = f"{TOPIC_ROOT}/+/telemetry"
+    observers.make_policy(iot, "stand-in-observer", f"arn:aws:iot:{REGION}:{ACCOUNT}", topics)
     folder = place.certificates / "observers"
     Enrolment(
         stand_in.root,
@@ -400,7 +401,7 @@ def _door(stand_in: StandIn, deployed: Path, authority: Authority) -> Process:
         FunctionName=deployment.outputs.api_function_name
     )
     stand_in.front.door_port = ports.choose(None, what="the front door")
-    certificate, topics = folder / "stand-in-door.crt", f"{TOPIC_ROOT}/+/telemetry"
+    certificate = folder / "stand-in-door.crt"
     return start_door(place, stand_in.front.door_port, _role_of(function), certificate, topics)
 
 
