@@ -24,6 +24,8 @@ _IOT_QUOTAS = {
     "iot_connections": re.compile(r"concurrent client connections", re.IGNORECASE),
     "iot_connects": re.compile(r"connect requests per second per account", re.IGNORECASE),
     "iot_publishes": re.compile(r"inbound publish requests per second per account", re.IGNORECASE),
+    "iot_outbound": re.compile(r"outbound publish requests per second per account", re.IGNORECASE),
+    "iot_rules": re.compile(r"rule evaluations per second per (aws )?account", re.IGNORECASE),
 }
 
 
