@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from testbed.deploy.deployment import Deployment
 from testbed.pipeline import dead_letters, stream
 from testbed.pipeline.dead_letters import DeadLetter
 from testbed.pipeline.quiet import wait_until_handled
-from testbed.proofs.books import Books, HistoryWindow, Point, Recency
+from testbed.proofs.books import Books, HistoryWindow, Point, Recency, recency
 from testbed.proofs.ledgers import OPERATIONS_SUFFIX, OperationsLine, read_ledger, read_operations
 from testbed.proofs.operations import OperationsReport, collect, judge
 
@@ -68,6 +68,8 @@ class AuditReport:
 def audit(deployment: Deployment, ledgers: Iterable[Path], *, wait_seconds: float = 120) -> AuditReport:
     """Wait until the queue is empty, and the stream's last record done, then compare.
 
+    A fleet may run meanwhile: what is acknowledged after the ledgers were read is left to the next audit.
+
     Args:
         deployment: where.
         ledgers: NDJSON files of acknowledged messages, each with the journal beside it, if there is one; operators'
@@ -81,18 +83,20 @@ def audit(deployment: Deployment, ledgers: Iterable[Path], *, wait_seconds: floa
     sqs = deployment.client("sqs")
     paths = [*ledgers]
     messages = [path for path in paths if path.suffix != OPERATIONS_SUFFIX]
-    queued = wait_until_handled(deployment, wait_seconds)
+    begun = datetime.now(UTC)
     with (
         tempfile.TemporaryDirectory(dir=deployment.path) as folder,
         closing(Books(Path(folder) / "audit.db", _history_window(deployment))) as books,
     ):
         for path in messages:
             books.acknowledged(read_ledger(path))
+        queued = wait_until_handled(deployment, wait_seconds)
         books.archived(reader.records(deployment.client("s3"), outputs.telemetry_bucket_name))
         letters: Counter[str] = Counter()
         books.dead_lettered(_ids(dead_letters.each(sqs, outputs.dead_letter_queue_url), letters, deployment))
         books.kept(_points(deployment, books.stations_due()))
-        report = _report(books, letters, sorted(wrong_states(deployment, books.newest)), queued)
+        wrong = _not_overtaken(deployment, [*wrong_states(deployment, books.newest)], begun)
+        report = _report(books, letters, sorted(map(str, wrong)), queued)
         if not outputs.operations_table_name:
             return report
         spoke = {station: _moment(order.timestamp) for station, (order, _) in books.newest.items()}
@@ -149,8 +153,33 @@ def _report(books: Books, letters: Counter[str], wrong: list[str], queued: int) 
     )
 
 
-def wrong_states(deployment: Deployment, newest: dict[str, tuple[Recency, set[Any]]]) -> Iterator[str]:
-    """Yield the stations whose table item is not their newest archived message, each with what is wrong."""
+@dataclass(frozen=True)
+class WrongState:
+    """A station whose table item is not its newest archived message.
+
+    ``shown``: the item's place in the order, and ``ready`` its batteries; None where it has no item.
+    """
+
+    station: str
+    newest: Recency
+    shown: Recency | None = None
+    ready: Any = None
+
+    def __str__(self) -> str:
+        if self.shown is None:
+            return f"{self.station}: not in the table"
+        return (
+            f"{self.station}: the table has {tuple(self.shown)}, its newest message is {tuple(self.newest)}"
+        )
+
+    @property
+    def ahead(self) -> bool:
+        """Whether the table has something newer."""
+        return self.shown is not None and None not in self.shown and self.shown > self.newest
+
+
+def wrong_states(deployment: Deployment, newest: dict[str, tuple[Recency, set[Any]]]) -> Iterator[WrongState]:
+    """Yield the stations whose table item is not their newest archived message."""
     table = deployment.session.resource("dynamodb", endpoint_url=deployment.aws_url).Table(
         deployment.outputs.stations_table_name
     )
@@ -164,13 +193,42 @@ def wrong_states(deployment: Deployment, newest: dict[str, tuple[Recency, set[An
             if expected is None:
                 continue
             sequence: Any = item.get("sequence", 0)
-            found = (item.get("timestamp"), int(sequence), item.get("message_id"))
-            if found != expected[0] or item.get("battery_available") not in expected[1]:
-                yield f"{station}: the table has {found}, its newest message is {tuple(expected[0])}"
+            timestamp: Any = item.get("timestamp")
+            message_id: Any = item.get("message_id")
+            shown, ready = Recency(timestamp, int(sequence), message_id), item.get("battery_available")
+            if shown != expected[0] or ready not in expected[1]:
+                yield WrongState(station, expected[0], shown, ready)
         if "LastEvaluatedKey" not in page:
             break
         options = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
-    yield from (f"{station}: not in the table" for station in left)
+    yield from (WrongState(station, order) for station, (order, _) in left.items())
+
+
+def _not_overtaken(deployment: Deployment, wrong: list[WrongState], begun: datetime) -> list[WrongState]:
+    """Leave out the stations that spoke again while the archive was read: the table shows what was archived since."""
+    ahead = {each.shown.message_id for each in wrong if each.shown and each.ahead}
+    if not ahead:
+        return wrong
+    s3, bucket = deployment.client("s3"), deployment.outputs.telemetry_bucket_name
+    fresh = [
+        record
+        for listed in reader.dated(s3, bucket, reader.PREFIX)
+        # S3's clock is not ours, and knows seconds.
+        if listed.at > begun - timedelta(minutes=1)
+        for record in reader.read(s3, bucket, listed.key)
+        if record["message_id"] in ahead
+    ]
+    archived = {
+        (
+            record["station_id"],
+            recency(record["timestamp"], record.get("sequence") or 0, record["message_id"]),
+            record["battery_available"],
+        )
+        for record in fresh
+    }
+    return [
+        each for each in wrong if not each.ahead or (each.station, each.shown, each.ready) not in archived
+    ]
 
 
 def _history_window(deployment: Deployment) -> HistoryWindow:

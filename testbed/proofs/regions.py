@@ -76,5 +76,5 @@ def audit_regions(regions: Sequence[Deployment], ledger: Path, stations: Collect
             books.acknowledged_and_dead_lettered(),
             missing_count,
             missing,
-            {each.region: sorted(wrong_states(each, books.newest)) for each in regions},
+            {each.region: sorted(map(str, wrong_states(each, books.newest))) for each in regions},
         )

@@ -18,20 +18,25 @@ from testbed.operations.fleet_settings import FleetSettings, Tally
 from testbed.operations.selection import chosen
 from testbed.paths import REPOSITORY
 from testbed.pipeline import api
+from testbed.proofs.audit import audit
 from testbed.stations import simulation
 from tests.e2e.conftest import PATIENCE_SECONDS, Connect, station_in_api, wait_for
 
 
 @pytest.fixture(scope="module")
-def fleet(
-    deployment: Deployment, enrolment: Enrolment, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[list[str]]:
+def ledger(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Name the fleet's ledger."""
+    return tmp_path_factory.mktemp("fleet") / "fleet.ndjson"
+
+
+@pytest.fixture(scope="module")
+def fleet(deployment: Deployment, enrolment: Enrolment, ledger: Path) -> Iterator[list[str]]:
     """Run four stations that have told how they are."""
-    folder: Path = tmp_path_factory.mktemp("fleet")
+    folder = ledger.parent
     prefix = f"station-fleet-{uuid.uuid4().hex[:6]}-"
     names = [f"{prefix}{number:02}" for number in range(1, 5)]
     enrolment.enrol(names)
-    files = ["--ledger", str(folder / "ledger"), "--settings", str(folder / "state")]
+    files = ["--ledger", str(ledger), "--settings", str(folder / "state")]
     command = simulation.command(deployment, 4, 1, ["--prefix", prefix, *files])
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(command, cwd=REPOSITORY, stdout=log, stderr=log)
@@ -85,8 +90,8 @@ def test_firmware_reaches_a_fleet_and_an_aborted_one_is_led_back(
     ]
 
 
-def test_a_fleet_reports_what_is_set_and_who_refuses_is_counted(
-    deployment: Deployment, fleet: list[str]
+def test_a_fleet_reports_what_is_set_and_the_audit_of_the_running_fleet_has_it(
+    deployment: Deployment, fleet: list[str], ledger: Path
 ) -> None:
     assert set(chosen(deployment, fleet[0][:-2] + "*", [])) == set(fleet)
 
@@ -102,6 +107,12 @@ def test_a_fleet_reports_what_is_set_and_who_refuses_is_counted(
     settings = api.get(deployment, f"/stations/{fleet[0]}/settings")[1]
     assert settings["reported"]["charging_power_limit_kw"] == 77
     assert settings["changes"][0]["by"]
+    # The stations go on speaking: the table is ahead of what was read of the archive.
+    report = audit(deployment, [ledger])
+    assert report.clean, report
+    assert report.acknowledged > 0
+    assert report.operations
+    assert report.operations.changes >= 4
 
 
 def test_a_station_cannot_touch_the_jobs_of_another(
