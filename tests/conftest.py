@@ -1,5 +1,6 @@
 """Which tests share a process where the suite runs in several: those that share what is dear to start."""
 
+import gc
 import signal
 from typing import Any
 
@@ -38,3 +39,13 @@ class _ByWhatIsShared(LoadScopeScheduling):
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
     """Use our own scheduler, whatever ``--dist`` says."""
     return _ByWhatIsShared(config, log)
+
+
+def pytest_collection_finish() -> None:
+    """Take the modules and thousands of tests, which stay to the end, out of what the garbage collector looks through.
+
+    That, and looking less often, is an eighth of the CPU time of the unit tests.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000)
