@@ -58,6 +58,7 @@ def _most_bytes(expression: str, values: Mapping[str, Any], names: Mapping[str, 
     words = expression.upper()
     if "ADD" in words or "DELETE" in words:
         return None
-    # As if each place that names something named all that there is.
-    places = 1 + sum(map(expression.count, ":#,.["))
-    return _LETTER * places * (len(str(values)) + len(str(names)) + len(expression) + _PART)
+    # As if each value and each name that is used were all of them.
+    used = expression.count(":") * len(str(values)) + expression.count("#") * len(str(names))
+    places = 1 + sum(map(expression.count, ":#,.[=(+-"))
+    return _LETTER * (used + len(expression)) + _PART * places
