@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from testbed.cli.console import AsJson, Yes, app, asking_unless, if_interrupted, out, say, short, show_json
-from testbed.deploy import aws, dev, lifecycle, policies
+from testbed.deploy import aws, aws_projects, dev, lifecycle, policies
 from testbed.deploy.deployment import Deployment, current
 from testbed.deploy.project import project
 from testbed.deploy.settings import Settings
@@ -72,7 +72,7 @@ def _settings_of_aws(command: str) -> Settings:
 @app.command("package")
 def package_command() -> None:
     """Build the functions' packages for AWS, as Terraform's defaults want them."""
-    runtime, folder = aws.aws_packages(Settings.from_environment())
+    runtime, folder = aws_projects.packages(Settings.from_environment())
     for zipped in sorted(folder.glob("*.zip")):
         digest = hashlib.sha256(zipped.read_bytes()).hexdigest()
         say(f"{zipped}  {zipped.stat().st_size / 1e6:.2f} MB  sha256 {digest}")

@@ -228,8 +228,15 @@ def rehearse_command(
     record: Annotated[
         bool, typer.Option("--record", help="Write what IAM was asked into asked.json.")
     ] = False,
+    cold_chain: Annotated[
+        bool, typer.Option("--cold-chain", help="With examples/cold-chain, as a project of somebody's own.")
+    ] = False,
 ) -> None:
     """Go through all of TARGET=aws on a stand-in for AWS; arguments go to pytest in place of tests/e2e."""
-    from testbed.drills.rehearsal.run import rehearse  # noqa: PLC0415  # of use to this command alone
+    from testbed.drills.rehearsal import own  # noqa: PLC0415  # of use to this command alone
+    from testbed.drills.rehearsal.run import rehearse  # noqa: PLC0415
 
+    if cold_chain:
+        own.rehearse(say)
+        return
     rehearse(say, context.args or ["tests/e2e"], settings, record=record)

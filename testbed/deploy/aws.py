@@ -16,17 +16,15 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from testbed.cost import bill, designs, price_list
 from testbed.cost.bill import Workload
-from testbed.deploy import packaging, page_files, policies, preflight, providers
+from testbed.deploy import aws_projects, page_files, policies, preflight, providers
 from testbed.deploy.account import Account
 from testbed.deploy.deployment import Deployment
 from testbed.deploy.design import chosen_design, replica_regions, switches
 from testbed.deploy.leftovers import leftovers
 from testbed.deploy.needs import Site
-from testbed.deploy.project import project
 from testbed.deploy.settings import Settings
 from testbed.deploy.state import RemoteState
 from testbed.deploy.terraform import Cloud, Workspace, fingerprint, is_set, require, switched_on
-from testbed.engines.base import Runtime
 from testbed.errors import TestbedError
 from testbed.identity.enrolment import Enrolment
 from testbed.paths import TERRAFORM, state_root
@@ -63,6 +61,9 @@ def plan(settings: Settings, say: Say) -> None:
     Raises:
         TestbedError: no credentials, or Terraform failed.
     """
+    if aws_projects.is_own():
+        aws_projects.plan(settings, _greet(settings, say), say)
+        return
     stage = _prepare(settings, say, make=False)
     if stage.workspace.plan():
         say_cost(stage.session, settings, say, stage.defaults)
@@ -77,6 +78,12 @@ def up(settings: Settings, say: Say, confirm: Confirm) -> Deployment:
     Raises:
         TestbedError: no credentials, not confirmed, or Terraform failed.
     """
+    if aws_projects.is_own():
+        deployment = aws_projects.up(settings, _greet(settings, say), say, confirm)
+        _find_broker(deployment, settings)
+        where = f"API: {deployment.api_url}   " if deployment.api_url else ""
+        say(f"{where}MQTT: {deployment.mqtt_host}:{deployment.mqtt_port}")
+        return deployment
     stage = _prepare(settings, say)
     deployment, workspace = stage.deployment, stage.workspace
     if workspace.plan():
@@ -90,21 +97,26 @@ def up(settings: Settings, say: Say, confirm: Confirm) -> Deployment:
     else:
         deployment.take_outputs(workspace.outputs(), workspace.secret_outputs)
     deployment.api_url = deployment.outputs.api_gateway_invoke_url
-    deployment.mqtt_host, deployment.mqtt_port = settings.iot_endpoint or (
-        deployment.outputs.iot_endpoint,
-        _MQTT_PORT,
-    )
-    _write_server_ca(deployment.server_ca)
     deployment.fingerprint = fingerprint(workspace.variables, stage.packages)
-    deployment.save()
+    _find_broker(deployment, settings)
     say(f"API: {deployment.api_url}/stations   MQTT: {deployment.mqtt_host}:{deployment.mqtt_port}")
     return deployment
+
+
+def _find_broker(deployment: Deployment, settings: Settings) -> None:
+    """Note where devices connect, and what they trust there."""
+    host = deployment.outputs.iot_endpoint
+    if not (settings.iot_endpoint or host):
+        host = deployment.client("iot").describe_endpoint(endpointType="iot:Data-ATS")["endpointAddress"]
+    deployment.mqtt_host, deployment.mqtt_port = settings.iot_endpoint or (host, _MQTT_PORT)
+    _write_server_ca(deployment.server_ca)
+    deployment.save()
 
 
 def down(
     settings: Settings,
     deployment: Deployment,
-    enrolment: Enrolment,
+    enrol: Callable[[], Enrolment],
     say: Say,
     confirm: Confirm,
     *,
@@ -115,6 +127,12 @@ def down(
     Raises:
         TestbedError: not confirmed, the archive holds data and may not be deleted, or something is left.
     """
+    question = f"Destroy everything of {settings.project}-{deployment.environment} in {deployment.region}"
+    if aws_projects.is_own():
+        if not confirm(f"{question}?"):
+            raise TestbedError("Nothing was removed: not confirmed.")
+        aws_projects.down(settings, deployment, enrol, _greet(settings, say), say)
+        return
     bucket = deployment.outputs.telemetry_bucket_name
     s3 = deployment.client("s3")
     holds_data = _objects(s3, bucket)
@@ -123,10 +141,10 @@ def down(
             f"The archive {bucket} holds data, and nothing was removed.",
             "Keep what you need of it; ARGS=--delete-archive then deletes it with the rest.",
         )
-    question = f"Destroy everything of {settings.project}-{deployment.environment} in {deployment.region}"
     if not confirm(f"{question}{', its archive included' if holds_data else ''}?"):
         raise TestbedError("Nothing was removed: not confirmed.")
     # Certificates hold the policy: Terraform cannot remove that before them.
+    enrolment = enrol()
     say(f"Removed {enrolment.remove() + enrolment.remove_strangers()} stations from AWS IoT")
     if holds_data:
         _empty(s3, bucket)
@@ -144,6 +162,11 @@ def say_leftovers(settings: Settings, say: Say) -> None:
     Raises:
         TestbedError: there is something.
     """
+    if aws_projects.is_own():
+        raise TestbedError(
+            "Leftovers are looked for by the names of the battery-swap network alone.",
+            "Of a project of your own, Terraform's state says what is there: TARGET=aws testbed plan",
+        )
     session = boto3.Session(region_name=settings.region)
     _caller(session)
     left = leftovers(session, settings.project, settings.environment)
@@ -217,14 +240,6 @@ def _prices(session: boto3.Session, region: str) -> tuple[price_list.Prices | No
     return found, f"List prices of {found.region}, read from AWS on {found.read_on}{rest}."
 
 
-def aws_packages(settings: Settings) -> tuple[Runtime, Path]:
-    """Build the functions for AWS, where Terraform's default looks for them."""
-    runtime = Runtime.on_linux(settings.lambda_python, settings.lambda_architecture)
-    packages = state_root() / "packages" / "aws"
-    packaging.build(runtime, packages)
-    return runtime, packages
-
-
 def _caller(session: boto3.Session) -> tuple[str, str]:
     """Return the account and the ARN that the credentials are of.
 
@@ -242,13 +257,9 @@ def _caller(session: boto3.Session) -> tuple[str, str]:
 
 
 def _prepare(settings: Settings, say: Say, *, make: bool = True) -> Stage:
-    _refuse_others()
     session = boto3.Session(region_name=settings.region)
     account, caller = _caller(session)
-    say(
-        f"Target: aws, account {account}, region {settings.region}, "
-        f"deployment {settings.project}-{settings.environment}"
-    )
+    _say_target(settings, account, say)
     folder = settings.folder(None)
     deployment = Deployment.load(folder) or Deployment(
         target="aws",
@@ -269,7 +280,7 @@ def _prepare(settings: Settings, say: Say, *, make: bool = True) -> Stage:
     state = RemoteState(session, settings.project, settings.environment, account)
     if make and state.ensure():
         say(f"Made the bucket for Terraform's state: {state.bucket}")
-    runtime, packages = aws_packages(settings)
+    runtime, packages = aws_projects.packages(settings)
     packages_of_page = page_files.packaged(say) if switched_on("dashboard_enabled", defaults) else {}
     variables: dict[str, Any] = {
         "aws_region": settings.region,
@@ -302,13 +313,18 @@ def _prepare(settings: Settings, say: Say, *, make: bool = True) -> Stage:
     return Stage(deployment, workspace, state, region, account, packages, defaults)
 
 
-def _refuse_others() -> None:
-    """Refuse a project of the user's own: what is here empties an archive, and shows the cost, of one network alone."""
-    if not project().described.outputs.get("telemetry_bucket_name"):
-        raise TestbedError(
-            "TARGET=aws is for the battery-swap network so far; this project goes up on local targets.",
-            "On AWS: terraform apply in the project's own folder. Nothing of it was touched.",
-        )
+def _greet(settings: Settings, say: Say) -> str:
+    """Say where it goes to, and return the account."""
+    account, _ = _caller(boto3.Session(region_name=settings.region))
+    _say_target(settings, account, say)
+    return account
+
+
+def _say_target(settings: Settings, account: str, say: Say) -> None:
+    say(
+        f"Target: aws, account {account}, region {settings.region}, "
+        f"deployment {settings.project}-{settings.environment}"
+    )
 
 
 def _boundary(session: boto3.Session, project: str, account: str) -> str | None:

@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 
 from testbed.deploy import aws, local
 from testbed.deploy.deployment import Deployment, nothing_is_up
@@ -76,7 +77,12 @@ def _down(settings: Settings, say: Say, confirm: Callable[[str], bool], *, delet
             say(f"Stopped {guest}, which somebody left running")
         if deployment.target == "aws":
             aws.down(
-                settings, deployment, enrolment_of(deployment), say, confirm, delete_archive=delete_archive
+                settings,
+                deployment,
+                partial(enrolment_of, deployment),
+                say,
+                confirm,
+                delete_archive=delete_archive,
             )
         else:
             local.clear(deployment)

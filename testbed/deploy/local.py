@@ -16,7 +16,7 @@ from typing import Any
 from msgspec.structs import replace as replace_field
 
 from bridge.authority import Authority
-from testbed.deploy import enforced_iam, providers, terraform
+from testbed.deploy import enforced_iam, packaging, providers, terraform
 from testbed.deploy.deployment import Deployment
 from testbed.deploy.packaging import build_packages, package_folder
 from testbed.deploy.project import project
@@ -254,11 +254,7 @@ def _prepare(deployment: Deployment, settings: Settings, variables: dict[str, An
     folder = providers.working_folder(
         project(), deployment.path / "terraform", air_gapped=deployment.air_gapped
     )
-    for name, function in project().described.functions.items():
-        if function.at:
-            place = deployment.path / "terraform" / "project" / function.at
-            place.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(packages / f"{name}.zip", place)
+    packaging.put(project(), packages, deployment.path / "terraform" / "project")
     workspace = Workspace(
         folder,
         deployment.cloud,

@@ -54,6 +54,15 @@ def build(runtime: Runtime, folder: Path) -> list[str]:
     return changed
 
 
+def put(here: Here, packages: Path, copy: Path) -> None:
+    """Copy the zips that Terraform looks for in the project into its working copy."""
+    for name, function in here.described.functions.items():
+        if function.at:
+            place = copy / function.at
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(packages / f"{name}.zip", place)
+
+
 def _build_one(runtime: Runtime, here: Here, function: FunctionTable, folder: Path, target: Path) -> None:
     made = here.folder / function.zip
     if function.zip and made.is_file():

@@ -34,13 +34,14 @@ class _Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 class TerraformTable(_Table, frozen=True):
     """Where Terraform is, and what a local target sets; see docs/own-project.md.
 
-    Values of ``local`` may contain ``{packages}``, ``{project}``, ``{region}``, ``{environment}``, ``{iot_data}``,
-    ``{python}`` and ``{architecture}``. The variables in ``unset`` are set to null, which TOML cannot write.
-    ``api_key`` names the variable that gets a random key.
+    ``aws`` is what ``TARGET=aws`` sets in place of ``local``. Values of both may contain ``{packages}``, ``{project}``,
+    ``{region}``, ``{environment}``, ``{iot_data}``, ``{python}`` and ``{architecture}``. The variables in ``unset`` are
+    set to null, which TOML cannot write. ``api_key`` names the variable that gets a random key.
     """
 
     folder: str = "terraform"
     local: dict[str, Any] = {}
+    aws: dict[str, Any] = {}
     unset: list[str] = []
     api_key: str = ""
     leave_out: list[str] = []
@@ -138,18 +139,19 @@ class Here:
                 if not name.endswith(_WRITTEN) and path.is_file():
                     yield path
 
-    def region(self) -> str:
+    def region(self, target: Literal["local", "aws"] = "local") -> str:
         """Return the region that its `provider "aws"` says, itself or by a variable; empty if it does not say."""
+        set_here = self.described.terraform.local if target == "local" else self.described.terraform.aws
         text = "\n".join(path.read_text() for path in sorted(self.terraform.glob("*.tf")))
         for block in _PROVIDER.findall(text):
             found = _REGION.search(block)
             if found and not re.search(r"^\s*alias\s*=", block, re.MULTILINE):
-                return found[1] or self._variable(found[2], text)
+                return found[1] or self._variable(found[2], text, set_here)
         return ""
 
-    def _variable(self, name: str, text: str) -> str:
+    def _variable(self, name: str, text: str, set_here: Mapping[str, Any]) -> str:
         """Return a variable's value as far as it is written: in testbed.toml, a .tfvars file, or as its default."""
-        for table in (self.described.terraform.local, os.environ):
+        for table in (set_here, os.environ):
             value = table.get(name if table is not os.environ else f"TF_VAR_{name}")
             if isinstance(value, str):
                 return "" if "{" in value else value
@@ -170,10 +172,15 @@ class Here:
     def local_variables(self, values: Mapping[str, str]) -> dict[str, Any]:
         """Return the variables that a local target sets, with ``values`` in place of their placeholders."""
         table = self.described.terraform
+        return self._filled(table.local, "local", values) | dict.fromkeys(table.unset)
+
+    def aws_variables(self, values: Mapping[str, str]) -> dict[str, Any]:
+        """Return the variables that ``TARGET=aws`` sets, with ``values`` in place of their placeholders."""
+        return self._filled(self.described.terraform.aws, "aws", values)
+
+    def _filled(self, variables: Mapping[str, Any], table: str, values: Mapping[str, str]) -> dict[str, Any]:
         known = dict(values) | {"project": str(self.folder)}
-        return {name: _filled(value, known, name) for name, value in table.local.items()} | dict.fromkeys(
-            table.unset
-        )
+        return {name: _filled(value, known, f"{table}.{name}") for name, value in variables.items()}
 
     def device_topic(self, device: str, topic_root: str) -> str:
         """Return the topic that a device publishes to, or with ``+`` for it all devices' topic filter."""
@@ -192,7 +199,7 @@ def _filled(value: Any, known: Mapping[str, str], name: str) -> Any:
     def fill(found: re.Match[str]) -> str:
         if found[1] not in known:
             raise TestbedError(
-                f"{PROJECT_FILE}: terraform.local.{name} has {found[0]}, which is no placeholder.",
+                f"{PROJECT_FILE}: terraform.{name} has {found[0]}, which is no placeholder.",
                 f"There are {', '.join(f'{{{each}}}' for each in sorted(known))}.",
             )
         return known[found[1]]

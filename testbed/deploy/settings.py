@@ -101,7 +101,10 @@ class Settings:
             target=target,  # type: ignore[arg-type]  # narrowed by the test above
             engine=engine,
             name=name,
-            region=os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "eu-central-1",
+            region=os.environ.get("AWS_REGION")
+            or os.environ.get("AWS_DEFAULT_REGION")
+            or (project().region("aws") if target == "aws" else "")
+            or "eu-central-1",
             environment=os.environ.get("ENVIRONMENT") or "dev",
             aws_port=_port("AWS_PORT", AWS_PORT if fixed_ports else None),
             mqtt_port=_port("MQTT_PORT", MQTT_PORT if fixed_ports else None),

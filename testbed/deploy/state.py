@@ -11,6 +11,9 @@ from botocore.exceptions import ClientError
 
 from testbed.errors import TestbedError
 
+# The file by which the testbed says where a state is: an override comes before a project's own backend block.
+OVERRIDE = "zz-testbed_override.tf.json"
+
 # How long an older version of a state can be brought back.
 _KEEP_VERSIONS_DAYS = 90
 
@@ -117,9 +120,7 @@ class RemoteState:
             "encrypt": True,
             "use_lockfile": True,
         }
-        (folder / "backend.tf.json").write_text(
-            json.dumps({"terraform": {"backend": {"s3": settings}}}, indent=1)
-        )
+        (folder / OVERRIDE).write_text(json.dumps({"terraform": {"backend": {"s3": settings}}}, indent=1))
 
     def remove(self) -> bool:
         """Remove this deployment's state with its versions; and the bucket, if no other deployment's is in it.

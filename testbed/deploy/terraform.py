@@ -21,6 +21,7 @@ import boto3
 from testbed.deploy.progress import Progress
 from testbed.deploy.project import project
 from testbed.deploy.providers import Json, Providers
+from testbed.deploy.state import OVERRIDE
 from testbed.errors import TestbedError
 from testbed.host import emulated
 from testbed.host.processes import NO_ACCOUNT
@@ -43,7 +44,6 @@ _OWN = "zz-testbed.auto.tfvars.json"
 
 # Takes the place of whatever backend the configuration has: a local target keeps its state itself.
 # (https://developer.hashicorp.com/terraform/language/files/override, "Merging terraform Blocks")
-_OWN_BACKEND = "zz-testbed_override.tf.json"
 
 # Go's garbage collection is a third of what Terraform and its provider do here; with more room it runs less often.
 # (https://pkg.go.dev/runtime, "Environment Variables"; what the user sets comes first.)
@@ -287,7 +287,7 @@ class Workspace:
         if self._state:
             self._state.write_backend(self.folder)
         elif self.cloud.endpoint is not None:
-            (self.folder / _OWN_BACKEND).write_text('{"terraform": {"backend": {"local": {}}}}')
+            (self.folder / OVERRIDE).write_text('{"terraform": {"backend": {"local": {}}}}')
         # Whatever an earlier run had for a backend, this is the state.
         self._run("init", "-input=false", "-reconfigure")
 

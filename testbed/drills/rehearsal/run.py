@@ -106,7 +106,7 @@ def rehearse(say: Say, tests: list[str], stage: str = "prod", *, record: bool = 
     with stand_in(home) as aws:
         aws.environment |= chosen
         _steps(aws, say, tests)
-        with _step(say, "no permission that is not used: each action taken away from the policies"):
+        with step(say, "no permission that is not used: each action taken away from the policies"):
             _hold_rights(aws, say, stage, record=record)
     shutil.rmtree(home)
     say(f"Rehearsed in {time.monotonic() - begun:.0f} s: nothing was left.")
@@ -166,6 +166,8 @@ class StandIn:
         self.root = account
         self.url = url
         self.front = front
+        # The project's.
+        self.folder = REPOSITORY
         self.environment: dict[str, str] = {}
         self.stranger: dict[str, str] = {}
         self.planner: boto3.Session = account
@@ -195,7 +197,7 @@ class StandIn:
         """
         done = subprocess.run(
             [sys.executable, "-m", "testbed", *arguments],
-            cwd=REPOSITORY,
+            cwd=self.folder,
             env=self.environment | environment,
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -275,19 +277,19 @@ def _environment(place: Place, proxy: str, authority: str) -> dict[str, str]:
 
 
 def _steps(stand_in: StandIn, say: Say, tests: list[str]) -> None:
-    with _step(say, "a user without rights gets nowhere"):
+    with step(say, "a user without rights gets nowhere"):
         stand_in.testbed("plan", fails="not authorized", **stand_in.stranger)
-    with _step(say, "make plan: the plan and what it costs"):
+    with step(say, "make plan: the plan and what it costs"):
         said = _as_planner(stand_in)
-        _must("to add" in said and "): about $" in said, "no plan, or no cost", said)
-    with _step(say, "make up without a yes changes nothing"):
+        must("to add" in said and "): about $" in said, "no plan, or no cost", said)
+    with step(say, "make up without a yes changes nothing"):
         stand_in.testbed("up", fails="There is nobody to ask")
-        _must(not _stacks(stand_in), "something was made without a confirmation", "")
-    with _step(say, "make up, confirmed"):
+        must(not _stacks(stand_in), "something was made without a confirmation", "")
+    with step(say, "make up, confirmed"):
         stand_in.testbed("up", "--yes")
-    with _step(say, "make plan again: nothing to change, but for what provider 3.39.0 cannot keep"):
+    with step(say, "make plan again: nothing to change, but for what provider 3.39.0 cannot keep"):
         _as_planner(stand_in)
-    with _step(say, "a locked state is left alone"):
+    with step(say, "a locked state is left alone"):
         _locked(stand_in)
     started = _iot_core(stand_in)
     # ministack asks for an action that AWS has not, and no policy of ours grants.
@@ -299,7 +301,7 @@ def _steps(stand_in: StandIn, say: Say, tests: list[str]) -> None:
         for test, why in _LEFT_OUT.items():
             say(f"  left out: {test}: {why}")
         deselected = [f"--deselect={test}" for test in _LEFT_OUT]
-        with _step(say, f"pytest {' '.join(tests)}"):
+        with step(say, f"pytest {' '.join(tests)}"):
             done = subprocess.run(
                 [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *deselected, *tests],
                 cwd=REPOSITORY,
@@ -312,27 +314,27 @@ def _steps(stand_in: StandIn, say: Say, tests: list[str]) -> None:
             log.parent.mkdir(parents=True, exist_ok=True)
             log.write_text(done.stdout + done.stderr)
             say("  " + (done.stdout.strip().splitlines() or ["pytest said nothing"])[-1])
-            _must(
+            must(
                 done.returncode == 0,
                 f"the end-to-end tests failed on the stand-in, see {log}",
                 done.stdout[-3000:],
             )
-        with _step(say, "the scheduled compaction, called once, by its own role"):
+        with step(say, "the scheduled compaction, called once, by its own role"):
             _compaction(stand_in)
     finally:
         for process in reversed(started):
             process.stop()
     for role in roles:
         enforced_iam.withdraw_batches(iam, role)
-    with _step(say, "make down keeps an archive that holds data"):
+    with step(say, "make down keeps an archive that holds data"):
         stand_in.testbed("down", "--yes", fails="holds data")
-    with _step(say, "make down, archive included"):
+    with step(say, "make down, archive included"):
         said = stand_in.testbed("down", "--yes", "--delete-archive")
-        _must("is left" in said, "down did not look for what is left", said)
-    with _step(say, "nothing is left: by tags, by names, and no bucket at all"):
+        must("is left" in said, "down did not look for what is left", said)
+    with step(say, "nothing is left: by tags, by names, and no bucket at all"):
         stand_in.testbed("leftovers")
         buckets = stand_in.root.client("s3", endpoint_url=stand_in.url).list_buckets()["Buckets"]
-        _must(not buckets, "buckets are left", str(buckets))
+        must(not buckets, "buckets are left", str(buckets))
 
 
 def _as_planner(stand_in: StandIn) -> str:
@@ -352,7 +354,7 @@ def _hold_rights(stand_in: StandIn, say: Say, stage: str, *, record: bool) -> No
     for user in rights.DOCUMENTS:
         documents = granted(user)
         left = list(rights.unexplained(user, documents, asked))
-        _must(
+        must(
             not left, f"the {user} may do what nobody asks for, and reasons.json names none", "\n".join(left)
         )
         total, needless = (
@@ -369,15 +371,21 @@ def _iot_core(stand_in: StandIn) -> list[Process]:
 
     IoT Core takes certificates of any authority; our broker those of one. So stations and servers have the same.
     """
-    place = stand_in.place
     [deployed] = (state_root() / "deployments").glob(f"aws-*-{ENVIRONMENT}")
+    talk, authority = start_talk(stand_in, deployed)
+    return [*talk, _door(stand_in, deployed, authority)]
+
+
+def start_talk(stand_in: StandIn, deployed: Path) -> tuple[list[Process], Authority]:
+    """Start broker, bridge and data plane for the deployment in ``deployed``; return whose certificates they take."""
+    place = stand_in.place
     shutil.copytree(place.certificates / "authority", deployed / "certs" / "authority")
     authority = Authority.load_or_create(place.certificates / "authority", name="Stand-in CA")
     server = place.certificates / "server.crt"
     authority.server("localhost", "127.0.0.1").write(server, server.with_suffix(".key"))
     engine = embedded.EmbeddedEngine()
     talk = [engine.start_broker(place), engine.start_bridge(place), engine.start_data_plane(place)]
-    return [*talk, _door(stand_in, deployed, authority)]
+    return talk, authority
 
 
 def _door(stand_in: StandIn, deployed: Path, authority: Authority) -> Process:
@@ -395,7 +403,7 @@ def _door(stand_in: StandIn, deployed: Path, authority: Authority) -> Process:
         admitted=lambda _: None,
     ).enrol(["stand-in-door"])
     deployment = Deployment.load(deployed)
-    _must(deployment is not None, "there is no deployment", str(deployed))
+    must(deployment is not None, "there is no deployment", str(deployed))
     assert deployment is not None  # noqa: S101  # said above
     function = stand_in.root.client("lambda", endpoint_url=stand_in.url).get_function_configuration(
         FunctionName=deployment.outputs.api_function_name
@@ -449,10 +457,10 @@ def _compaction(stand_in: StandIn) -> None:
         FunctionName=f"{PROJECT}-{ENVIRONMENT}-archive-compactor", Payload=b'{"settle_minutes": 0}'
     )
     said = answer["Payload"].read().decode()
-    _must("FunctionError" not in answer, "the compaction failed", said)
+    must("FunctionError" not in answer, "the compaction failed", said)
     left = list(reader.objects(s3, bucket, reader.PREFIX + hour))
     merged = [record["message_id"] for record in _records(s3, bucket, reader.COMPACTED + hour)]
-    _must(not left and merged == ["old-0", "old-1"], f"compaction left {left}, and made {merged}", said)
+    must(not left and merged == ["old-0", "old-1"], f"compaction left {left}, and made {merged}", said)
 
 
 def _records(s3: Any, bucket: str, prefix: str) -> Iterator[dict[str, Any]]:
@@ -467,12 +475,12 @@ def _stacks(stand_in: StandIn) -> list[Any]:
 
 
 @contextmanager
-def _step(say: Say, name: str) -> Iterator[None]:
+def step(say: Say, name: str) -> Iterator[None]:
     begun = time.monotonic()
     yield
     say(f"ok  {time.monotonic() - begun:5.1f} s  {name}")
 
 
-def _must(true: bool, problem: str, said: str) -> None:
+def must(true: bool, problem: str, said: str) -> None:
     if not true:
         raise TestbedError(f"The rehearsal failed: {problem}.", said[-6000:])

@@ -12,7 +12,7 @@ from testbed.deploy import policies, preflight
 from testbed.deploy.account import Account
 from testbed.deploy.leftovers import leftovers
 from testbed.deploy.needs import Site
-from testbed.deploy.state import RemoteState
+from testbed.deploy.state import OVERRIDE, RemoteState
 from tests.integration.conftest import REGION, AwsEmulator
 
 
@@ -37,7 +37,7 @@ def test_the_states_bucket_is_private_versioned_encrypted_and_goes_with_the_last
     [statement] = json.loads(s3.get_bucket_policy(Bucket=dev.bucket)["Policy"])["Statement"]
     assert statement["Effect"] == "Deny"
     dev.write_backend(tmp_path)
-    backend = json.loads((tmp_path / "backend.tf.json").read_text())["terraform"]["backend"]["s3"]
+    backend = json.loads((tmp_path / OVERRIDE).read_text())["terraform"]["backend"]["s3"]
     assert backend["use_lockfile"]
     assert backend["encrypt"]
 

@@ -81,6 +81,16 @@ def test_placeholders_are_filled_and_devices_have_their_topic() -> None:
     assert here.device_prefix == "truck-"
 
 
+def test_aws_has_variables_of_its_own_and_its_region_is_not_the_local_one(folder: Path) -> None:
+    described = GOOD.replace(
+        "[devices]", '[terraform.aws]\nregion = "us-west-2"\nzips = "{packages}"\n[devices]'
+    )
+    (folder / "testbed.toml").write_text(described)
+    (folder / "terraform" / "provider.tf").write_text('provider "aws" {\n  region = var.region\n}\n')
+    assert project().aws_variables({"packages": "/p"}) == {"region": "us-west-2", "zips": "/p"}
+    assert (project().region("aws"), project().region()) == ("us-west-2", "")
+
+
 @pytest.mark.parametrize(
     ("right", "wrong", "said"),
     [
