@@ -1,7 +1,7 @@
 """Count the AWS calls and bytes that the deployed handler and the bridge cause, for `scripts/testbed cost` to price.
 
 ministack's event source mapping hands over ten messages whatever it is told, so what it does says nothing of AWS. Here
-the handler is invoked with batches of the size that AWS's batching window makes (see `cost.batch_of`), and a proxy
+the handler is invoked with batches of the size that AWS's batching window makes (see `batch_of`), and a proxy
 between it and the emulator counts. The bridge gets messages over MQTT; AWS's rule, which it stands in for, sends each
 message by itself, so the bridge's calls are shown and not priced. The baseline design is counted as this one: the same
 handler, one message each time.
@@ -14,8 +14,9 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from testbed.cost import bill
+from testbed.cost import bill, designs
 from testbed.cost.bill import Counted, Counts, Workload
+from testbed.cost.designs import DEFAULT, Design
 from testbed.deploy.deployment import Deployment
 from testbed.drills.faults.parts import Parts
 from testbed.drills.faults.proxy import FaultProxy, functions_through, proxy_of, telemetry_function
@@ -29,12 +30,13 @@ _BASELINE_MESSAGES = 100
 _BRIDGE_MESSAGES, _BRIDGE_SECONDS = 200, 60
 
 
-def count(deployment: Deployment, workload: Workload) -> Counts:
+def count(deployment: Deployment, workload: Workload, design: Design = DEFAULT) -> Counts:
     """Have the deployed handler do a minute of one poller's work, and then the baseline design's work.
 
     Args:
         deployment: a local one.
         workload: its stations, interval and window make the batches.
+        design: what is deployed: with a stream, the batches are a lane's.
 
     Raises:
         TestbedError: the handler failed, or cannot reach a proxy on this machine.
@@ -46,7 +48,7 @@ def count(deployment: Deployment, workload: Workload) -> Counts:
             client = deployment.client("lambda")
             # Stations of its own for each count: what an earlier one left in the tables would change the calls.
             run = f"cost-{time.time_ns() // 10**6 % 10**8:08}"
-            batches = list(_batches(workload, run))
+            batches = list(_batches(workload, run, batch_of(design, workload)))
             _warm_up(client, function, run)
             ours = _counted(
                 proxy, client, function, [_event(deployment, batch) for batch in batches], len(batches[0])
@@ -98,9 +100,16 @@ def _counted(proxy: FaultProxy, client: Any, function: str, events: list[Any], e
     return Counted.from_proxy(len(events) * each, len(events), proxy.counts()["calls"])
 
 
-def _batches(workload: Workload, run: str) -> Iterator[list[dict[str, Any]]]:
-    """Yield a whole minute of messages; in each window every station of one poller's share speaks once."""
-    share = round(bill.batch_of(workload))
+def batch_of(design: Design, workload: Workload) -> int:
+    """Return how many messages AWS hands to one invocation by the design."""
+    if design.ingest == "sqs":
+        return round(bill.batch_of(workload))
+    found = designs.calls(design, workload)
+    return round(found.messages / found.invocations)
+
+
+def _batches(workload: Workload, run: str, share: int) -> Iterator[list[dict[str, Any]]]:
+    """Yield a whole minute of messages; in each window every station of one poller's, or lane's, share speaks once."""
     # A minute that is over: all its messages are of one interval of the history.
     start = datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(minutes=5)
     for turn in range(round(60 / workload.interval)):
@@ -130,20 +139,43 @@ def _telemetry(run: str, station: int, turn: int, moment: datetime) -> dict[str,
 def _event(deployment: Deployment, batch: list[dict[str, Any]]) -> dict[str, Any]:
     """Return the batch as an event source mapping hands it over, in the rule's envelope."""
     received = int(datetime.now(UTC).timestamp() * 1000)
-    return {"Records": [_record(deployment, message, received) for message in batch]}
+    bodies = [_body(deployment, message, received) for message in batch]
+    if deployment.outputs.telemetry_stream_name:
+        return {"Records": [_stream_record(body, received, number) for number, body in enumerate(bodies)]}
+    return {
+        "Records": [_record(message, body, received) for message, body in zip(batch, bodies, strict=True)]
+    }
 
 
-def _record(deployment: Deployment, message: dict[str, Any], received: int) -> dict[str, Any]:
+def _body(deployment: Deployment, message: dict[str, Any], received: int) -> str:
     body = {
         "payload_base64": base64.b64encode(json.dumps(message).encode()).decode(),
         "client_id": message["station_id"],
         "received_at": received,
         "topic": deployment.telemetry_topic(message["station_id"]),
     }
+    return json.dumps(body)
+
+
+def _stream_record(body: str, received: int, number: int) -> dict[str, Any]:
+    """Return a record as Lambda has it of a stream ("Using Lambda to process records from Kinesis Data Streams")."""
+    sequence = f"{received}{number:06}"
+    return {
+        "kinesis": {
+            "sequenceNumber": sequence,
+            "data": base64.b64encode(body.encode()).decode(),
+            "approximateArrivalTimestamp": received / 1000,
+        },
+        "eventSource": "aws:kinesis",
+        "eventID": f"shardId-000000000000:{sequence}",
+    }
+
+
+def _record(message: dict[str, Any], body: str, received: int) -> dict[str, Any]:
     return {
         "messageId": message["message_id"],
         "receiptHandle": "counted",
-        "body": json.dumps(body),
+        "body": body,
         "attributes": {"SentTimestamp": str(received)},
         "eventSource": "aws:sqs",
     }

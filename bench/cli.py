@@ -15,8 +15,9 @@ from bench.results import documentation
 from bench.results.document import MEASURED, Run, write
 from testbed.cli.console import Application, confirm, say, short
 from testbed.cli.costs import show_calls
-from testbed.cost import bill
+from testbed.cost import bill, designs
 from testbed.deploy import lifecycle
+from testbed.deploy.design import chosen_design
 from testbed.deploy.settings import Settings
 from testbed.errors import TestbedError
 
@@ -176,11 +177,11 @@ def calls_command(
 ) -> None:
     """Count what the deployed handler and the bridge call, for `make cost` to price."""
     workload = bill.Workload(stations, interval, window)
-    deployed = lifecycle.up(Settings.from_environment(), say, confirm)
-    counts = calls.count(deployed, workload)
-    # What the tests hold the design to stays what it is of.
-    # A stream's batches are others: what is kept is priced for a queue.
-    if workload == bill.counted()[0] and not deployed.outputs.telemetry_stream_name:
+    settings = Settings.from_environment()
+    deployed, design = lifecycle.up(settings, say, confirm), chosen_design(settings.environment)
+    counts = calls.count(deployed, workload, design)
+    # What the tests hold the design to stays what it is of: a queue. A stream's batches are others.
+    if workload == bill.counted()[0] and design.ingest == "sqs":
         bill.keep_counted(workload, counts)
     show_calls(
         {
@@ -188,6 +189,11 @@ def calls_command(
             "bridge (not AWS's rule)": counts.bridge,
             "the baseline design's handler": counts.baseline,
         }
+    )
+    total = bill.total(designs.design_bill(design, workload, counts.ours))
+    say(
+        f"{design.name}: ${total:.2f} a million messages, of {counts.ours.messages} messages counted in "
+        f"{counts.ours.invocations} calls of the handler"
     )
 
 
