@@ -13,12 +13,12 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from botocore.credentials import Credentials
-from playwright.sync_api import Browser, CDPSession, Page, sync_playwright
+from playwright.sync_api import Browser, CDPSession, Page, ViewportSize, sync_playwright
 
 from bridge.front_door.door import FrontDoor
 from bridge.front_door.page import Rights
@@ -59,6 +59,16 @@ def browser() -> Iterator[Browser]:
         started.close()
 
 
+SIZE: ViewportSize = {"width": 1200, "height": 900}
+
+
+@pytest.fixture(scope="module")
+def tab(browser: Browser) -> Iterator[Page]:
+    """Open one for all tests, as a window takes a second of CPU. Each test's page has an address of its own."""
+    with browser.new_context(viewport=SIZE) as window:
+        yield window.new_page()
+
+
 class Live:
     """A dashboard whose front door can be killed and started again."""
 
@@ -69,6 +79,8 @@ class Live:
         self.dashboard = with_front_door(deployment, CREDENTIALS, self.port)
 
     def open_door(self) -> None:
+        if self._door and self._door.alive():
+            return
         self._door = start_door(
             self._deployment.place, self.port, CREDENTIALS, self._certificate, self._deployment.topic_filter
         )
@@ -84,8 +96,8 @@ def _served(dashboard: Dashboard) -> Iterator[str]:
         yield f"http://127.0.0.1:{pages.server_port}/"
 
 
-@pytest.fixture
-def live(deployment: Deployment) -> Iterator[Live]:
+@pytest.fixture(scope="module")
+def door(deployment: Deployment) -> Iterator[Live]:
     with observers.enrolled(deployment, "dashboard") as certificate:
         made = Live(deployment, certificate)
         made.open_door()
@@ -94,22 +106,37 @@ def live(deployment: Deployment) -> Iterator[Live]:
 
 
 @pytest.fixture
-def page(browser: Browser, live: Live) -> Iterator[Page]:
+def live(door: Live) -> Live:
+    """Provide the door, open whatever the test before did with it."""
+    door.open_door()
+    return door
+
+
+@pytest.fixture
+def page(tab: Page, live: Live) -> Iterator[Page]:
     """Open the page, live."""
-    with _served(live.dashboard) as url, opened(browser, url) as made:
-        yield made
+    with _served(live.dashboard) as url, opened(tab, url):
+        yield tab
 
 
 @contextmanager
-def opened(browser: Browser, url: str, **context: Any) -> Iterator[Page]:
-    with browser.new_context(viewport={"width": 1200, "height": 900}, **context) as made:
-        page = made.new_page()
-        errors: list[object] = []
-        page.on("pageerror", lambda error: errors.append(error))  # noqa: PLW0108  # playwright marks the function
-        page.goto(url)
-        page.locator('#link[data-state="up"]').wait_for(timeout=PATIENCE_MS)
-        yield page
-        assert errors == []
+def opened(tab: Page, url: str, scheme: Literal["light", "dark"] = "light") -> Iterator[Page]:
+    errors: list[object] = []
+
+    def note(error: object) -> None:
+        errors.append(error)
+
+    tab.set_viewport_size(SIZE)
+    tab.emulate_media(color_scheme=scheme)
+    tab.on("pageerror", note)
+    try:
+        tab.goto(url)
+        tab.locator('#link[data-state="up"]').wait_for(timeout=PATIENCE_MS)
+        yield tab
+    finally:
+        tab.remove_listener("pageerror", note)
+        tab.goto("about:blank")
+    assert errors == []
 
 
 def telemetry(station: str, ready: int, sequence: int) -> bytes:
@@ -241,21 +268,21 @@ def _speaks_tls(deployment: Deployment) -> bool:
 
 
 def test_what_went_by_before_the_page_opened_is_there(
-    browser: Browser, deployment: Deployment, live: Live, connect: Connect, name: str
+    tab: Page, deployment: Deployment, live: Live, connect: Connect, name: str
 ) -> None:
     connect(name).publish(telemetry(name, 9, 1))
     assert wait_for(lambda: station_in_api(deployment, name))
-    with _served(live.dashboard) as url, opened(browser, url) as page:
+    with _served(live.dashboard) as url, opened(tab, url) as page:
         page.get_by_label("Find").fill(name)
         wait_for_ready(page, name, 9, PATIENCE_MS)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing_serious(
-    browser: Browser, live: Live, connect: Connect, name: str, scheme: str
+    tab: Page, live: Live, connect: Connect, name: str, scheme: Literal["light", "dark"]
 ) -> None:
     station = connect(name)
-    with _served(live.dashboard) as url, opened(browser, url, color_scheme=scheme) as page:
+    with _served(live.dashboard) as url, opened(tab, url, scheme) as page:
         page.get_by_label("Find").fill(name)
         for sequence, ready in enumerate((9, 7, 0), 1):
             station.publish(telemetry(name, ready, sequence))
@@ -318,7 +345,8 @@ def test_a_setting_is_reported_a_command_answered_and_a_second_operator_told(
     with (
         simulation.started(deployment, 2, ["--interval", "1", "--duration", "120"], log),
         _served(live.dashboard) as url,
-        opened(browser, url) as other,
+        browser.new_context(viewport=SIZE) as window,
+        opened(window.new_page(), url) as other,
     ):
         for each in (page, other):
             each.get_by_label("Find").fill("station-02")
@@ -360,13 +388,13 @@ _FOCUS = """name => {
 _SCROLL = "rows => { document.getElementById('scroller').scrollTop = 32 * rows; }"
 
 
-def test_the_focus_stays_with_its_station(browser: Browser, deployment: Deployment) -> None:
+def test_the_focus_stays_with_its_station(tab: Page, deployment: Deployment) -> None:
     """Rows are reused: a focus that stays with its row is on another station after a scroll."""
     port = ports.choose(None, what="the front door")
     with (
         _crowd(deployment, port, 200),
         _served(with_front_door(deployment, CREDENTIALS, port)) as url,
-        opened(browser, url) as page,
+        opened(tab, url) as page,
     ):
         page.get_by_label("Find").fill("crowd-")
         # Until all have come and the others are filtered out, every station's row changes.
@@ -419,12 +447,12 @@ _COUNT_FRAMES = """seconds => new Promise((done) => {
 })"""
 
 
-def test_ten_thousand_stations_stay_smooth(browser: Browser, deployment: Deployment) -> None:
+def test_ten_thousand_stations_stay_smooth(tab: Page, deployment: Deployment) -> None:
     port = ports.choose(None, what="the front door")
     with (
         _crowd(deployment, port, 10_000),
         _served(with_front_door(deployment, CREDENTIALS, port)) as url,
-        opened(browser, url) as page,
+        opened(tab, url) as page,
     ):
         page.wait_for_function(
             "() => Number(document.getElementById('f-stations').textContent.replace(/\\D/g, '')) >= 10000",
@@ -436,6 +464,7 @@ def test_ten_thousand_stations_stay_smooth(browser: Browser, deployment: Deploym
         before = _page_seconds(devtools)
         lengths = page.evaluate(_COUNT_FRAMES, 5)
         work = 1000 * (_page_seconds(devtools) - before) / len(lengths)
+        devtools.detach()
         print(
             f"{len(lengths)} frames in 5 s with 10,000 stations: {work:.1f} ms of CPU a frame; by the clock median "
             f"{lengths[len(lengths) // 2]:.0f} ms, 95 % under {lengths[int(0.95 * (len(lengths) - 1))]:.0f} ms"
@@ -458,13 +487,13 @@ _WHOLE = """async ([first, count]) => {
 }"""
 
 
-def test_more_than_a_connection_is_given_comes_by_several(browser: Browser, deployment: Deployment) -> None:
+def test_more_than_a_connection_is_given_comes_by_several(tab: Page, deployment: Deployment) -> None:
     """A door that drops as AWS IoT Core does: 40 messages a second, where a connection gets 20."""
     port = ports.choose(None, what="the front door")
     with (
         _crowd(deployment, port, 40, pause=1.0, most_a_second=20),
         _served(with_front_door(deployment, CREDENTIALS, port, most_a_second=20)) as url,
-        opened(browser, url) as page,
+        opened(tab, url) as page,
     ):
         page.locator("#behind", has_text="messages did not come").wait_for(timeout=PATIENCE_MS)
         page.locator("#link", has_text="Live, by ").wait_for(timeout=PATIENCE_MS)
@@ -510,12 +539,13 @@ def _crowd(
 
 
 @pytest.mark.skipif("DASHBOARD_SCREENSHOTS" not in os.environ, reason="pictures: make docs")
-def test_pictures(browser: Browser, deployment: Deployment, live: Live) -> None:
+def test_pictures(tab: Page, deployment: Deployment, live: Live) -> None:
     folder = Path(os.environ["DASHBOARD_SCREENSHOTS"])
     extra = ["--interval", "1", "--duration", "90"]
+    schemes: tuple[Literal["light", "dark"], ...] = ("light", "dark")
     with simulation.started(deployment, 24, extra, folder / "simulator.log"):
-        for scheme in ("light", "dark"):
-            with _served(live.dashboard) as url, opened(browser, url, color_scheme=scheme) as page:
+        for scheme in schemes:
+            with _served(live.dashboard) as url, opened(tab, url, scheme) as page:
                 page.get_by_label("Find").fill("station-")  # not other tests'
                 page.locator("tbody tr[data-station='station-01']").wait_for(timeout=PATIENCE_MS)
                 page.wait_for_timeout(10_000)  # for a rate, and points of a plot
