@@ -1,14 +1,11 @@
 """``python -m simulator.shard``: one shard of a fleet as a container, told by its environment what to do.
 
-For containers that are all started alike: Fargate tasks, and replicas of a Compose service. Which shard it is comes as
-``SHARD`` (1 to ``SHARDS``) or, in Compose, from the container's own name, which ends in the replica's number. With
+For containers: Fargate tasks, and those of Docker Compose. ``SHARD`` (1 to ``SHARDS``) says which shard it is. With
 ``BUCKET`` its certificates come from S3 and its ledger goes there; without, they are in the folder ``CERTIFICATES``.
 """
 
 import io
 import os
-import re
-import socket
 import subprocess
 import sys
 import tarfile
@@ -19,27 +16,6 @@ from typing import Any
 from simulator.options import TOPIC_ROOT
 
 _WORK = Path("/shard")
-
-
-def number(environment: Mapping[str, str]) -> int:
-    """Tell which shard this is, from 1.
-
-    Raises:
-        ValueError: nothing says it.
-    """
-    return int(environment["SHARD"]) if environment.get("SHARD") else replica(_own_name())
-
-
-def replica(name: str) -> int:
-    """Read a replica's number from its container's name, such as ``ev-swap-simulator-3.ev-swap_default``.
-
-    Raises:
-        ValueError: it ends in none.
-    """
-    found = re.search(r"[-_](\d+)$", name.partition(".")[0])
-    if found is None:
-        raise ValueError(f"{name} does not end in a replica's number: set SHARD")
-    return int(found[1])
 
 
 def command(environment: Mapping[str, str], shard: int, certificates: Path, ledger: Path) -> list[str]:
@@ -86,7 +62,7 @@ def command(environment: Mapping[str, str], shard: int, certificates: Path, ledg
 def main() -> None:
     """Fetch, run, and hand in the ledger, whatever became of the run."""
     environment = os.environ
-    shard = number(environment)
+    shard = int(environment["SHARD"])
     ledger = _WORK / f"shard-{shard}.ndjson"
     bucket = environment.get("BUCKET")
     certificates = Path(environment.get("CERTIFICATES", str(_WORK / "certificates")))
@@ -102,11 +78,6 @@ def main() -> None:
     if s3 is not None and ledger.is_file():
         s3.upload_file(str(ledger), bucket, f"{environment['PREFIX']}/ledgers/{ledger.name}")
     sys.exit(code)
-
-
-def _own_name() -> str:
-    """Ask Compose's name server what this container is called."""
-    return socket.gethostbyaddr(socket.gethostbyname(socket.gethostname()))[0]
 
 
 if __name__ == "__main__":

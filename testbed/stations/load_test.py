@@ -1,4 +1,4 @@
-"""Run the fleet in shards, beyond one process: Fargate tasks on AWS, replicas of a service in Compose.
+"""Run the fleet in shards, beyond one process: Fargate tasks on AWS, containers in Compose.
 
 Stations are enrolled from here; a shard gets the certificates of its own stations and no right in AWS IoT. Its ledger
 comes back here, so `make audit` holds what the shards were acknowledged against what was stored.

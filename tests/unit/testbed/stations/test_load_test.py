@@ -4,8 +4,6 @@ import io
 import tarfile
 from pathlib import Path
 
-import pytest
-
 from bridge.authority import Authority
 from simulator import shard
 from simulator.messages import station_ids
@@ -19,24 +17,6 @@ ENVIRONMENT = {
     "ENDPOINT": "broker",
     "PORT": "8883",
 }
-
-
-@pytest.mark.parametrize(
-    ("name", "number"),
-    [("ev-swap-simulator-3.ev-swap_default", 3), ("project_simulator_12", 12), ("simulator-1", 1)],
-)
-def test_a_replica_knows_its_number_from_its_name(name: str, number: int) -> None:
-    assert shard.replica(name) == number
-
-
-def test_a_name_without_a_number_is_refused() -> None:
-    """Rather than run some shard twice."""
-    with pytest.raises(ValueError, match="set SHARD"):
-        shard.replica("0f9a5c.ev-swap_default")
-
-
-def test_what_the_task_says_goes_before_the_name() -> None:
-    assert shard.number({"SHARD": "7"}) == 7
 
 
 def test_a_shard_runs_its_part_and_connects_at_its_part_of_the_quota() -> None:
