@@ -15,6 +15,11 @@ COMMANDS = {
     "stations": ("simulate", "demo", "dashboard", "publish", "listen", "api", "load-test"),
 }
 
+# What is about the battery-swap network alone: its prices, its drills, its page's demonstration.
+OF_THE_NETWORK = frozenset(
+    ("cost", "scale", "demo", "faults", "parity", "parity-record", "region-lost", "replicate", "rehearse")
+)
+
 
 def load(command: str = "") -> None:
     """Add a command to the application, or all of them if there is none of that name."""

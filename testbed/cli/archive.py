@@ -12,6 +12,7 @@ from testbed.archive import compaction, query, saved
 from testbed.cli.console import app, out, say, show
 from testbed.deploy.deployment import current
 from testbed.deploy.settings import Settings
+from testbed.errors import TestbedError
 
 
 @app.command("query")
@@ -24,12 +25,16 @@ def query_command(
 ) -> None:
     """Ask the archive: a saved query through Athena where there is one, through DuckDB elsewhere."""
     if not name:
+        if not saved.names():
+            raise TestbedError(
+                "There is no saved query here.", "They are queries/*.sql of the testbed's repository."
+            )
         for each in map(saved.load, saved.names()):
             show(f"{each.name:30} {each.about}")
         return
-    chosen = saved.load(name)
     deployment = current(Settings.from_environment())
     deployment.outputs.need("telemetry_bucket_name")
+    chosen = saved.load(name)
     through = through or query.default(deployment)
     start = time.monotonic()
     result = query.run(deployment, chosen, query.last_days(days), through)

@@ -15,7 +15,7 @@ from rich.markup import escape
 from typer.core import TyperCommand, TyperGroup
 
 from bridge.loopback import never_by_proxy
-from testbed.cli import COMMANDS
+from testbed.cli import COMMANDS, OF_THE_NETWORK
 from testbed.errors import TestbedError
 from testbed.host.endings import clean_up_when_terminated
 from testbed.paths import REPOSITORY, project_folder
@@ -51,6 +51,15 @@ class _Command(TyperCommand):
     def get_params(self, ctx: Any) -> list[Any]:
         """Return the command's parameters and ``--debug``."""
         return [*super().get_params(ctx), _DEBUG]
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command, where it is one for this project."""
+        if ctx.info_name in OF_THE_NETWORK and project_folder() != REPOSITORY:
+            raise TestbedError(
+                f"`{ctx.info_name}` is about the battery-swap network, the testbed's own project.",
+                "docs/own-project.md lists what works for any project.",
+            )
+        return super().invoke(ctx)
 
 
 class _Group(TyperGroup):
