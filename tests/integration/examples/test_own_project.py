@@ -69,9 +69,16 @@ def outcome_of_tests(programs: Path, folder: Path) -> str:
 
 def run(*command: str | Path, folder: Path) -> str:
     """Run a command as somebody would who has no file of this repository."""
-    ours = ("TESTBED_HOME", "PYTHONPATH", "PYTEST_ADDOPTS", "TARGET", "ENFORCE_IAM")
+    ours = (
+        "TESTBED_HOME",
+        "PYTHONPATH",
+        # Or each of ten processes compiles boto3 anew.
+        "PYTHONDONTWRITEBYTECODE",
+        "PYTEST_ADDOPTS",
+        "TARGET",
+        "ENFORCE_IAM",
+    )
     environment = {name: value for name, value in os.environ.items() if name not in ours} | {
-        "PYTHONDONTWRITEBYTECODE": "1",
         "DEPLOYMENT": "own",
         "ENGINE": "embedded",
     }
@@ -81,9 +88,9 @@ def run(*command: str | Path, folder: Path) -> str:
 
 
 def files(folder: Path) -> set[str]:
-    """List the files of a project, its state left out."""
+    """List the files of a project, its state and Python's bytecode left out."""
     return {
         str(path.relative_to(folder))
         for path in folder.rglob("*")
-        if ".testbed" not in path.parts and path.is_file()
+        if not {".testbed", "__pycache__"} & set(path.parts) and path.is_file()
     }
