@@ -77,6 +77,8 @@ _VARIABLES = {
     # What is off by default is rehearsed, too.
     "TF_VAR_dashboard_enabled": "true",
     "TF_VAR_archive_compaction": "true",
+    # The tests are operators by the API key; prod wants a token of its issuer's.
+    "TF_VAR_operate_with_key": "true",
     # ministack 1.5.33's own name for it is below localhost, where no browser asks a proxy.
     "TF_VAR_realtime_endpoint": f"stand-in-ats.iot.{REGION}.amazonaws.com",
     "TF_VAR_alarm_email": "ops@example.com",
