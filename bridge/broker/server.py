@@ -153,6 +153,9 @@ class Broker:
         self._sweeper.cancel()
         for connection in list(self.connections):
             connection.end(Reason.SHUTTING_DOWN, "SERVER_INITIATED_DISCONNECT")
+        # Now, as the event loop tells of lost connections when the files are closed.
+        for connection in list(self.connections):
+            self.closed(connection)
         for session in self.sessions.values():
             if session.queue:
                 session.queue.close()
