@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from botocore.config import Config
+from api_handler.calls import ONCE_AND_SOON
 
 # Pages ask every ten seconds, each for itself; DescribeJob is held to 10 a second an account.
 FRESH_SECONDS = 5
@@ -26,12 +26,6 @@ _COUNTS = {
     "queued": "numberOfQueuedThings",
     "canceled": "numberOfCanceledThings",
 }
-_CONFIG = Config(
-    connect_timeout=1,
-    read_timeout=2,
-    retries={"mode": "standard", "total_max_attempts": 1},
-    tcp_keepalive=True,
-)
 
 
 class Jobs:
@@ -49,7 +43,7 @@ class Jobs:
     @classmethod
     def of(cls, session: Any, prefix: str) -> "Jobs":
         """Use AWS IoT; ``session`` is botocore's."""
-        return cls(lambda: session.create_client("iot", config=_CONFIG), prefix)
+        return cls(lambda: session.create_client("iot", config=ONCE_AND_SOON), prefix)
 
     def newest(self) -> dict[str, Any]:
         """Return the newest roll-outs, the last one first; up to `FRESH_SECONDS` old."""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from datetime import UTC
 from typing import Any, Self
 
-from botocore.config import Config
+from api_handler.calls import ONCE_AND_SOON
 
 # An alarm is worked out once a minute, and a call of CloudWatch's costs as much as three of the API's.
 ALARMS_SECONDS = 30
@@ -17,13 +17,6 @@ REASONS_SECONDS = 30
 _MOST_LOOKS = 5
 
 _COUNTS = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible")
-# Three calls, one after the other, within the function's 10 seconds; who asked asks again soon.
-_CONFIG = Config(
-    connect_timeout=1,
-    read_timeout=2,
-    retries={"mode": "standard", "total_max_attempts": 1},
-    tcp_keepalive=True,
-)
 
 
 class Summary:
@@ -54,7 +47,7 @@ class Summary:
             os.environ["TELEMETRY_QUEUE_URL"],
             os.environ["DEAD_LETTER_QUEUE_URL"],
             os.environ["ALARM_PREFIX"],
-            lambda service: session.create_client(service, config=_CONFIG),
+            lambda service: session.create_client(service, config=ONCE_AND_SOON),
         )
 
     def take(self) -> dict[str, Any]:
