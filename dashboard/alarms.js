@@ -53,7 +53,8 @@ function item(alarm) {
   state.dataset.state = alarm.state;
   state.textContent = WORDS[alarm.state] ?? alarm.state;
   const since = document.createElement("time");
-  if (alarm.since) {
+  // Since when nothing is known says nothing.
+  if (alarm.since && alarm.state !== "INSUFFICIENT_DATA") {
     since.dateTime = alarm.since;
     since.textContent = `since ${new Date(alarm.since).toLocaleString()}`;
   }

@@ -2,6 +2,9 @@
 // Elsewhere the key, and a token where the API wants one, are asked for once and kept for this tab alone.
 
 const SHUT = [401, 403];
+// Too many at once: it was not done, so it may be asked for again.
+const BUSY = 429;
+const BUSY_MS = [300, 900, 2700];
 const find = (id) => document.getElementById(id);
 const fields = { key: find("api-key"), token: find("api-token") };
 let config = { api: "", key: false, token: false, notes: false };
@@ -67,7 +70,11 @@ async function send(path, method, document) {
   const name = path.split("?")[0];
   let answer;
   try {
-    answer = await fetch(config.api ? `${config.api}/${path}` : path, { method, headers, body: document && JSON.stringify(document) });
+    for (const pause of [...BUSY_MS, null]) {
+      answer = await fetch(config.api ? `${config.api}/${path}` : path, { method, headers, body: document && JSON.stringify(document) });
+      if (answer.status !== BUSY || pause === null) break;
+      await new Promise((done) => setTimeout(done, pause * (0.5 + Math.random())));
+    }
   } catch {
     throw new Error(`${name} cannot be reached`);
   }

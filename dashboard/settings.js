@@ -40,7 +40,7 @@ for (const [field, label, attributes] of FIELDS) {
 const wanted = (document, field) => document.desired[field] ?? document.reported[field];
 const read = (input) => (input.type === "checkbox" ? input.checked : input.type === "number" ? input.valueAsNumber : input.value);
 const write = (input, value) => (input.type === "checkbox" ? (input.checked = value === true) : (input.value = value ?? ""));
-const said = (value) => (value === true ? "on" : value === false ? "off" : value === undefined ? "nothing yet" : JSON.stringify(value));
+const said = (value) => (value === true ? "on" : value === false ? "off" : value === undefined || value === "" ? "nothing yet" : JSON.stringify(value));
 
 /** Show the settings of the station `station`. */
 export function open(station) {

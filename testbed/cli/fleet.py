@@ -73,10 +73,11 @@ def firmware_command(  # the options of a roll-out
     firmware = Firmware(deployment)
     pace = Pace(per_minute, growth, abort_percent, abort_after, timeout_minutes)
     if version:
+        wanted = list(chosen(deployment, stations, where or []))
         with _counting("stations in the job's thing group") as told:
-            job = firmware.roll_out(
-                version, list(chosen(deployment, stations, where or [])), pace, failures=fail, told=told
-            )
+            job = firmware.roll_out(version, wanted, pace, failures=fail, told=told)
+        if gone := len(wanted) - firmware.progress(job).stations:
+            say(f"{gone} of {len(wanted)} stations are no things any more, and are left out.")
     else:
         job = job or firmware.newest()
     if cancel:

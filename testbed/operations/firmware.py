@@ -124,7 +124,8 @@ class Firmware:
 
         Args:
             version: firmware.
-            stations: things; over 100 of them get a thing group, with a call for each.
+            stations: things; over 100 of them get a thing group, with a call for each, and those that are no things any
+                more are left out.
             pace: how fast, and when to end.
             failures: the part of simulated stations that is to fail.
             told: called with the number of things in the group so far.
@@ -133,7 +134,7 @@ class Firmware:
             Its id.
 
         Raises:
-            TestbedError: no version, or no stations.
+            TestbedError: no version, no stations, or one of few that is no thing any more.
         """
         check_version(version)
         document = {"operation": "firmware", "version": version}
@@ -209,33 +210,48 @@ class Firmware:
         self.tidy()
         stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
         job_id = f"{self._prefix}{stamp}-{secrets.token_hex(2)}"
-        if len(stations) > MOST_TARGETS:
-            targets = [self._group(job_id, stations, told)]
+        count = len(stations)
+        if count > MOST_TARGETS:
+            group, count = self._group(job_id, stations, told)
+            targets = [group]
         else:
             targets = [f"arn:aws:iot:{self._region}:{self._account}:thing/{name}" for name in stations]
-        self._iot.create_job(
-            jobId=job_id,
-            targets=targets,
-            document=json.dumps(document),
-            description=f"{what}, {len(stations)} stations",
-            targetSelection="SNAPSHOT",
-            **pace.configurations(len(stations)),
-        )
+        try:
+            self._iot.create_job(
+                jobId=job_id,
+                targets=targets,
+                document=json.dumps(document),
+                description=f"{what}, {count} stations",
+                targetSelection="SNAPSHOT",
+                **pace.configurations(count),
+            )
+        except self._iot.exceptions.ResourceNotFoundException as error:
+            raise TestbedError(
+                f"A station is no thing any more: {error.response['Error']['Message']}",
+                "Choose others: --stations, --where.",
+            ) from error
         return job_id
 
-    def _group(self, name: str, things: Sequence[str], told: Callable[[int], None]) -> str:
-        """Make a thing group; return its ARN."""
+    def _group(self, name: str, things: Sequence[str], told: Callable[[int], None]) -> tuple[str, int]:
+        """Make a thing group; return its ARN, and how many are in it."""
         arn = str(self._iot.create_thing_group(thingGroupName=name)["thingGroupArn"])
 
-        def add(thing: str) -> None:
-            self._iot.add_thing_to_thing_group(thingGroupName=name, thingName=thing)
+        def add(thing: str) -> bool:
+            try:
+                self._iot.add_thing_to_thing_group(thingGroupName=name, thingName=thing)
+            except self._iot.exceptions.ResourceNotFoundException:
+                return False
+            return True
 
+        count = 0
         with ThreadPoolExecutor(_PARALLEL) as pool:
             for first in range(0, len(things), MOST_TARGETS):
-                some = things[first : first + MOST_TARGETS]
-                list(pool.map(add, some))
-                told(first + len(some))
-        return arn
+                count += sum(pool.map(add, things[first : first + MOST_TARGETS]))
+                told(count)
+        if not count:
+            self._iot.delete_thing_group(thingGroupName=name)
+            raise TestbedError(*NOBODY)
+        return arn, count
 
     def _succeeded(self, job_id: str) -> Iterator[str]:
         pages = self._iot.get_paginator("list_job_executions_for_job").paginate(

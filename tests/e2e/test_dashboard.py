@@ -6,6 +6,7 @@
 import asyncio
 import json
 import os
+import re
 import socket
 import ssl
 import threading
@@ -28,6 +29,7 @@ from testbed.deploy.deployment import Deployment
 from testbed.errors import TestbedError
 from testbed.host import ports, programs
 from testbed.host.processes import Process
+from testbed.operations.firmware import Firmware, Pace
 from testbed.pipeline import api
 from testbed.stations import observers, simulation
 from tests.e2e.conftest import Connect, now, station_in_api, wait_for
@@ -539,18 +541,38 @@ def _crowd(
 
 
 @pytest.mark.skipif("DASHBOARD_SCREENSHOTS" not in os.environ, reason="pictures: make docs")
-def test_pictures(tab: Page, deployment: Deployment, live: Live) -> None:
+def test_pictures(tab: Page, deployment: Deployment, live: Live, connect: Connect) -> None:
+    """A fleet, a roll-out that some refuse and that goes on, letters that are dead, and a station that was away."""
     folder = Path(os.environ["DASHBOARD_SCREENSHOTS"])
-    extra = ["--interval", "1", "--duration", "90"]
-    schemes: tuple[Literal["light", "dark"], ...] = ("light", "dark")
-    with simulation.started(deployment, 24, extra, folder / "simulator.log"):
-        for scheme in schemes:
-            with _served(live.dashboard) as url, opened(tab, url, scheme) as page:
-                page.get_by_label("Find").fill("station-")  # not other tests'
-                page.locator("tbody tr[data-station='station-01']").wait_for(timeout=PATIENCE_MS)
-                page.wait_for_timeout(10_000)  # for a rate, and points of a plot
-                page.screenshot(path=folder / f"dashboard-{scheme}.png")
-                page.get_by_role("button", name="station-01").click()
-                page.wait_for_timeout(2_000)
-                page.locator("#detail").screenshot(path=folder / f"station-{scheme}.png")
+    extra = ["--interval", "1", "--duration", "150"]
+    firmware, names = Firmware(deployment), [f"station-{number:02}" for number in range(1, 25)]
+    with simulation.started(deployment, len(names), extra, folder / "simulator.log"):
+        assert wait_for(lambda: all(station_in_api(deployment, name) for name in names))
+        # It restarts each, so each has been away.
+        firmware.roll_out("3.1.0", names, Pace(20, abort_percent=90), failures=0.1)
+        bad = connect("station-bad")
+        for payload in (b"no JSON", b"nor this", telemetry("station-bad", -1, 1)):
+            bad.publish(payload)
+        bad.close()
+        with _served(live.dashboard) as url, opened(tab, url, "light") as page:
+            page.get_by_label("Find").fill("station-")  # not other tests'
+            page.locator("tbody tr[data-station='station-01']").wait_for(timeout=PATIENCE_MS)
+            for shown in ("#rollout-list li", "#letters-word"):
+                page.locator(shown).first.filter(has_text=re.compile(".")).wait_for(timeout=PATIENCE_MS)
+            page.wait_for_timeout(20_000)  # for a rate, and points of a plot
+            page.screenshot(path=folder / "dashboard-light.png", full_page=True)
+            page.get_by_role("button", name="station-01").click()
+            for shown, said in (
+                ("#connections", "onnected"),
+                ("#reported-charging_power_limit_kw", "reported"),
+            ):
+                page.locator(shown, has_text=said).wait_for(timeout=PATIENCE_MS)
+            page.wait_for_timeout(2_000)
+            page.locator("#detail").screenshot(path=folder / "station-light.png")
+            page.get_by_role("button", name="Close").click()
+            page.emulate_media(color_scheme="dark")
+            page.set_viewport_size({"width": 390, "height": 1400})
+            page.wait_for_timeout(3_000)
+            page.evaluate("() => scrollTo(0, 0)")
+            page.screenshot(path=folder / "phone-dark.png")
     (folder / "simulator.log").unlink()

@@ -63,8 +63,9 @@ def test_firmware_reaches_a_fleet_and_an_aborted_one_is_led_back(
     firmware = Firmware(deployment)
     # More than that many get a thing group, as on AWS more than a hundred do.
     monkeypatch.setattr(operations, "MOST_TARGETS", 2)
-    job = firmware.roll_out("7.0.0", fleet, Pace(1000))
-    assert over(firmware, job).counts["Succeeded"] == 4
+    job = firmware.roll_out("7.0.0", [*fleet, "station-gone"], Pace(1000))
+    done = over(firmware, job)
+    assert (done.stations, done.counts["Succeeded"]) == (4, 4)
     assert wait_for(lambda: versions(deployment, fleet) == {"7.0.0"})
     firmware.tidy()
     groups = deployment.client("iot").list_thing_groups(namePrefixFilter=job)["thingGroups"]
