@@ -48,7 +48,7 @@ plan: $(INSTALLED) ## what `up TARGET=aws` would change and cost
 
 .PHONY: simulate
 simulate: $(INSTALLED) ## run a fleet (STATIONS=10 INTERVAL=5)
-	@$(TESTBED) simulate --num-stations $(STATIONS) --interval $(INTERVAL) $(ARGS)
+	@$(TESTBED) simulate $(ARGS)
 
 .PHONY: audit
 audit: $(INSTALLED) ## was anything lost that a station was promised?
@@ -69,7 +69,7 @@ logs: $(INSTALLED)
 
 .PHONY: cost
 cost: $(INSTALLED)
-	@$(TESTBED) cost --stations $(STATIONS) --interval $(INTERVAL) $(ARGS)
+	@$(TESTBED) cost $(ARGS)
 
 .PHONY: firmware
 firmware: $(INSTALLED)

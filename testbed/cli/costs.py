@@ -16,8 +16,10 @@ from testbed.deploy.settings import Settings
 
 @app.command("cost")
 def cost_command(
-    stations: Annotated[int, typer.Option(help="How many stations.", min=1)] = 1000,
-    interval: Annotated[float, typer.Option(help="Seconds between two messages of a station.")] = 5,
+    stations: Annotated[int, typer.Option(help="How many stations.", min=1, envvar="STATIONS")] = 1000,
+    interval: Annotated[
+        float, typer.Option(help="Seconds between two messages of a station.", envvar="INTERVAL")
+    ] = 5,
     window: Annotated[float, typer.Option(help="Seconds that a batch may wait to fill.")] = 5,
     basic_ingest: Annotated[
         bool,

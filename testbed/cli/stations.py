@@ -34,8 +34,10 @@ from testbed.stations.played import PlayedDay
 @app.command("simulate", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def simulate_command(
     context: typer.Context,
-    num_stations: Annotated[int, typer.Option(help="How many stations.", min=1)] = 10,
-    interval: Annotated[float, typer.Option(help="Seconds between two messages of a station.")] = 5,
+    num_stations: Annotated[int, typer.Option(help="How many stations.", min=1, envvar="STATIONS")] = 10,
+    interval: Annotated[
+        float, typer.Option(help="Seconds between two messages of a station.", envvar="INTERVAL")
+    ] = 5,
 ) -> None:
     """Run a fleet of stations against what is up; further options are the simulator's."""
     deployment = current(Settings.from_environment())

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from testbed import cli
 from testbed.__main__ import run
@@ -98,6 +99,15 @@ def test_an_error_is_one_line_with_its_remedy(
     assert problem in said
     assert remedy in said
     assert len(said.strip().splitlines()) <= 2
+
+
+@pytest.mark.parametrize("name", ["simulate", "cost"])
+@pytest.mark.parametrize("setting", ["STATIONS", "INTERVAL"])
+def test_a_wrong_setting_of_make_is_called_by_its_name(name: str, setting: str) -> None:
+    cli.load(name)
+    done = CliRunner().invoke(console.app, [name], env={setting: "-x"})
+    assert done.exit_code == 2
+    assert f"(env var: '{setting}')" in done.output
 
 
 def test_each_command_is_loaded_from_its_own_module() -> None:
