@@ -1,5 +1,6 @@
 """Runs Terraform: finds it, chooses how providers come, applies, reads outputs, destroys."""
 
+import difflib
 import hashlib
 import json
 import os
@@ -10,7 +11,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Collection, Container, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -133,6 +134,30 @@ def overrides(defaults: str, environment: Mapping[str, str], *, ours: Container[
             )
             lines.append(f"{name} = {text}\n")
     return "".join(lines)
+
+
+def check_names(environment: Mapping[str, str], declared: Collection[str], say: Say) -> None:
+    """Refuse a TF_VAR_... whose name is a variable's, misspelt; say of any other that it does nothing.
+
+    Terraform passes over both in silence: those of other projects are in many a shell.
+    (https://developer.hashicorp.com/terraform/language/values/variables, "Values for Undeclared Variables")
+
+    Args:
+        environment: the process's.
+        declared: the names of the configuration's variables.
+        say: prints a line.
+
+    Raises:
+        TestbedError: a name is nearly one of them.
+    """
+    given = {name.removeprefix("TF_VAR_") for name in environment if name.startswith("TF_VAR_")}
+    for name in sorted(given - set(declared)):
+        if near := difflib.get_close_matches(name, declared, n=1, cutoff=0.8):
+            raise TestbedError(
+                f"TF_VAR_{name}: Terraform's configuration has no variable of that name.",
+                f"Did you mean TF_VAR_{near[0]}? Else unset it.",
+            )
+        say(f"TF_VAR_{name} is of no variable here, and does nothing.")
 
 
 def is_set(name: str, defaults: Path) -> bool:
@@ -268,6 +293,7 @@ class Workspace:
         Raises:
             TestbedError: the configuration is not for this provider, or Terraform failed.
         """
+        check_names(os.environ, project().declared("variable"), self._say)
         self.folder.mkdir(parents=True, exist_ok=True)
         for stale in (
             *self.folder.glob("*.tf"),

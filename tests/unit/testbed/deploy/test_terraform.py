@@ -82,6 +82,17 @@ def test_what_the_environment_sets_wins_over_a_tfvars_file(
     assert json.loads(json.loads(said.stdout)) == [1500, True, "here", {"who": "me"}]
 
 
+def test_a_misspelt_variable_is_refused_with_its_name_and_another_projects_is_told() -> None:
+    declared, said = ["monthly_budget_usd", "alarm_email"], list[str]()
+    terraform.check_names({"TF_VAR_alarm_email": "x", "TF_VARIOUS": "x", "PATH": "x"}, declared, said.append)
+    assert said == []
+    terraform.check_names({"TF_VAR_cloudflare_token": "x"}, declared, said.append)
+    assert said == ["TF_VAR_cloudflare_token is of no variable here, and does nothing."]
+    with pytest.raises(TestbedError, match="TF_VAR_montly_budget_usd") as error:
+        terraform.check_names({"TF_VAR_montly_budget_usd": "50"}, declared, said.append)
+    assert "TF_VAR_monthly_budget_usd" in error.value.remedy
+
+
 LOST = """
 if [ "$1" = output ]; then echo '{}'; exit; fi
 if [ "$1" != apply ] || [ -e applied ]; then echo "$@" > "$1"; exit; fi
