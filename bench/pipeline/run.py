@@ -164,9 +164,8 @@ def measure_latency(deployment: Deployment, publishers: LoadClients, names: list
 
 def _arrived(deployment: Deployment, waiting: dict[str, tuple[str, float]]) -> list[float]:
     """Take off those that are there now, and return how long each took."""
-    _, document = api.get(deployment, "/stations", limit=100)
+    found = {item["station_id"]: item.get("message_id") for item in api.stations(deployment, limit=100)}
     now = time.monotonic()
-    found = {item["station_id"]: item.get("message_id") for item in document["stations"]}
     there = [name for name, (message_id, _) in list(waiting.items()) if found.get(name) == message_id]
     return [now - waiting.pop(name)[1] for name in there]
 
