@@ -10,17 +10,21 @@ import os
 import time
 import uuid
 from collections.abc import Callable, Generator, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
 if TYPE_CHECKING:
+    from paho.mqtt.client import MQTTMessageInfo
+
     from testbed.deploy.deployment import Deployment
     from testbed.stations.mqtt import Device
 
 PATIENCE_SECONDS = 30.0
+# For an answer of the broker, which comes at once but on a machine that does ten other things.
+_BROKER_SECONDS = 60.0
 
 _RUN = "TESTBED_TEST_RUN"
 _BROUGHT_UP = "brought-up-by-tests"
@@ -34,18 +38,38 @@ class TestDevice:
 
     __test__ = False  # its name starts with Test, and pytest would collect it
 
-    def __init__(self, deployment: Deployment, name: str) -> None:
-        """Connect as ``name``, which is enrolled."""
+    def __init__(
+        self,
+        deployment: Deployment,
+        name: str,
+        *,
+        client_id: str = "",
+        certificate: bool = True,
+        comes_back: bool = True,
+    ) -> None:
+        """Begin to connect as ``name``, which is enrolled; see `device` for the options."""
         from testbed.stations.mqtt import Device  # noqa: PLC0415
 
         self.name = name
         self.heard: list[tuple[str, bytes]] = []
         self._topic = deployment.telemetry_topic(name)
-        self.connection: Device = Device.of(
-            deployment,
-            deployment.certificates / f"{name}.crt",
-            lambda message: self.heard.append((message.topic, bytes(message.payload))),
+        self.connection: Device = Device(
+            deployment.mqtt_host,
+            deployment.mqtt_port,
+            ca=deployment.server_ca,
+            client_id=client_id or name,
+            certificate=deployment.certificates / f"{name}.crt" if certificate else None,
+            heard=lambda message: self.heard.append((message.topic, bytes(message.payload))),
+            comes_back=comes_back,
         )
+
+    def connected(self) -> bool:
+        """Wait for the broker's answer; return whether it let the device in and has not ended the connection since."""
+        return self.connection.connected(_BROKER_SECONDS)
+
+    def gone(self) -> bool:
+        """Return whether the connection was refused or has ended."""
+        return self.connection.gone()
 
     def publish(self, payload: bytes | dict[str, Any], topic: str = "") -> None:
         """Publish at QoS 1 to the device's own topic, or to another, and wait for the acknowledgement.
@@ -53,8 +77,23 @@ class TestDevice:
         Raises:
             AssertionError: the broker did not acknowledge it.
         """
+        sent = self.send(payload, topic)
+        with suppress(RuntimeError):  # not connected, or not any more
+            sent.wait_for_publish(_BROKER_SECONDS)
+        assert sent.is_published(), f"{self.name}: not acknowledged"  # noqa: S101
+
+    def send(self, payload: bytes | dict[str, Any], topic: str = "") -> MQTTMessageInfo:
+        """Publish at QoS 1 and wait for nothing: what the broker may refuse."""
         body = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
-        assert all(self.connection.deliver(topic or self._topic, body)), f"{self.name}: not acknowledged"  # noqa: S101
+        return self.connection.client.publish(topic or self._topic, body, qos=1)
+
+    def close(self) -> None:
+        """Disconnect as a client should."""
+        self.connection.close()
+
+    def drop(self) -> None:
+        """End the connection without a farewell, as a lost network does."""
+        self.connection.drop()
 
     def subscribe(self, topic: str) -> None:
         """Subscribe at QoS 1; what comes is in ``heard``."""
@@ -97,7 +136,12 @@ def testbed() -> Deployment:
 
 @pytest.fixture
 def device(testbed: Deployment) -> Iterator[Callable[..., TestDevice]]:
-    """Provide ``device(name)``, which enrols a device and connects it; without a name it gets one of its own."""
+    """Provide ``device(name)``, which enrols a device and connects it; without a name it gets one of its own.
+
+    It takes ``client_id``, if that is not the name; ``certificate=False`` to connect without one; ``comes_back=False``,
+    so that a refusal or a lost connection ends it for good; and ``admitted=False`` where the broker may refuse it: then
+    nothing is waited for, and ``connected()`` says what came of it.
+    """
     from testbed.deploy.project import project  # noqa: PLC0415
     from testbed.deploy.stations import enrolment_of  # noqa: PLC0415
 
@@ -105,18 +149,27 @@ def device(testbed: Deployment) -> Iterator[Callable[..., TestDevice]]:
     before = set(enrolment.enrolled())
     made: list[TestDevice] = []
 
-    def connect(name: str = "") -> TestDevice:
+    def connect(
+        name: str = "",
+        *,
+        client_id: str = "",
+        certificate: bool = True,
+        comes_back: bool = True,
+        admitted: bool = True,
+    ) -> TestDevice:
         name = name or f"{project().device_prefix}{uuid.uuid4().hex[:8]}"
         enrolment.enrol([name])
-        one = TestDevice(testbed, name)
+        one = TestDevice(testbed, name, client_id=client_id, certificate=certificate, comes_back=comes_back)
         made.append(one)
-        assert one.connection.connected(), f"The broker does not let {name} in: {one.connection.reasons}"  # noqa: S101
+        assert not admitted or one.connected(), (  # noqa: S101
+            f"The broker does not let {name} in: {one.connection.reasons}"
+        )
         return one
 
     yield connect
     for one in made:
-        one.connection.close()
-    enrolment.remove([one.name for one in made if one.name not in before])
+        one.close()
+    enrolment.remove({one.name for one in made} - before)
 
 
 @pytest.fixture

@@ -8,6 +8,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadScopeScheduling
 
+# As pytest finds it where the wheel is installed.
+pytest_plugins = ["testbed.plugin"]
+
 # What runs against a deployment of the end-to-end tests; and what of it loads or breaks one, and has another.
 _DEPLOYED = ("e2e", "faults")
 _LOADED = ("tests/faults/", "tests/e2e/test_bench.py", "tests/e2e/test_cost.py", "tests/e2e/test_tutorial.py")

@@ -11,10 +11,10 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import pytest
-from paho.mqtt.client import MQTTMessageInfo
 
 from testbed.archive import reader
 from testbed.deploy import lifecycle
@@ -24,7 +24,7 @@ from testbed.deploy.stations import enrolment_of
 from testbed.engines import choice
 from testbed.identity.enrolment import Enrolment
 from testbed.pipeline import api
-from testbed.stations.mqtt import Device
+from testbed.plugin import TestDevice
 
 # A local suite does not collect what is of AWS alone, nor AWS's the reverse.
 collect_ignore = ["test_dashboard.py" if os.environ.get("TARGET") == "aws" else "test_dashboard_aws.py"]
@@ -68,50 +68,19 @@ def name(request: pytest.FixtureRequest) -> str:
     return f"{words[:40].strip('-')}-{uuid.uuid4().hex[:6]}"
 
 
-class Station(Device):
-    """A device with its own certificate that a refusal or a lost connection ends for good."""
-
-    def __init__(self, deployment: Deployment, identity: str | None, client_id: str) -> None:
-        """Connect as ``client_id`` with the certificate of ``identity`` (None: without one)."""
-        self.id, self._topic = client_id, deployment.telemetry_topic(client_id)
-        super().__init__(
-            deployment.mqtt_host,
-            deployment.mqtt_port,
-            ca=deployment.server_ca,
-            client_id=client_id,
-            certificate=deployment.certificates / f"{identity}.crt" if identity else None,
-            comes_back=False,
-        )
-
-    def publish(self, payload: bytes, topic: str | None = None) -> None:
-        """Publish at QoS 1 and wait for the broker's acknowledgement."""
-        self.send(payload, topic).wait_for_publish(PATIENCE_SECONDS)
-
-    def send(self, payload: bytes, topic: str | None = None) -> MQTTMessageInfo:
-        """Publish at QoS 1."""
-        return self.client.publish(topic or self._topic, payload, qos=1)
+@pytest.fixture(scope="session")
+def testbed(deployment: Deployment) -> Deployment:
+    """Give the deployment to the fixtures of the pytest plugin, which projects have, too."""
+    return deployment
 
 
-Connect = Callable[..., Station]
+Connect = Callable[..., TestDevice]
 
 
 @pytest.fixture
-def connect(deployment: Deployment, enrolment: Enrolment) -> Iterator[Connect]:
-    """Provide ``connect(station_id, client_id=None, certificate=True)``: it enrols the station and connects it."""
-    opened: list[Station] = []
-    enrolled: list[str] = []
-
-    def open_connection(station: str, *, client_id: str | None = None, certificate: bool = True) -> Station:
-        enrolment.enrol([station])
-        enrolled.append(station)
-        connection = Station(deployment, station if certificate else None, client_id or station)
-        opened.append(connection)
-        return connection
-
-    yield open_connection
-    for connection in opened:
-        connection.close()
-    enrolment.remove(enrolled)
+def connect(device: Connect) -> Connect:
+    """Provide `testbed.plugin.device` for stations that a refusal or a lost connection ends for good."""
+    return partial(device, comes_back=False, admitted=False)
 
 
 def wait_for(condition: Callable[[], Any], *, seconds: float = PATIENCE_SECONDS) -> Any:

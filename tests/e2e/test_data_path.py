@@ -143,7 +143,7 @@ def test_a_payload_over_128_kib_is_refused_and_stops_nobody(
 
     assert wait_for(refused)
     neighbour = connect(f"{name}-n")
-    payload = {"station_id": neighbour.id, "battery_available": 2, "timestamp": now()}
+    payload = {"station_id": neighbour.name, "battery_available": 2, "timestamp": now()}
     neighbour.publish(json.dumps(payload).encode())
-    assert wait_for(lambda: station_in_api(deployment, neighbour.id))
+    assert wait_for(lambda: station_in_api(deployment, neighbour.name))
     assert not archived(deployment, name)

@@ -123,17 +123,17 @@ def test_a_station_cannot_touch_the_jobs_of_another(
     victim, thief = connect(f"{name}-victim"), connect(f"{name}-thief")
     assert thief.connected()
     iot = deployment.client("iot")
-    thing = iot.describe_thing(thingName=victim.id)["thingArn"]
+    thing = iot.describe_thing(thingName=victim.name)["thingArn"]
     job = f"{operations.job_prefix(deployment)}theft-{uuid.uuid4().hex[:8]}"
     iot.create_job(jobId=job, targets=[thing], document="{}")
     said = json.dumps({"status": "REJECTED"}).encode()
-    thief.send(said, f"$aws/things/{victim.id}/jobs/{job}/update")
+    thief.send(said, f"$aws/things/{victim.name}/jobs/{job}/update")
 
     def status() -> str:
-        execution = iot.describe_job_execution(jobId=job, thingName=victim.id)["execution"]
+        execution = iot.describe_job_execution(jobId=job, thingName=victim.name)["execution"]
         return str(execution["status"])
 
     # The victim's own, sent after that, counts; the thief's would have ended it before.
-    victim.send(json.dumps({"status": "SUCCEEDED"}).encode(), f"$aws/things/{victim.id}/jobs/{job}/update")
+    victim.send(json.dumps({"status": "SUCCEEDED"}).encode(), f"$aws/things/{victim.name}/jobs/{job}/update")
     assert wait_for(lambda: status() != "QUEUED" and status()) == "SUCCEEDED"
     iot.delete_job(jobId=job, force=True)

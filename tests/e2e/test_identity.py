@@ -15,12 +15,12 @@ def test_a_station_cannot_publish_as_another(deployment: Deployment, connect: Co
     """AWS IoT closes the connection; whatever the broker does, the message goes nowhere."""
     victim, thief = connect(f"{name}-victim"), connect(f"{name}-thief")
     assert thief.connected()
-    forged = {"station_id": victim.id, "battery_available": 13, "timestamp": now()}
-    thief.send(json.dumps(forged).encode(), f"ev-swap/stations/{victim.id}/telemetry")
+    forged = {"station_id": victim.name, "battery_available": 13, "timestamp": now()}
+    thief.send(json.dumps(forged).encode(), f"ev-swap/stations/{victim.name}/telemetry")
 
     # What the victim says afterwards is the first thing that is heard of it.
     victim.publish(json.dumps(forged | {"battery_available": 1, "timestamp": forged["timestamp"]}).encode())
-    served = wait_for(lambda: station_in_api(deployment, victim.id))
+    served = wait_for(lambda: station_in_api(deployment, victim.name))
     assert served
     assert served["battery_available"] == 1
 
@@ -29,7 +29,7 @@ def test_a_station_cannot_connect_as_another(connect: Connect, name: str) -> Non
     """The other's connection stays, and the thief has no connection of that name."""
     victim = connect(f"{name}-victim")
     assert victim.connected()
-    thief = connect(f"{name}-thief", client_id=victim.id)
+    thief = connect(f"{name}-thief", client_id=victim.name)
     thief.connected()
     assert victim.connected()
 

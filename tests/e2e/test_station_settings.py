@@ -158,7 +158,7 @@ def test_a_station_cannot_change_the_shadow_of_another(
     """Whatever the broker does (AWS IoT closes the connection), nothing of it is in the shadow."""
     victim, thief = connect(f"{name}-victim"), connect(f"{name}-thief")
     assert thief.connected()
-    topic = f"$aws/things/{victim.id}/shadow/update"
+    topic = f"$aws/things/{victim.name}/shadow/update"
     said = {"state": {"reported": {"settings": {"maintenance_reason": "theirs"}}}}
     thief.send(json.dumps(said).encode(), topic)
     said["state"]["reported"]["settings"]["maintenance_reason"] = "mine"
@@ -167,7 +167,7 @@ def test_a_station_cannot_change_the_shadow_of_another(
     def shadow() -> Any:
         cloud = deployment.client("iot-data")
         try:
-            return json.load(cloud.get_thing_shadow(thingName=victim.id)["payload"])
+            return json.load(cloud.get_thing_shadow(thingName=victim.name)["payload"])
         except cloud.exceptions.ResourceNotFoundException:
             return None
 
