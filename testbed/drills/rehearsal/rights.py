@@ -85,13 +85,18 @@ def actions(documents: Iterable[Document]) -> set[str]:
     }
 
 
-def unused(documents: Iterable[Document], asked: Iterable[Question]) -> list[str]:
-    """Return each action, as ``statement: action``, without which no question is answered otherwise."""
+def unused(documents: Iterable[Document], asked: Iterable[Question], aside: Iterable[str] = ()) -> list[str]:
+    """Return each action, as ``statement: action``, without which no question is answered otherwise.
+
+    Those ``aside`` count as not granted: what they allow makes no other statement's grant needless.
+    """
+    without = set(aside)
     granted = [
         (f"{each['Sid']}: {action}", action, as_list(each["Resource"]))
         for document in documents
         for each in document["Statement"]
         for action in as_list(each["Action"])
+        if f"{each['Sid']}: {action}" not in without
     ]
     needed = set()
     for question in asked:
@@ -111,7 +116,8 @@ def unexplained(user: str, documents: Iterable[Document], asked: set[Question]) 
     """Yield each unused action that no other stage's rehearsal asked for, and that has no reason."""
     now = {question for question in asked if question.user == user}
     known = set(reasons()) | (set(asked_before(user)) - {question.action for question in now})
-    for label in unused(documents, now):
+    # A reason for one statement alone: another policy grants the same, and must stand by itself.
+    for label in unused(documents, now, aside=(each for each in reasons() if ": " in each)):
         if known.isdisjoint({label, label.rpartition(": ")[2]}):
             yield label
 

@@ -65,6 +65,12 @@ def test_what_can_be_taken_away_without_a_refusal_is_unused() -> None:
         "Queues: sqs:CreateQueue",
         "Queues: sqs:DeleteQueue",
     ]
+    # What is set aside makes no other statement's grant needless.
+    assert rights.unused(
+        [grants("*"), {"Statement": [{"Sid": "Other", "Action": "sqs:CreateQueue", "Resource": "*"}]}],
+        asked,
+        aside=["Other: sqs:CreateQueue"],
+    ) == ["Queues: sqs:DeleteQueue"]
     # Of two statements that allow the same, each can be taken away.
     twice = [grants("*"), grants("*")]
     assert rights.unused(twice, asked) == ["Queues: sqs:CreateQueue"] * 2 + ["Queues: sqs:DeleteQueue"] * 2
