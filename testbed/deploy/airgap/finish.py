@@ -37,6 +37,7 @@ def finish(session: boto3.Session, endpoint: str | None, state: Json) -> None:
         state: Terraform's, after an apply.
 
     Raises:
+        TestbedError: one is written as nothing here knows.
         botocore.exceptions.ClientError: the engine refused one.
     """
     # What is whole first, in the order of `FINISHERS`: an argument may be its id.
@@ -49,7 +50,14 @@ def finish(session: boto3.Session, endpoint: str | None, state: Json) -> None:
         if drop["value"] is None and what not in VALUELESS:
             continue
         if set_it := finisher(*what, has_arn=True):
-            set_it(session, endpoint, drop)
+            try:
+                set_it(session, endpoint, drop)
+            except (KeyError, TypeError, ValueError) as error:
+                address = ".".join(filter(None, (drop["type"], drop["name"], drop["argument"])))
+                raise TestbedError(
+                    f"The air-gapped mode cannot set {address} as it is written: {error!r}.",
+                    f'Leave it out, below [terraform] in testbed.toml: leave_out = ["{address}"]',
+                ) from error
 
 
 def finisher(kind: str, argument: str | None, *, has_arn: bool) -> Finisher | None:
@@ -102,13 +110,13 @@ def _lifecycle_rule(rule: Json) -> Any:
     """Return a rule as S3 has it, of Terraform's: names in S3's words, blocks that may be there once as tables."""
     known: dict[str, Any] = {"ID": rule["id"], "Status": rule["status"]}
     [within] = rule.get("filter") or [{}]
-    both = dict(*within.pop("and", [])) if "and" in within else {}
+    within = dict(within)
+    both: Json = dict(*within.pop("and", []))
+    # Not in other words: they are the user's.
+    tags = [{"Key": name, "Value": value} for name, value in both.pop("tags", {}).items()]
     conditions = _camel({**within, **both}, upper=True)
-    tags = [
-        *conditions.pop("Tag", []),
-        *({"Key": k, "Value": v} for k, v in conditions.pop("Tags", {}).items()),
-    ]
-    if both or len(conditions) + len(tags) > 1:
+    tags += conditions.pop("Tag", [])
+    if len(conditions) + len(tags) > 1:
         known["Filter"] = {"And": conditions | ({"Tags": tags} if tags else {})}
     else:
         known["Filter"] = conditions | ({"Tag": tags[0]} if tags else {}) or {
@@ -296,9 +304,12 @@ def _events(session: boto3.Session, endpoint: str | None, drop: Json) -> None:
 
 def _thing_group(session: boto3.Session, endpoint: str | None, drop: Json) -> None:
     value, iot = drop["value"], session.client("iot", endpoint_url=endpoint)
-    properties = _camel((value.get("properties") or [{}])[0])
-    for attributes in properties.pop("attributePayload", []):
-        properties["attributePayload"] = attributes
+    written = dict((value.get("properties") or [{}])[0])
+    # Not in other words: the attributes' names are the user's.
+    payloads = written.pop("attribute_payload", [])
+    properties = _camel(written)
+    for each in payloads:
+        properties["attributePayload"] = {"attributes": each["attributes"]}
     parent = {"parentGroupName": value["parent_group_name"]} if value.get("parent_group_name") else {}
     with suppress(iot.exceptions.ResourceAlreadyExistsException):
         iot.create_thing_group(thingGroupName=value["name"], thingGroupProperties=properties, **parent)

@@ -5,9 +5,10 @@ import re
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 
-from testbed.deploy.airgap import provider
+from testbed.deploy.airgap import finish, provider
 from testbed.deploy.airgap.derive import derive, provider_block
 from testbed.deploy.airgap.finish import DROPPED
 from testbed.errors import TestbedError
@@ -168,6 +169,51 @@ def test_tags_of_what_could_not_be_tagged_then_are_set_by_its_arn(tmp_path: Path
     (tmp_path / "main.tf").write_text(text)
     [drop] = carried(derive(tmp_path, schema).folders[Path()])
     assert (drop["input"]["value"], drop["input"]["arn"]) == ({"a": "b"}, "${aws_iot_policy.p.arn}")
+
+
+@pytest.mark.parametrize(
+    ("rule", "filtered"),
+    [
+        ({}, {"Prefix": ""}),
+        ({"filter": [{}]}, {"Prefix": ""}),
+        ({"filter": [{"prefix": "a/"}]}, {"Prefix": "a/"}),
+        ({"filter": [{"tag": [{"key": "k", "value": "v"}]}]}, {"Tag": {"Key": "k", "Value": "v"}}),
+        (
+            {"filter": [{"and": [{"prefix": "a/", "tags": {"k": "v"}}]}]},
+            {"And": {"Prefix": "a/", "Tags": [{"Key": "k", "Value": "v"}]}},
+        ),
+    ],
+)
+def test_lifecycle_rules_are_in_s3s_words(rule: dict[str, Any], filtered: dict[str, Any]) -> None:
+    """Shapes: Amazon S3 API reference, "PutBucketLifecycleConfiguration"."""
+    written = {
+        "id": "old",
+        "status": "Enabled",
+        "transition": [{"days": "30", "storage_class": "GLACIER"}],
+        "noncurrent_version_expiration": [{"noncurrent_days": 7}],
+    }
+    assert finish._lifecycle_rule(written | rule) == {
+        "ID": "old",
+        "Status": "Enabled",
+        "Filter": filtered,
+        "Transitions": [{"Days": 30, "StorageClass": "GLACIER"}],
+        "NoncurrentVersionExpiration": {"NoncurrentDays": 7},
+    }
+
+
+def test_what_a_finisher_does_not_know_is_refused_with_the_line_to_leave_it_out() -> None:
+    drop = {"type": "aws_sqs_queue_redrive_policy", "name": "q", "argument": None, "value": {}}
+    state = {
+        "resources": [
+            {
+                "type": "terraform_data",
+                "name": f"{DROPPED}_0",
+                "instances": [{"attributes": {"input": {"value": drop}}}],
+            }
+        ]
+    }
+    with pytest.raises(TestbedError, match=r"cannot set aws_sqs_queue_redrive_policy\.q as it is written"):
+        finish.finish(boto3.Session(region_name="eu-central-1"), "http://127.0.0.1:9", state)
 
 
 def test_an_object_of_s3_has_its_old_name(tmp_path: Path) -> None:
