@@ -42,8 +42,8 @@ class Watch:
             self.said.extend(lines)
 
     def says(self, words: str) -> bool:
-        """Tell whether it says them in time."""
-        return bool(wait_for(lambda: any(words in line for line in self.said)))
+        """Tell whether it says them in time; its `up` takes a minute on a busy machine."""
+        return bool(wait_for(lambda: any(words in line for line in self.said), seconds=180))
 
     def save(self, file: str, text: str) -> None:
         """Save a file, as an editor does."""

@@ -124,6 +124,8 @@ def fresh_jobs(deployment: Deployment) -> bool:
 
 
 STATION = "station-least-privilege"
+# Another: one that speaks and does not report what is set of it is an audit's finding.
+SPEAKING = "station-least-privilege-speaks"
 
 
 def shows_settings(deployment: Deployment) -> bool:
@@ -143,12 +145,12 @@ def changes_settings(deployment: Deployment) -> bool:
 
 
 def sends_command(deployment: Deployment) -> bool:
-    assert handles(deployment, station_id=STATION)
-    return api.send(deployment, "POST", f"/stations/{STATION}/commands", {"command": "identify"})[0] == 202
+    assert handles(deployment, station_id=SPEAKING)
+    return api.send(deployment, "POST", f"/stations/{SPEAKING}/commands", {"command": "identify"})[0] == 202
 
 
 def shows_commands(deployment: Deployment) -> bool:
-    return sends_command(deployment) and serves(f"/stations/{STATION}/commands")(deployment)
+    return sends_command(deployment) and serves(f"/stations/{SPEAKING}/commands")(deployment)
 
 
 def fresh_command(deployment: Deployment) -> bool:

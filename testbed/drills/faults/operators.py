@@ -27,6 +27,8 @@ _PAUSE_SECONDS = (0.1, 0.8)
 # Long enough for a command to be sent again after most faults, and to a station that comes back.
 _COMMAND_SECONDS = 120
 _PATIENCE_SECONDS = 120
+# A command to a station that is not connected yet reaches nobody; under its id it is the same command again.
+_SEND_AGAIN_SECONDS = 5
 # Of the newest commands, so many are sent once more to stations that have come back.
 _SENT_AGAIN = 5
 # Stations that are changed while they are away, and that are sent commands when they are back.
@@ -76,18 +78,25 @@ class Operator:
             self._persist(partial(self.contend, station), f"the API accepts no change of {station}")
 
     def command_some(self) -> None:
-        """Send a command to each of a few stations, and wait for their answers.
+        """Send a command to each of a few stations, again where it was not there yet, and wait for their answers.
 
         Raises:
             TestbedError: one does not answer.
         """
         for station in self._random.sample(self._stations, min(_CHANGED, len(self._stations))):
-            path = f"/stations/{station}/commands/{self.command(station)}"
-            self._persist(partial(self._answered, path), f"{station} does not answer a command")
+            self.command(station)
+            self._persist(partial(self._answered, *self._sent[-1]), f"{station} does not answer a command")
 
-    def _answered(self, path: str) -> bool:
-        status, found = self._ask(lambda at: api.get(self._deployment, at), path)
-        return status == 200 and found["state"] in ("succeeded", "failed")
+    def _answered(self, station: str, wanted: dict[str, Any]) -> bool:
+        path = f"/stations/{station}/commands/{wanted['command_id']}"
+        deadline = time.monotonic() + _SEND_AGAIN_SECONDS
+        while time.monotonic() < deadline:
+            status, found = self._ask(lambda at: api.get(self._deployment, at), path)
+            if status == 200 and found["state"] in ("succeeded", "failed"):
+                return True
+            time.sleep(_PAUSE_SECONDS[0])
+        self._send(station, wanted)
+        return False
 
     def _persist(self, attempt: Callable[[], bool], otherwise: str) -> None:
         """Try until it succeeds or it is too late."""
