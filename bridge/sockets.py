@@ -31,5 +31,8 @@ class DrainingSocket(ssl.SSLSocket):
         return found
 
     def pending(self) -> int:
-        """Return how many bytes are here already, so that nobody waits for more before they are read."""
-        return len(self._received) - self._read or super().pending()
+        """Return how many bytes are here already, so that nobody waits for more before they are read.
+
+        TLS itself holds none back: `recv` asks for more than the 16 KiB of its longest record.
+        """
+        return len(self._received) - self._read

@@ -7,8 +7,9 @@ import random
 import threading
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import structlog
@@ -23,6 +24,9 @@ log = structlog.get_logger()
 
 # Threads an action has. Four keep one emulator process busy.
 _WORKERS = 4
+
+# How long a request that is not full waits for more while another is on its way.
+_LINGER_SECONDS = 0.005
 
 # Threads that evaluate rules which ask other services: the others must not wait for them.
 _EVALUATORS = 8
@@ -284,6 +288,7 @@ class _Sender:
         self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._acted = metrics.ACTED.labels(rule.name, action.name)
         self._retried = metrics.RETRIED.labels(rule.name, action.name)
+        self._gathering, self._counting, self._sending = threading.Lock(), threading.Lock(), 0
         self._threads = [
             threading.Thread(target=self._run, name=f"{rule.name}-{action.name}-{number}", daemon=True)
             for number in range(_WORKERS)
@@ -306,23 +311,46 @@ class _Sender:
             thread.join(timeout=10)
 
     def _run(self) -> None:
-        while True:
-            job = self._queue.get()
-            if job is None:
-                return
-            batch, stopping = [job], False
-            while len(batch) < self._action.max_batch:
-                try:
-                    another = self._queue.get_nowait()
-                except queue.Empty:
-                    break
-                if another is None:
-                    stopping = True
-                    break
-                batch.append(another)
-            self._send(batch)
-            if stopping:
-                return
+        stopping = False
+        while not stopping:
+            # One gathers at a time: several would each have a part of what comes.
+            with self._gathering:
+                batch, stopping = self._gather()
+            if batch:
+                with self._counted():
+                    self._send(batch)
+
+    def _gather(self) -> tuple[list[_Job], bool]:
+        """Wait for a message, and take more up to a whole batch; returns whether the thread is to stop after it.
+
+        Where another thread is sending, more may be on its way: a request that is full costs hardly more than one with
+        a message or two. Where none is, nothing waits.
+        """
+        first = self._queue.get()
+        if first is None:
+            return [], True
+        batch, until = [first], time.monotonic() + _LINGER_SECONDS
+        while len(batch) < self._action.max_batch:
+            left = until - time.monotonic() if self._sending else 0
+            try:
+                another = self._queue.get(timeout=left) if left > 0 else self._queue.get_nowait()
+            except queue.Empty:
+                break
+            if another is None:
+                return batch, True
+            batch.append(another)
+        return batch, False
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        """Count a thread that sends."""
+        with self._counting:
+            self._sending += 1
+        try:
+            yield
+        finally:
+            with self._counting:
+                self._sending -= 1
 
     def _send(self, batch: list[_Job]) -> None:
         tries, pause = 0, _FIRST_PAUSE
