@@ -50,6 +50,8 @@ const above = gap();
 const below = gap();
 find("rows").append(above, below);
 
+const columns = [...find("table").tHead.rows[0].cells];
+
 function newRow() {
   const row = document.createElement("tr");
   const head = document.createElement("th");
@@ -58,7 +60,7 @@ function newRow() {
   button.type = "button";
   button.addEventListener("click", () => opened(button.textContent));
   head.append(button);
-  row.append(head, ...Array.from({ length: 7 }, () => document.createElement("td")));
+  row.append(head, ...columns.slice(1).map((heading) => Object.assign(document.createElement("td"), { className: heading.className })));
   below.before(row);
   return row;
 }
@@ -109,7 +111,7 @@ export function drawTable() {
     row.dataset.timestamp = station.timestamp;
     set(row.cells[0].firstChild, name);
     cells(station).forEach((value, column) => set(row.cells[column + 1], value));
-    row.cells[1].className = station.battery_available === 0 ? "bad" : "";
+    row.cells[1].classList.toggle("bad", station.battery_available === 0);
   });
   hold(focused);
 }

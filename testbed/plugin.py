@@ -241,8 +241,13 @@ def pytest_runtest_makereport(
     if report.failed and call.when == "call" and deployment is not None:
         from testbed.pipeline import logs  # noqa: PLC0415
 
-        minutes = (time.time() - call.start + 1) / 60
-        lines = logs.newest(deployment, minutes=minutes, lines=_LOG_LINES)
+        since = call.start - 1
+        lines = [
+            line
+            for line in logs.newest(deployment, minutes=(time.time() - since) / 60, lines=_LOG_LINES)
+            # Processes' logs reach further back than functions'.
+            if line.when is None or line.when.timestamp() >= since
+        ]
         report.sections.append(("Logs of the testbed", "\n".join(_text(line) for line in lines)))
     return report
 

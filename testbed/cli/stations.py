@@ -79,12 +79,14 @@ def _demo(seconds: int | None, num_stations: int, day: PlayedDay | None, *, yes:
                 f"The same in a browser, for as long: http://127.0.0.1:{page.server_port}/   (later: make dashboard)"
             )
         extra = ["--duration", str(seconds + 10), *(day.options() if day else [])]
+        # From here on, whatever a browser takes to start: the fleet's own time runs, too.
+        until = time.monotonic() + seconds
         fleet = stack.enter_context(simulation.started(deployment, num_stations, extra, log))
         take = None
         if page:
             page.notes = day.notes() if day else {}
             take = stack.enter_context(watching(f"http://127.0.0.1:{page.server_port}/"))
-        _watch(deployment, seconds, fleet)
+        _watch(deployment, until, fleet)
         if take and take(picture):
             say(f"A picture of the page: {short(str(picture))}")
     if fleet.returncode:
@@ -99,12 +101,11 @@ def _demo(seconds: int | None, num_stations: int, day: PlayedDay | None, *, yes:
     say("Next: make audit (is anything lost?), make status, make logs; make down removes it all.")
 
 
-def _watch(deployment: Deployment, seconds: int, fleet: "subprocess.Popen[bytes]") -> None:
-    """Show the stations until the time is over: live on a terminal, once elsewhere."""
-    deadline = time.monotonic() + seconds
+def _watch(deployment: Deployment, until: float, fleet: "subprocess.Popen[bytes]") -> None:
+    """Show the stations until a moment of the monotonic clock: live on a terminal, once elsewhere."""
     table = _stations_table(deployment)
     with Live(table, console=out, auto_refresh=False) if out.is_terminal else nullcontext() as live:
-        while time.monotonic() < deadline and fleet.poll() is None:
+        while time.monotonic() < until and fleet.poll() is None:
             time.sleep(1)
             if live:
                 live.update(_stations_table(deployment), refresh=True)

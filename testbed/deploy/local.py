@@ -24,7 +24,7 @@ from testbed.deploy.settings import Settings
 from testbed.deploy.terraform import Workspace, fingerprint
 from testbed.engines import choice, external
 from testbed.engines.base import Engine, Place, Ports
-from testbed.engines.bridge import TRUSTED, client_certificate
+from testbed.engines.bridge import TRUSTED, client_certificate, refused_rules
 from testbed.errors import TestbedError
 from testbed.host import ports, processes
 from testbed.host.processes import Process
@@ -98,8 +98,17 @@ def up(settings: Settings, say: Say) -> Deployment:
     deployment.fingerprint = wanted
     deployment.save()
     say(f"Up in {watch}")
+    for rule, why in _refused_rules(deployment).items():
+        say(f"Warning: rule {rule} is refused and does not run: {why}")
     say(_where(deployment))
     return deployment
+
+
+def _refused_rules(deployment: Deployment) -> dict[str, str]:
+    """Return the rules that the bridge does not run; AWS would have refused most of them at the apply."""
+    rules = deployment.client("iot").list_topic_rules()["rules"]
+    names = {rule["ruleName"] for rule in rules if not rule.get("ruleDisabled")}
+    return refused_rules(deployment.place.ports.metrics, names)
 
 
 def _where(deployment: Deployment) -> str:

@@ -2,8 +2,11 @@
 
 import json
 import sys
+import time
 import urllib.request
+from collections.abc import Set
 from pathlib import Path
+from typing import Any
 
 from bridge.authority import Authority
 from testbed.engines.base import Endpoints, Place
@@ -20,6 +23,7 @@ REQUIRED = (BRIDGE, DATA_PLANE)
 TRUSTED = (*REQUIRED, READER, OPERATOR)
 
 _START_SECONDS = 60
+_LOOK_SECONDS = 0.2
 
 
 def client_certificate(place: Place, name: str) -> Path:
@@ -52,12 +56,33 @@ def start_bridge(place: Place, endpoints: Endpoints, *, names_publishers: bool) 
     )
 
     def ready() -> bool:
-        with urllib.request.urlopen(f"http://127.0.0.1:{place.ports.metrics}/health", timeout=2) as answer:
-            # It answers 503 until its rules are loaded; a project may have none.
-            return bool(json.load(answer)["connected"])
+        # It answers 503 until its rules are loaded; a project may have none.
+        return bool(_health(place.ports.metrics)["connected"])
 
     processes.wait_until(ready, what="The bridge", seconds=_START_SECONDS, process=bridge)
     return bridge
+
+
+def _health(port: int) -> dict[str, Any]:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2) as answer:
+        found: dict[str, Any] = json.load(answer)
+    return found
+
+
+def refused_rules(port: int, names: Set[str], *, seconds: float = 10) -> dict[str, str]:
+    """Return which of these rules the bridge cannot run, each with the reason.
+
+    Args:
+        port: of the bridge's metrics.
+        names: of the rules that the control plane has, enabled; the bridge reads them each second.
+        seconds: how long to wait until it has looked at each.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        found = _health(port)
+        if names <= {*found["rules"], *found["refused"]} or time.monotonic() > deadline:
+            return {name: why for name, why in found["refused"].items() if name in names}
+        time.sleep(_LOOK_SECONDS)
 
 
 def bridge_options(place: Place, endpoints: Endpoints) -> list[str]:
