@@ -59,7 +59,7 @@ class Stores(msgspec.Struct, frozen=True):
         )
         return cls(
             Archive(make_client("s3"), required_variable("TELEMETRY_BUCKET")),
-            Stations(dynamodb, required_variable("STATIONS_TABLE")),
+            Stations(dynamodb, required_variable("STATIONS_TABLE"), required_variable("AWS_REGION")),
             History(dynamodb, required_variable("HISTORY_TABLE"), window),
             open_dead_letters,
             concurrent.futures.ThreadPoolExecutor(POOL_SIZE, "store"),

@@ -24,26 +24,39 @@ _OF_ANOTHER_VERSION = (
     " OR (#connection_version < :version AND #connection_at <= :restarted_after)"
     " OR (#connection_version > :version AND #connection_at < :restarted_before)"
 )
-_OF_THIS_VERSION = (
-    " OR (#connection_version = :version AND #connection = :connection AND #connection_at < :at)"
-)
+_OF_THIS_VERSION = "(#connection_version = :version AND #connection = :connection AND #connection_at < :at)"
+# Each region counts its own versions. What was written before regions were noted is of this one.
+_OF_THIS_REGION = "(attribute_not_exists(#connection_region) OR #connection_region = :region) AND ("
 # What has sent no telemetry is no station: a console, a page, another project's device. It gets no item.
-_LATER = "attribute_exists(#timestamp) AND (attribute_not_exists(#connection_at)" + _OF_THIS_VERSION
+_LATER = (
+    "attribute_exists(#timestamp) AND (attribute_not_exists(#connection_at) OR ("
+    + _OF_THIS_REGION
+    + _OF_THIS_VERSION
+)
+# Who connects here has left the other region; that its connection there ended says nothing of the one here.
 _LATER_ONLINE = (
     _LATER
     + " OR (#connection_version = :version AND #connection <> :connection AND #connection_at < :restarted_before)"
     + _OF_ANOTHER_VERSION
-    + ")"
+    + "))"
+    " OR (attribute_exists(#connection_region) AND #connection_region <> :region AND #connection_at < :at))"
 )
 _LATER_OFFLINE = (
     _LATER
     + " OR (#connection_version = :version AND #connection <> :connection AND #connection_at <= :restarted_after)"
     + _OF_ANOTHER_VERSION
-    + ")"
+    + ")))"
 )
 _PRESENCE_NAMES = {
     f"#{name}": name
-    for name in ("connection", "connection_at", "connection_version", "updated_at", "timestamp")
+    for name in (
+        "connection",
+        "connection_at",
+        "connection_region",
+        "connection_version",
+        "updated_at",
+        "timestamp",
+    )
 }
 # Before every version of AWS's: telemetry that came through the broker came by a connection, whose own event may have
 # come when the station had no item yet.
@@ -58,16 +71,21 @@ class Move(msgspec.Struct, frozen=True):
 
 
 class Stations:
-    """The stations table. Both writes are single conditional updates, so each may be repeated at will."""
+    """The stations table. Its writes are single conditional updates, so each may be repeated at will.
 
-    def __init__(self, client: Items, table: str) -> None:
+    ``region``: whose messages and events these are; the table may be a replica of another region's.
+    """
+
+    def __init__(self, client: Items, table: str, region: str) -> None:
         self._client = client
         self._table = table
+        self._region = region
 
     def move_forward(self, telemetry: Telemetry, updated_at: str) -> Move:
         """Show ``telemetry`` as the station's state, unless a newer one is shown.
 
-        Presence is left alone; where none is known, a message that came through the broker shows the station online.
+        Presence is left alone; where none is known, or another region's, a message that came through the broker shows
+        the station online here.
         """
         shown: dict[str, AttributeValueTypeDef] = {
             "timestamp": {"S": telemetry.timestamp},
@@ -88,6 +106,7 @@ class Stations:
             kept = {
                 "connection": {"S": "ONLINE"},
                 "connection_at": {"N": str(telemetry.through_broker_at)},
+                "connection_region": {"S": self._region},
                 "connection_version": {"N": str(_CONNECTED_BY_TELEMETRY)},
             }
             update += "".join(f", #{name} = if_not_exists(#{name}, :{name})" for name in kept)
@@ -102,6 +121,13 @@ class Stations:
         )
         if before is None:
             return Move(moved=False)
+        elsewhere = before.get("connection_region", {}).get("S", self._region) != self._region
+        if elsewhere and telemetry.through_broker_at is not None:
+            # Two regions may have written of its move at once, and the last writer won, whoever came later.
+            online = Presence(
+                telemetry.station_id, telemetry.through_broker_at, _CONNECTED_BY_TELEMETRY, "ONLINE"
+            )
+            self.show_connection(online, updated_at)
         if "timestamp" not in before:
             return Move(moved=True)
         return Move(
@@ -117,13 +143,14 @@ class Stations:
         """
         before = self._update(
             presence.client_id,
-            "SET #connection = :connection, #connection_at = :at, #connection_version = :version,"
-            " #updated_at = :updated_at",
+            "SET #connection = :connection, #connection_at = :at, #connection_region = :region,"
+            " #connection_version = :version, #updated_at = :updated_at",
             _LATER_OFFLINE if presence.connection == "OFFLINE" else _LATER_ONLINE,
             _PRESENCE_NAMES,
             {
                 ":connection": {"S": str(presence.connection)},
                 ":at": {"N": str(presence.at)},
+                ":region": {"S": self._region},
                 ":version": {"N": str(presence.version)},
                 ":restarted_after": {"N": str(presence.at + RESTART_AFTER_MS)},
                 ":restarted_before": {"N": str(presence.at - RESTART_AFTER_MS)},
@@ -140,7 +167,7 @@ class Stations:
         names: dict[str, str],
         values: "dict[str, AttributeValueTypeDef]",
     ) -> "dict[str, AttributeValueTypeDef] | None":
-        """Return what the item had before in the attributes that were set; None where the condition did not hold."""
+        """Return what the item had before; None where the condition did not hold."""
         try:
             answer = self._client.update_item(
                 TableName=self._table,
@@ -149,7 +176,7 @@ class Stations:
                 ConditionExpression=condition,
                 ExpressionAttributeNames=names,
                 ExpressionAttributeValues=values,
-                ReturnValues="UPDATED_OLD",  # costs nothing
+                ReturnValues="ALL_OLD",  # costs nothing
             )
         except self._client.exceptions.ConditionalCheckFailedException:
             return None

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from simulator.messages import station_ids
 from testbed.deploy.deployment import Deployment
@@ -58,7 +58,8 @@ class Moved:
 class RegionReport:
     """What came of it.
 
-    ``wrong_left``: stations whose state was wrong in the region that was left, while the other was gone.
+    ``wrong_left``: stations whose state, or presence, was wrong in the region that was left, while the other was gone;
+    ``wrong_back``: in either region, when all were home again.
     ``went_back``: states that the last writer set back for a while (docs/decisions/0019-two-regions.md).
     """
 
@@ -70,6 +71,7 @@ class RegionReport:
     away: Moved
     back: Moved
     wrong_left: list[str]
+    wrong_back: list[str]
     went_back: int
     unacknowledged: int
     audit: RegionsAudit
@@ -78,7 +80,11 @@ class RegionReport:
     def clean(self) -> bool:
         """Whether nothing is missing and no state wrong."""
         return not (
-            self.audit.missing_count or self.audit.wrong_count or self.wrong_left or self.unacknowledged
+            self.audit.missing_count
+            or self.audit.wrong_count
+            or self.wrong_left
+            or self.wrong_back
+            or self.unacknowledged
         )
 
     def as_dict(self) -> dict[str, Any]:
@@ -154,17 +160,23 @@ class Drill:
             seconds=_MOVING_SECONDS,
         )
 
-    def behind(self, region: Deployment) -> list[str]:
-        """Wait until a region shows each station as acknowledged by now, or newer; tell of those it does not."""
+    def behind(self, region: Deployment, where: Deployment) -> list[str]:
+        """Wait until a region shows each station as acknowledged by now, or newer, and online where it is.
+
+        Returns:
+            What is wrong, a line a station.
+        """
         self.watch.look()
         wanted = dict(self.watch.newest)
         deadline = time.monotonic() + quiet.QUIET_SECONDS
         while True:
             found = _states(region)
             wrong = [
-                f"{station}: {region.region} has {tuple(found.get(station, ()))}, acknowledged was {tuple(order)}"
+                f"{station}: {region.region} has {found.get(station)}, acknowledged was {order} at {where.region}"
                 for station, order in sorted(wanted.items())
-                if station not in found or found[station] < order
+                if station not in found
+                or found[station].newest < order
+                or found[station].connection != ("ONLINE", where.region)
             ]
             if not wrong or time.monotonic() > deadline:
                 return wrong
@@ -225,7 +237,7 @@ def run(
         replication.start()
         stack.callback(replication.stop)
         with drill.fleet():
-            lost_at, back_at, wrong_left = _lose_and_return(
+            lost_at, back_at, wrong_left, wrong_back = _lose_and_return(
                 drill, pair, replication, bring_back, how, seconds
             )
         drill.until_quiet()
@@ -240,6 +252,7 @@ def run(
         Moved.from_arrivals(drill.watch.arrivals(pair.standby.region, lost_at)),
         Moved.from_arrivals(drill.watch.arrivals(pair.home.region, back_at)),
         wrong_left,
+        wrong_back,
         len(replication.went_back()),
         drill.unacknowledged(),
         audited,
@@ -253,8 +266,8 @@ def _lose_and_return(
     bring_back: Callable[[], object],
     how: How,
     seconds: float,
-) -> tuple[datetime, datetime, list[str]]:
-    """Take home away from a running fleet and give it back; return when, and what was wrong in the region left."""
+) -> tuple[datetime, datetime, list[str], list[str]]:
+    """Take home away from a running fleet and give it back; return when, and what was wrong then and then."""
     drill.until_all_are_at(pair.home)
     drill.publish_for_a_while(seconds)
     lost_at = datetime.now(UTC)
@@ -266,7 +279,7 @@ def _lose_and_return(
         replication.stop(kill=True)
         replication.start()
         drill.publish_for_a_while(seconds)
-        wrong_left = drill.behind(pair.standby)
+        wrong_left = drill.behind(pair.standby, pair.standby)
     if how == "killed":
         bring_back()
     back_at = datetime.now(UTC)
@@ -275,7 +288,8 @@ def _lose_and_return(
     drill.say(f"All stations are at {pair.home.region} again")
     drill.publish_for_a_while(seconds)
     drill.until_all_have_spoken()
-    return lost_at, back_at, wrong_left
+    wrong_back = [line for region in (pair.home, pair.standby) for line in drill.behind(region, pair.home)]
+    return lost_at, back_at, wrong_left, wrong_back
 
 
 @contextmanager
@@ -305,18 +319,24 @@ def _lost(region: Deployment, how: How) -> Iterator[None]:
             processes.unless_gone(member.resume, None)
 
 
-def _states(region: Deployment) -> dict[str, Recency]:
-    """Read the newest message of each station that a region's table shows."""
+class _Shown(NamedTuple):
+    newest: Recency
+    connection: tuple[str, str]  # and its region
+
+
+def _states(region: Deployment) -> dict[str, _Shown]:
+    """Read what a region's table shows of each station."""
     pages = (
         region.client("dynamodb")
         .get_paginator("scan")
         .paginate(TableName=region.outputs.stations_table_name, ConsistentRead=True)
     )
     return {
-        item["station_id"]["S"]: recency(
-            item["timestamp"]["S"], int(item["sequence"]["N"]), item["message_id"]["S"]
+        item["station_id"]["S"]: _Shown(
+            recency(item["timestamp"]["S"], int(item["sequence"]["N"]), item["message_id"]["S"]),
+            (item["connection"]["S"], item["connection_region"]["S"]),
         )
         for page in pages
         for item in page["Items"]
-        if "timestamp" in item
+        if "timestamp" in item and "connection" in item
     }

@@ -39,7 +39,7 @@ from telemetry_handler.dead_letters import DeadLetters
 from telemetry_handler.history import History, Window
 from telemetry_handler.invocation import answer
 from telemetry_handler.stations import Stations
-from tests.integration.conftest import AwsEmulator
+from tests.integration.conftest import REGION, AwsEmulator
 from tests.unit.functions.samples import NOW_MS
 
 NOW = datetime.fromtimestamp(NOW_MS / 1000, UTC)
@@ -177,7 +177,7 @@ class Cloud:
         """Give the handler these stores; again after a change of `resolution` or `hours`."""
         self.stores = Stores(
             Archive(self.s3, self.name),
-            Stations(self.dynamodb, self.name),
+            Stations(self.dynamodb, self.name, REGION),
             History(self.dynamodb, self.history_name, Window(self.resolution, self.hours)),
             lambda: DeadLetters(self.sqs, self.queue_url),
             self.pool,

@@ -214,7 +214,7 @@ def test_a_throttled_call_is_tried_again(
 
     accepted = Telemetry("one", "2025-11-23T12:00:00.000000Z", 1, "m", {"battery_available": 1})
     with faults.hooked(client, f"before-send.{UPDATE}", throttle):
-        assert Stations(client, cloud.name).move_forward(accepted, "now").moved
+        assert Stations(client, cloud.name, REGION).move_forward(accepted, "now").moved
     assert shown(cloud, "one") == "m"
     client.close()
 
@@ -226,7 +226,7 @@ def test_the_functions_own_writes_move_the_table_as_botocores_do(
     _as_a_function(monkeypatch, aws_emulator)
     client = clients.make_dynamodb()
     assert isinstance(client, DynamoDB)
-    stations = Stations(client, cloud.name)
+    stations = Stations(client, cloud.name, REGION)
     first, second = (
         Telemetry("one", f"2025-11-23T12:00:0{n}.000000Z", n, f"m-{n}", {"battery_available": n})
         for n in (1, 2)

@@ -9,8 +9,14 @@ from typing import Any
 import pytest
 
 from telemetry_handler.invocation import NotStoredError
+from telemetry_handler.presence import Presence
+from telemetry_handler.stations import Move, Stations
+from telemetry_handler.telemetry import Telemetry
+from tests.integration.conftest import REGION
 from tests.integration.functions.conftest import Cloud, payload_of
 from tests.unit.functions.samples import NOW_MS, envelope, payload, presence, sqs_event, sqs_record, telemetry
+
+_BATTERY = {"battery_available": 7}
 
 
 def test_a_batch_becomes_one_archive_object_and_the_stations_latest_states(cloud: Cloud) -> None:
@@ -36,6 +42,7 @@ def test_a_batch_becomes_one_archive_object_and_the_stations_latest_states(cloud
         # Telemetry that came through the broker shows that its station is connected.
         "connection": "ONLINE",
         "connection_at": NOW_MS,
+        "connection_region": REGION,
         "connection_version": -1,
         "timestamp": "2025-11-23T12:13:19.500000Z",
         "updated_at": "2025-11-23T12:13:20.000000Z",
@@ -154,6 +161,60 @@ def test_presence_is_of_the_latest_event(
         item = cloud.item(name)
         assert item is not None
         assert item["connection"] == expected, order
+
+
+_HERE, _THERE = REGION, "us-east-1"
+# A station goes from here to there: events by the region that they are of, which counts its own versions.
+_LEFT = (_HERE, _CONNECT)
+_CAME = (_THERE, ("connected", NOW_MS + 5_000, 1))
+_LEFT_LATE = (_HERE, ("disconnected", NOW_MS + 60_000, 3))
+_LEFT_AGAIN = (_THERE, ("disconnected", NOW_MS + 70_000, 1))
+_HOME = (_HERE, ("connected", NOW_MS + 70_000 + 1, 9))
+
+
+@pytest.mark.parametrize(
+    ("events", "expected"),
+    [
+        ((_LEFT, _CAME), ("ONLINE", _THERE)),
+        ((_LEFT, _CAME, _LEFT_LATE), ("ONLINE", _THERE)),  # the lost region tells of the end when it is back
+        ((_LEFT, _CAME, _LEFT_AGAIN), ("OFFLINE", _THERE)),
+        ((_CAME, _HOME, _LEFT_AGAIN), ("ONLINE", _HERE)),
+        ((_HOME, _CAME), ("ONLINE", _HERE)),  # late
+        ((_HOME, _LEFT), ("ONLINE", _HERE)),
+    ],
+)
+def test_presence_is_of_the_region_where_the_station_is(
+    cloud: Cloud, events: tuple[tuple[str, tuple[str, int, int]], ...], expected: tuple[str, str]
+) -> None:
+    """One table of two regions; neither's versions say anything of the other's."""
+    regions = {name: Stations(cloud.dynamodb, cloud.name, name) for name in (_HERE, _THERE)}
+    regions[_HERE].move_forward(Telemetry("one", "2025-11-23T12:00:00.000000Z", 1, "m-1", _BATTERY), "now")
+    for region, (kind, at, version) in events:
+        event = Presence("one", at, version, "ONLINE" if kind == "connected" else "OFFLINE")
+        regions[region].show_connection(event, "now")
+    assert _connection(cloud) == expected
+
+
+def test_telemetry_by_another_region_shows_the_station_online_there(cloud: Cloud) -> None:
+    """Both regions wrote of a move at once, and the end of the old connection won; a late message changes nothing."""
+    here, there = (Stations(cloud.dynamodb, cloud.name, name) for name in (_HERE, _THERE))
+    first, second, late = (
+        Telemetry("one", f"2025-11-23T12:00:0{n}.000000Z", n, f"m-{n}", _BATTERY, NOW_MS + at)
+        for n, at in ((1, 0), (2, 2_000), (3, 1_000))
+    )
+    assert here.move_forward(first, "now").moved
+    here.show_connection(Presence("one", NOW_MS + 1_500, 3, "OFFLINE"), "now")
+    assert there.move_forward(second, "now") == Move(moved=True, before=first.order)
+    assert _connection(cloud) == ("ONLINE", _THERE)
+    assert here.move_forward(late, "now").moved
+    assert _connection(cloud) == ("ONLINE", _THERE)
+    assert there.show_connection(Presence("one", NOW_MS + 3_000, 1, "OFFLINE"), "now")
+
+
+def _connection(cloud: Cloud) -> tuple[str, str]:
+    item = cloud.item("one")
+    assert item is not None
+    return item["connection"], item["connection_region"]
 
 
 def test_clients_that_are_no_stations_leave_no_item(cloud: Cloud) -> None:

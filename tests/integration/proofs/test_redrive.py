@@ -30,7 +30,7 @@ from testbed.paths import REPOSITORY
 from testbed.pipeline import dead_letters
 from testbed.pipeline.quiet import queue_depth
 from testbed.proofs import redrive
-from tests.integration.conftest import AwsEmulator
+from tests.integration.conftest import REGION, AwsEmulator
 
 LETTERS = int(os.environ.get("REDRIVE_LETTERS", "2000"))
 STATIONS = 50
@@ -185,7 +185,7 @@ class Handler:
             )
         self.stores = Stores(
             Archive(self.s3, self.name),
-            Stations(self.dynamodb, self.name),
+            Stations(self.dynamodb, self.name, REGION),
             History(self.dynamodb, f"{self.name}-history", Window(60, 24)),
             lambda: DeadLetters(None, ""),  # type: ignore[arg-type]  # nothing is refused here
             concurrent.futures.ThreadPoolExecutor(8),

@@ -95,7 +95,7 @@ def test_a_run_is_clean_when_nothing_is_missing_and_no_state_wrong(
     changed: dict[str, Any], clean: bool
 ) -> None:
     moved = Moved(1, 2, 3)
-    report = RegionReport(1, "killed", 2, 5, {"home": 5, "away": 5}, moved, moved, [], 0, 0, audit())
+    report = RegionReport(1, "killed", 2, 5, {"home": 5, "away": 5}, moved, moved, [], [], 0, 0, audit())
     assert replace(report, **changed).clean is clean
     assert json.loads(json.dumps(replace(report, **changed).as_dict()))["clean"] is clean
 
