@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from simulator import packets
+from simulator.credentials import Credentials
 
 _READ_BYTES = 65_536
 # What a non-blocking socket says that cannot go on; TLS may want to read to write, and the other way round.
@@ -57,6 +58,7 @@ class Identities:
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         if endpoint.certificates:
             self._context.load_verify_locations(endpoint.ca)
+        self._credentials = Credentials(self._context)
 
     def wrap(self, plain: socket.socket, station_id: str) -> socket.socket:
         """Make a TLS socket over ``plain``, before its handshake. No await between loading and wrapping.
@@ -67,7 +69,7 @@ class Identities:
         folder = self._endpoint.certificates
         if folder is None:
             return plain
-        self._context.load_cert_chain(folder / f"{station_id}.crt", folder / f"{station_id}.key")
+        self._credentials.load(folder / f"{station_id}.crt", folder / f"{station_id}.key")
         return self._context.wrap_socket(
             plain, server_hostname=self._endpoint.host, do_handshake_on_connect=False
         )
