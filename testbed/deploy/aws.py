@@ -260,17 +260,7 @@ def _prepare(settings: Settings, say: Say, *, make: bool = True) -> Stage:
     session = boto3.Session(region_name=settings.region)
     account, caller = _caller(session)
     _say_target(settings, account, say)
-    folder = settings.folder(None)
-    deployment = Deployment.load(folder) or Deployment(
-        target="aws",
-        engine_name=None,
-        name=settings.name,
-        region=settings.region,
-        environment=settings.environment,
-        folder=str(folder),
-        air_gapped=bool(settings.air_gapped),
-    )
-    deployment.make_folder()
+    deployment = Deployment.of_aws(settings)
     defaults = TERRAFORM / "environments" / f"{settings.environment}.tfvars"
     boundary = _boundary(session, settings.project, account)
     site = Site(account, settings.region, settings.project, settings.environment, boundary)
@@ -289,14 +279,14 @@ def _prepare(settings: Settings, say: Say, *, make: bool = True) -> Stage:
         "lambda_package_dir": str(packages),
         "lambda_runtime": f"python{runtime.python}",
         "lambda_architecture": runtime.architecture,
-        "dashboard_dir": str(page_files.assemble(folder / "page", packages_of_page)),
+        "dashboard_dir": str(page_files.assemble(deployment.path / "page", packages_of_page)),
     }
     if boundary:
         variables["permissions_boundary_arn"] = boundary
     if found.max_concurrency and not is_set("telemetry_max_concurrency", defaults):
         variables["telemetry_max_concurrency"] = found.max_concurrency
     workspace = Workspace(
-        folder / "terraform",
+        deployment.path / "terraform",
         Cloud(settings.region),
         variables,
         providers=providers.choose(deployment.air_gapped),

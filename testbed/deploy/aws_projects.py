@@ -120,17 +120,7 @@ def down(
 
 def _prepare(settings: Settings, account: str, say: Say, *, make: bool = True) -> _Stage:
     session = boto3.Session(region_name=settings.region)
-    folder = settings.folder(None)
-    deployment = Deployment.load(folder) or Deployment(
-        target="aws",
-        engine_name=None,
-        name=settings.name,
-        region=settings.region,
-        environment=settings.environment,
-        folder=str(folder),
-        air_gapped=bool(settings.air_gapped),
-    )
-    deployment.make_folder()
+    deployment = Deployment.of_aws(settings)
     here = project()
     state = RemoteState(session, settings.project, settings.environment, account)
     if make and state.ensure():

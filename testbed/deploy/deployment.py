@@ -61,6 +61,22 @@ class Deployment(msgspec.Struct, kw_only=True, dict=True):
         except msgspec.DecodeError as error:
             raise TestbedError(f"{folder / _FILE} cannot be read: {error}.", "Remove that folder.") from error
 
+    @classmethod
+    def of_aws(cls, settings: Settings) -> Self:
+        """Return the deployment to AWS that the settings name, saved before or new, in a folder that is there."""
+        folder = settings.folder(None)
+        deployment = cls.load(folder) or cls(
+            target="aws",
+            engine_name=None,
+            name=settings.name,
+            region=settings.region,
+            environment=settings.environment,
+            folder=str(folder),
+            air_gapped=bool(settings.air_gapped),
+        )
+        deployment.make_folder()
+        return deployment
+
     def save(self) -> None:
         """Write it, whole or not at all."""
         self.make_folder()
