@@ -80,6 +80,9 @@ def up(settings: Settings, say: Say) -> Deployment:
     watch = Stopwatch()
     with watch.part("install"):
         engine.install()
+        if project().has_stream():
+            for note in engine.prepare_streams():
+                say(f"Off on this engine: {note}")
     with watch.part("packages"):
         packages = build_packages(engine.runtime())
     known, deployment = deployment, deployment or _new_deployment(settings, engine, settings.folder(name))

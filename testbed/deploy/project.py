@@ -11,7 +11,7 @@ from typing import Any, Literal
 import msgspec
 
 from testbed.errors import TestbedError
-from testbed.paths import PROJECT_FILE, project_file
+from testbed.paths import PROJECT_FILE, REPOSITORY, project_file
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
 _BLOCK = re.compile(r'^\s*(variable|output)\s+"([^"]+)"', re.MULTILINE)
@@ -128,6 +128,18 @@ class Here:
         text = "\n".join(file.read_text() for file in files if file.is_file())
         return self.described.terraform.local.get(variable) is True or bool(
             re.search(rf"^{variable}\s*=\s*true\b", text, re.MULTILINE)
+        )
+
+    def has_stream(self) -> bool:
+        """Return whether Terraform may make a Kinesis stream on a local target; the own project's is a switch."""
+        if self.folder == REPOSITORY:
+            switch = "ingest"
+            chosen = os.environ.get(f"TF_VAR_{switch}") or self.described.terraform.local.get(switch)
+            return chosen == "kinesis"
+        return any(
+            '"aws_kinesis_stream"' in file.read_text(errors="replace")
+            for file in self.files()
+            if file.suffix == ".tf"
         )
 
     def files(self) -> Iterator[Path]:

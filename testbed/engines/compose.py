@@ -14,7 +14,16 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
-from testbed.engines.base import LOCALSTACK_LACKS, Endpoints, EngineName, Feature, Place, Runtime, ShardRunner
+from testbed.engines.base import (
+    LOCALSTACK_LACKS,
+    LOCALSTACK_STREAMS_LACK,
+    Endpoints,
+    EngineName,
+    Feature,
+    Place,
+    Runtime,
+    ShardRunner,
+)
 from testbed.engines.bridge import BRIDGE, DATA_PLANE, READER, client_certificate
 from testbed.engines.mosquitto import wait_admitted
 from testbed.errors import TestbedError
@@ -99,6 +108,10 @@ class ComposeEngine:
             )
         if not containers.has_image(_LOCALSTACK):
             _compose(["pull", "--quiet", "localstack"], _no_place(), what=f"pull {_LOCALSTACK}")
+
+    def prepare_streams(self) -> tuple[str, ...]:
+        """Return what LocalStack lacks; its container gets Kinesis' server by itself."""
+        return LOCALSTACK_STREAMS_LACK
 
     def versions(self) -> dict[str, str]:
         """Return those of LocalStack's image, of Docker and Compose, and the tag of the images that we build."""

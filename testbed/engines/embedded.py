@@ -38,6 +38,10 @@ class EmbeddedEngine:
         """Make ministack's environment from its lock."""
         ministack_environment()
 
+    def prepare_streams(self) -> tuple[str, ...]:
+        """Return nothing: ministack and `bridge.ministack.streams` have all of it."""
+        return ()
+
     def versions(self) -> dict[str, str]:
         """Return ministack's version."""
         return {"ministack": locked_version(_REQUIREMENTS, "ministack")}

@@ -46,6 +46,10 @@ class ExternalEngine:
         """Make the environment of ministack, for IoT."""
         embedded.EmbeddedEngine().install()
 
+    def prepare_streams(self) -> tuple[str, ...]:
+        """Return nothing: the user's emulator brings what it has."""
+        return ()
+
     def versions(self) -> dict[str, str]:
         """Return ministack's version; the emulator's only its user knows."""
         return embedded.EmbeddedEngine().versions() | {self.cloud: "of the user's emulator"}

@@ -8,7 +8,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from testbed.engines import embedded
-from testbed.engines.base import LOCALSTACK_LACKS, Endpoints, EngineName, Place, Runtime, ShardRunner
+from testbed.engines.base import (
+    LOCALSTACK_LACKS,
+    LOCALSTACK_STREAMS_LACK,
+    Endpoints,
+    EngineName,
+    Place,
+    Runtime,
+    ShardRunner,
+)
 from testbed.engines.bridge import data_plane_url, start_bridge, start_data_plane
 from testbed.engines.localstack_process import install, server
 from testbed.engines.mosquitto import ensure_mosquitto, installed_version, start_mosquitto, wait_admitted
@@ -33,6 +41,11 @@ class LocalStackEngine:
         install.install()
         ensure_mosquitto()
         embedded.EmbeddedEngine().install()
+
+    def prepare_streams(self) -> tuple[str, ...]:
+        """Install Kinesis' server."""
+        install.install_kinesis(install.install().libraries)
+        return LOCALSTACK_STREAMS_LACK
 
     def versions(self) -> dict[str, str]:
         """Return those of LocalStack, of Mosquitto, and of ministack for IoT."""

@@ -1,6 +1,7 @@
-"""Installs LocalStack's environment, DynamoDB Local and the executor, each once."""
+"""Installs LocalStack's environment, DynamoDB Local, the executor, and Kinesis' server, each once."""
 
 import hashlib
+import json
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from pathlib import Path
 from testbed.engines.localstack_process import maven
 from testbed.engines.localstack_process.interpreter import find_python
 from testbed.errors import TestbedError
+from testbed.host import node
 from testbed.host.environments import environment
 from testbed.paths import state_root
 
@@ -18,6 +20,7 @@ _RUNTIME_REQUIREMENTS = Path(__file__).parent / "runtime.txt"
 _DYNAMODB_LOCAL = "software.amazon.dynamodb:DynamoDBLocal:3.1.0"
 _DYNAMODB_FILES = Path(__file__).parent / "dynamodb-local.sha256"
 _DYNAMODB_MAIN = "software.amazon.dynamodb.services.local.main.ServerRunner"
+_KINESIS = Path(__file__).parent / "kinesis"
 _OLDEST_JAVA = 17
 
 
@@ -125,6 +128,28 @@ def install_dynamodb_local(libraries: Path, log: Callable[[str], None]) -> None:
         java.chmod(0o755)
     (marker.parent / "ddb-local-loader-0.1.jar").touch()
     marker.touch()
+
+
+def install_kinesis(libraries: Path) -> None:
+    """Lay out the server behind LocalStack's Kinesis as LocalStack's installer would leave it.
+
+    LocalStack itself would have npm fetch it with the first stream, by version and without a hash.
+
+    Raises:
+        TestbedError: Node.js or npm is missing, or no registry gave the packages.
+    """
+    if not shutil.which("node"):
+        raise TestbedError(
+            "Kinesis on LocalStack needs Node.js, and there is no node on PATH.",
+            "Install it (Debian: sudo apt-get install nodejs npm), or use ENGINE=embedded.",
+        )
+    [(name, version)] = json.loads((_KINESIS / "package.json").read_text())["dependencies"].items()
+    place = libraries / name / version
+    installed = node.packages("localstack-kinesis", _KINESIS)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    if place.is_symlink():
+        place.unlink()
+    place.symlink_to(installed)
 
 
 def check_sums(folder: Path, sums: Path) -> None:

@@ -90,7 +90,9 @@ def _settings(install: LocalStackInstall, port: int, root: Path, temporary: Path
         "LAMBDA_EVENT_SOURCE_MAPPING_MAX_BACKOFF_ON_ERROR_SEC": "5",
         "SERVICES": SERVICES,
         "STRICT_SERVICE_LOADING": "1",
-        # No network but loopback is needed, and none is used.
+        # No network but loopback is needed, and none is used. A stream with no `install_kinesis` before it fails, where
+        # LocalStack would have npm fetch the server, by version and without a hash.
+        "NPM_CONFIG_OFFLINE": "true",
         "SKIP_SSL_CERT_DOWNLOAD": "1",
         "DISABLE_EVENTS": "1",
         "DNS_ADDRESS": "0",
