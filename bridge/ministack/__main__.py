@@ -15,10 +15,10 @@ import queues
 import registry
 import resources
 import rules
+import server
 import streams
 import tables
 import tags
-from ministack.app import main
 
 queues.patch()
 batches.patch()
@@ -34,4 +34,4 @@ credentials.patch()
 decisions.patch()
 resources.patch()
 tables.patch()
-main()
+server.main()
