@@ -2,7 +2,8 @@
 
 ministack 1.5.33 hands over a shard's batch at once and on the thread that polls every queue. It takes any answer
 without an error for "all is done", and tries a batch that failed for ever and whole. It counts its place in a list
-that gets shorter at its front when records expire. On AWS ("How Lambda processes records from stream and queue-based
+that gets shorter at its front when records expire; and it makes that list anew each time it looks, so that a record
+which another thread puts in the meantime is lost. On AWS ("How Lambda processes records from stream and queue-based
 event sources" and "Using Lambda to process records from Amazon Kinesis Data Streams", AWS Lambda developer guide):
 
 - a batch goes when it is full, when the window since its first record is over, or at 6 MB;
@@ -154,6 +155,17 @@ def _places(mapping: dict[str, Any], stream: dict[str, Any]) -> dict[str, Any]:
         lambda_svc._kinesis_positions[mapping["UUID"]] = known
     places: dict[str, Any] = known
     return places
+
+
+def expire(stream: dict[str, Any]) -> None:
+    """Take what is older than the stream keeps from the front of each shard, in one step: others put at its end."""
+    oldest = time.time() - stream["RetentionPeriodHours"] * 3600
+    for shard in stream["shards"].values():
+        records = shard["records"]
+        old = 0
+        while old < len(records) and records[old]["ApproximateArrivalTimestamp"] < oldest:
+            old += 1
+        del records[:old]
 
 
 def _ready(mapping: dict[str, Any], shard: dict[str, Any], place: str, factor: int) -> list[Record]:
@@ -408,5 +420,6 @@ def _text(seconds: float) -> str:
 
 def patch() -> None:
     """Have ministack's poller take its streams' batches from here."""
+    kinesis._expire_records = expire
     lambda_svc._poll_kinesis = poll
     lambda_svc._sqs_esm_concurrency = _beside_streams

@@ -1,13 +1,62 @@
 """Event source mappings on ministack read streams as AWS's do (bridge/ministack/streams.py)."""
 
+import subprocess
 import uuid
 from collections.abc import Iterator
 
 import pytest
 
+from testbed.engines.embedded import ministack_environment
+from testbed.paths import REPOSITORY
 from testbed.pipeline import dead_letters, stream
 from tests.integration.conftest import AwsEmulator
 from tests.integration.engines.mapped import Mapped
+
+
+# The poller's thread looks for records that expire while another puts. ministack 1.5.33 alone keeps 447 of these.
+_PUTS = """
+import sys, threading
+sys.path.insert(0, sys.argv[1])
+import streams
+from ministack.services import kinesis
+
+streams.patch()
+sys.setswitchinterval(1e-6)
+kinesis._create_stream({"StreamName": "races", "ShardCount": 1})
+stream = kinesis._streams["races"]
+stream["StreamStatus"] = "ACTIVE"
+[shard] = stream["shards"].values()
+ended = threading.Event()
+
+def look():
+    while not ended.is_set():
+        kinesis._expire_records(stream)
+
+looking = threading.Thread(target=look)
+looking.start()
+for number in range(2000):
+    kinesis._put_records({"StreamName": "races", "Records": [{"Data": "YQ==", "PartitionKey": str(number)}]})
+ended.set()
+looking.join()
+[shard] = stream["shards"].values()
+print(len(shard["records"]))
+for record in shard["records"][:500]:
+    record["ApproximateArrivalTimestamp"] -= 25 * 3600
+kinesis._expire_records(stream)
+print([record["PartitionKey"] for record in shard["records"]] == [str(number) for number in range(500, 2000)])
+"""
+
+
+def test_no_record_is_lost_while_others_expire() -> None:
+    """Retention is looked after by the thread that reads, beside the one that puts."""
+    command = [
+        str(ministack_environment() / "bin" / "python"),
+        "-c",
+        _PUTS,
+        str(REPOSITORY / "bridge/ministack"),
+    ]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert (ended.stdout.split(), ended.stderr) == (["2000", "True"], "")
 
 
 def test_a_stream_keeps_the_tags_that_it_is_made_with(aws_emulator: AwsEmulator) -> None:
