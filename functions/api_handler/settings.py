@@ -101,7 +101,8 @@ class Settings:
             "by": request.caller,
             "settings": msgspec.json.encode(settings).decode(),
         }
-        self._operations.put(station_id, key, **said, outcome="unknown")
+        # Only where nothing is: a first attempt that was given up may come after what the second one led to.
+        self._operations.add(station_id, key, **said, outcome="unknown")
         patch = {"state": {"desired": {"settings": settings}}, "version": version}
         try:
             answer = self._client.update_thing_shadow(

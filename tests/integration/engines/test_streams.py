@@ -12,7 +12,6 @@ from testbed.pipeline import dead_letters, stream
 from tests.integration.conftest import AwsEmulator
 from tests.integration.engines.mapped import Mapped
 
-
 # The poller's thread looks for records that expire while another puts. ministack 1.5.33 alone keeps 447 of these.
 _PUTS = """
 import sys, threading

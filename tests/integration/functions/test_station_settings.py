@@ -1,6 +1,7 @@
 """Settings by the API handler: a real table, and the testbed's own device shadow service."""
 
 import json
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -40,6 +41,25 @@ def test_a_change_is_pending_until_the_station_reports_it_and_is_told_with_who_m
     [change] = shown["changes"]
     assert (change["by"], change["outcome"], change["version"]) == ("anna", "accepted", 2)
     assert change["settings"] == {"charging_power_limit_kw": 200}
+
+
+def test_a_first_attempt_that_comes_late_does_not_make_an_accepted_change_unknown(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A write that was given up, and made again, may still be carried out after all that followed it."""
+    cloud.iot.report("station-01", charging_power_limit_kw=1200)
+    put, made = cloud.dynamodb.put_item, list[dict[str, Any]]()
+
+    def noted(**call: Any) -> Any:
+        made.append(call)
+        return put(**call)
+
+    monkeypatch.setattr(cloud.dynamodb, "put_item", noted)
+    assert patch(cloud, {"settings": {"charging_power_limit_kw": 200}})[0] == 202
+    with suppress(cloud.dynamodb.exceptions.ConditionalCheckFailedException):
+        put(**made[0])
+    [change] = get(cloud)[1]["changes"]
+    assert (len(made), change["outcome"]) == (2, "accepted")
 
 
 def test_of_two_who_saw_the_same_version_one_is_told_of_the_conflict(cloud: Cloud) -> None:
