@@ -15,7 +15,7 @@ SHARED_PREFIX = "$share/"
 READY_TOPIC = "$bridge/ready"
 # Beside a retained message that a trusted client gets: when it came, in epoch milliseconds (a user property).
 STORED_AT_PROPERTY = "$bridge-stored-at"
-# The data plane's word of the same, beside Mosquitto; our own broker sees its subscriptions itself.
+# The data plane's word of the same, again and again beside Mosquitto; our own broker sees its subscriptions itself.
 DATA_PLANE_READY_TOPIC = "$bridge/ready/data-plane"
 
 

@@ -27,6 +27,7 @@ from bridge.presence import Connected
 from bridge.tls import server_name
 from bridge.topics import (
     ANSWER_PROPERTY,
+    DATA_PLANE_READY_TOPIC,
     FROM_PREFIX,
     READY_TOPIC,
     SHARED_PREFIX,
@@ -622,7 +623,7 @@ class ClientConnection(asyncio.Protocol):
 
     def _command(self, topic: str, packet: packets.Publish) -> bool:
         """Do what a trusted client tells the broker; return whether the message is no message to anybody else."""
-        if not self._broker.ready and topic != READY_TOPIC:
+        if not self._broker.ready and topic not in (READY_TOPIC, DATA_PLANE_READY_TOPIC):
             # The rules are not there yet: unacknowledged, the message comes again.
             log.info("closing %s: another required client is not there yet", self.name)
             self.end(Reason.SERVER_UNAVAILABLE, "SERVER_ERROR")

@@ -32,14 +32,13 @@ from bridge.data_plane.registrar import Registrar
 from bridge.data_plane.requests import Answers, Requests
 from bridge.data_plane.retained import Retained
 from bridge.data_plane.role_aliases import RoleAliases
-from bridge.data_plane.session import DataPlaneSession, Outgoing
+from bridge.data_plane.session import CLIENT_ID, DataPlaneSession, Outgoing
 from bridge.data_plane.shadows import Shadows
 from bridge.data_plane.store import Store
 from bridge.data_plane.visitors import Visitors
 from bridge.programs import configure_logs, most_connections
 from bridge.registry import Registry
 from bridge.tls import server_context
-from bridge.topics import DATA_PLANE_READY_TOPIC
 
 _READY_SECONDS = 0.5
 
@@ -170,6 +169,10 @@ def main(
     except OSError as error:
         sys.exit(f"error: the data plane cannot listen on {host}: {error}")
     store.close()
+    if session.outranked.is_set():
+        sys.exit(
+            f"error: another data plane has the session {CLIENT_ID} of {broker_host}:{broker_port}: stop it first"
+        )
 
 
 class Port(NamedTuple):
@@ -181,7 +184,7 @@ class Port(NamedTuple):
 
 
 async def _serve(session: DataPlaneSession, ports: Sequence[Port], work: Sequence[Work], host: str) -> None:
-    """Serve until SIGTERM; ends at once, with an error, if a part of the work does."""
+    """Serve until SIGTERM, or another has the session; ends at once, with an error, if a part of the work does."""
     runners = [web.AppRunner(port.service, access_log=None) for port in ports]
     for runner, port in zip(runners, ports, strict=True):
         await runner.setup()
@@ -192,7 +195,8 @@ async def _serve(session: DataPlaneSession, ports: Sequence[Port], work: Sequenc
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     working = [asyncio.create_task(part(session)) for part in work]
     ended, _ = await asyncio.wait(
-        [*working, asyncio.create_task(stopped.wait())], return_when=asyncio.FIRST_COMPLETED
+        [*working, *(asyncio.create_task(event.wait()) for event in (stopped, session.outranked))],
+        return_when=asyncio.FIRST_COMPLETED,
     )
     for runner in runners:
         await runner.cleanup()
@@ -207,7 +211,7 @@ async def _say_ready(session: DataPlaneSession) -> None:
     """Tell Mosquitto's supervisor, who may be away, again and again that requests find us."""
     while True:
         if session.ready:
-            await asyncio.wait([session.send(Outgoing(DATA_PLANE_READY_TOPIC, b""))])
+            session.say_ready()
         await asyncio.sleep(_READY_SECONDS)
 
 

@@ -5,6 +5,7 @@ import json
 import ssl
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -15,8 +16,9 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
+from bridge.claims import Claim
 from bridge.sockets import DrainingSocket
-from bridge.topics import ANSWER_PROPERTY, FROM_PREFIX, TO_PREFIX
+from bridge.topics import ANSWER_PROPERTY, DATA_PLANE_READY_TOPIC, FROM_PREFIX, TO_PREFIX
 
 log = structlog.get_logger()
 
@@ -88,6 +90,10 @@ class DataPlaneSession:
         self._names_publishers = names_publishers
         prefix = f"{FROM_PREFIX}+/" if names_publishers else ""
         self._filters = [(prefix + topic_filter, 1) for topic_filter in topic_filters]
+        self._filters.append((DATA_PLANE_READY_TOPIC, 1))
+        self._claim = Claim()
+        # Set once another process that was there before has the same session: this one is too many.
+        self.outranked = asyncio.Event()
         self._receive, self._begun = receive, connected
         self._loop: asyncio.AbstractEventLoop | None = None
         self._waiting: dict[int, asyncio.Future[str | None]] = {}
@@ -116,6 +122,10 @@ class DataPlaneSession:
         """Disconnect; the broker keeps the session."""
         self._client.disconnect()
         self._client.loop_stop()
+
+    def say_ready(self, *, retain: bool = False) -> None:
+        """Tell that this connection has its subscriptions, and who has it."""
+        self.send(Outgoing(DATA_PLANE_READY_TOPIC, self._claim.said().encode(), retain))
 
     async def publish(self, message: Outgoing, *, seconds: float = 10) -> None:
         """Publish, and wait for the broker's acknowledgement: then the message is safe with its subscribers.
@@ -208,6 +218,8 @@ class DataPlaneSession:
         self._generation += 1
         self._soon(self._begun)
         client.subscribe(self._filters)
+        # Behind the subscription: who else says so comes first.
+        self._soon(partial(self.say_ready, retain=True))
 
     def _on_disconnect(self, _client: Any, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
         log.warning("broker_disconnected", reason=str(reason))
@@ -222,8 +234,13 @@ class DataPlaneSession:
         if mid in self._waiting:
             self._soon(self._acknowledged, mid)
 
-    def _on_message(self, _client: Any, _data: Any, received: mqtt.MQTTMessage) -> None:
+    def _on_message(self, client: Any, _data: Any, received: mqtt.MQTTMessage) -> None:
         topic, publisher = received.topic, None
+        if topic == DATA_PLANE_READY_TOPIC:
+            if self._claim.is_outranked(received.payload.decode()):
+                self._soon(self.outranked.set)
+            client.ack(received.mid, received.qos)
+            return
         if topic.startswith(FROM_PREFIX):
             quoted, _, topic = topic.removeprefix(FROM_PREFIX).partition("/")
             publisher = unquote(quoted)

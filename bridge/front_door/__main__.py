@@ -11,6 +11,7 @@ import os
 import signal
 import ssl
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -56,29 +57,40 @@ def main(
     tls.load_cert_chain(certificate, key)
     door = FrontDoor(credentials, region, Rights(client_prefix, frozenset(topic_filter)))
 
-    async def run() -> None:
-        client = broker_client(door, client_id, tls, topic_filter)
+    async def run() -> str:
+        refused: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        client = broker_client(door, client_id, tls, topic_filter, partial(_settle, refused))
         client.connect_async(broker_host, broker_port, _KEEP_ALIVE_SECONDS)
         client.loop_start()
         try:
-            await _serve(door, host, port)
+            return await _serve(door, host, port, refused)
         finally:
             client.disconnect()
             client.loop_stop()
 
     try:
-        asyncio.run(run())
+        refusal = asyncio.run(run())
     except OSError as error:
         sys.exit(f"error: cannot listen on {host}:{port}: {error}")
+    if refusal:
+        sys.exit(
+            f"error: the broker refuses {client_id} a subscription to {refusal}: give the policy of its certificate"
+            " iot:Subscribe and iot:Receive for each --topic-filter"
+        )
 
 
-async def _serve(door: FrontDoor, host: str, port: int) -> None:
-    stopped = asyncio.Event()
+def _settle(refused: asyncio.Future[str], reason: str) -> None:
+    if not refused.done():
+        refused.set_result(reason)
+
+
+async def _serve(door: FrontDoor, host: str, port: int, ended: asyncio.Future[str]) -> str:
+    """Serve until SIGTERM, or until a subscription is refused; return why it was, or an empty string."""
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+        asyncio.get_running_loop().add_signal_handler(number, _settle, ended, "")
     async with await door.serve(host, port):
         log.info("listening", host=host, port=port)
-        await stopped.wait()
+        return await ended
 
 
 if __name__ == "__main__":

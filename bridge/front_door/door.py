@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import ssl
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
@@ -108,8 +109,17 @@ async def _send(outbox: Outbox, connection: ServerConnection) -> None:
             await connection.send(await outbox.frame())
 
 
-def broker_client(door: FrontDoor, client_id: str, tls: ssl.SSLContext, filters: list[str]) -> mqtt.Client:
-    """Make a client in a thread of its own; paho comes back by itself."""
+def broker_client(
+    door: FrontDoor,
+    client_id: str,
+    tls: ssl.SSLContext,
+    filters: list[str],
+    refused: Callable[[str], None],
+) -> mqtt.Client:
+    """Make a client in a thread of its own; paho comes back by itself.
+
+    ``refused`` is called on the loop with the reason where a subscription is refused: no page would ever hear of it.
+    """
     loop = asyncio.get_running_loop()
     client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=client_id)
     client.tls_set_context(tls)
@@ -122,8 +132,11 @@ def broker_client(door: FrontDoor, client_id: str, tls: ssl.SSLContext, filters:
         client.subscribe([(each, 0) for each in filters])
 
     def subscribed(_client: Any, _data: Any, _identifier: int, reasons: Any, _properties: Any) -> None:
-        if any(reason.is_failure for reason in reasons):
-            log.error("subscription_refused", reasons=[str(reason) for reason in reasons])
+        denied = [
+            f"{each} ({reason})" for each, reason in zip(filters, reasons, strict=True) if reason.is_failure
+        ]
+        if denied:
+            loop.call_soon_threadsafe(refused, ", ".join(denied))
             return
         loop.call_soon_threadsafe(lambda: door.broker(is_there=True))
 

@@ -3,7 +3,6 @@
 import ssl
 import threading
 import time
-import uuid
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
+from bridge.claims import Claim
 from bridge.runtime import metrics
 from bridge.runtime.properties import from_paho, to_paho, use_lean_properties
 from bridge.sockets import DrainingSocket
@@ -67,7 +67,7 @@ class MqttSession:
         self._subscribed: set[str] = set()
         # Packet identifiers are the connection's: an acknowledgement must not reach the next one.
         self._generation = 0
-        self._instance, self._made_at = uuid.uuid4().hex, time.time()
+        self._claim = Claim()
         self._lock = threading.Lock()
         self.connected = threading.Event()
         # Set once another process that was there before has the same session: this one is too many.
@@ -117,8 +117,7 @@ class MqttSession:
             self._say_ready()
 
     def _say_ready(self, *, retain: bool = False) -> None:
-        said = f"{self._instance} {self._made_at} {time.time()}"
-        self._client.publish(READY_TOPIC, said, qos=1, retain=retain)
+        self._client.publish(READY_TOPIC, self._claim.said(), qos=1, retain=retain)
 
     def publish(self, topic: str, payload: bytes, qos: int, properties: MqttProperties | None = None) -> None:
         """Publish, and wait for the broker's acknowledgement.
@@ -164,14 +163,9 @@ class MqttSession:
             self._client.unsubscribe(sorted(old))
 
     def _on_ready(self, said: str) -> None:
-        instance, *times = said.split(" ")
-        if len(times) != 2:  # a bridge of before November 2026 told one
-            return
-        made_at, said_at = map(float, times)
-        if instance == self._instance:
+        if (said_at := self._claim.own(said)) is not None:
             metrics.CAUGHT_UP.set(said_at)
-        elif made_at < self._made_at < said_at:
-            # It is older, and not our predecessor: it has connected since we are here.
+        elif self._claim.is_outranked(said):
             self.outranked.set()
 
     def _on_message(self, client: mqtt.Client, _data: Any, received: mqtt.MQTTMessage) -> None:

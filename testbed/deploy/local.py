@@ -241,16 +241,23 @@ def _start_talk(deployment: Deployment, engine: Engine) -> None:
     server = deployment.path / "certs" / "server.crt"
     if not server.is_file():
         authority.server("localhost", "127.0.0.1", "broker").write(server, server.with_suffix(".key"))
-    place = deployment.place
+    _note(deployment, start_at_once(engine, deployment.place))
+
+
+def start_at_once(engine: Engine, place: Place) -> list[Process]:
+    """Start broker, bridge and data plane; the two connect when the broker listens.
+
+    Raises:
+        TestbedError: one of them cannot start; nobody waits for the others, and none is left.
+    """
     for name in TRUSTED:
         client_certificate(place, name)
-    # The two connect when the broker listens. Where one cannot start, nobody waits for the others.
     with ThreadPoolExecutor() as beside, processes.stopped_on_failure():
         starts = (engine.start_broker, engine.start_bridge, engine.start_data_plane)
         started = [beside.submit(start, place) for start in starts]
         for ready in as_completed(started):
             ready.result()
-        _note(deployment, [each.result() for each in started])
+        return [each.result() for each in started]
 
 
 def _prepare(deployment: Deployment, settings: Settings, variables: dict[str, Any], say: Say) -> Workspace:

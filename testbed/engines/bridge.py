@@ -104,36 +104,43 @@ def bridge_options(place: Place, endpoints: Endpoints) -> list[str]:
     ]
 
 
+def data_plane_options(place: Place, endpoints: Endpoints) -> list[str]:
+    """Return the options of ``python -m bridge.data_plane``, but for what the broker tells of publishers."""
+    reader = client_certificate(place, READER)
+    return [
+        *_connection(place, DATA_PLANE),
+        "--reader-certificate",
+        str(reader),
+        "--reader-key",
+        str(reader.with_suffix(".key")),
+        "--port",
+        str(place.ports.data),
+        "--state-dir",
+        str(place.data("data-plane")),
+        "--iot-endpoint-url",
+        endpoints.iot,
+        "--aws-endpoint-url",
+        endpoints.aws,
+        "--region",
+        place.region,
+        *_https(place),
+    ]
+
+
 def start_data_plane(place: Place, endpoints: Endpoints, *, names_publishers: bool) -> Process:
     """Start the data plane and wait until it is connected.
 
     Raises:
         TestbedError: it died, or was not ready in time.
     """
-    reader = client_certificate(place, READER)
     data_plane = processes.start(
         DATA_PLANE,
         [
             sys.executable,
             "-m",
             "bridge.data_plane",
-            *_connection(place, DATA_PLANE),
-            "--reader-certificate",
-            str(reader),
-            "--reader-key",
-            str(reader.with_suffix(".key")),
-            "--port",
-            str(place.ports.data),
-            "--state-dir",
-            str(place.data("data-plane")),
-            "--iot-endpoint-url",
-            endpoints.iot,
-            "--aws-endpoint-url",
-            endpoints.aws,
-            "--region",
-            place.region,
+            *data_plane_options(place, endpoints),
             *(["--names-publishers"] if names_publishers else []),
-            *_https(place),
         ],
         log=place.log(DATA_PLANE),
         environment=processes.clean_environment(),

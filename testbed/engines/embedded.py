@@ -23,7 +23,34 @@ _MINISTACK = REPOSITORY / "bridge" / "ministack"
 _START_SECONDS = 120
 
 
-class EmbeddedEngine:
+class OwnBroker:
+    """What engines share whose devices speak to the bridge package's own broker; see `testbed.engines.base.Engine`."""
+
+    def endpoints(self, place: Place) -> Endpoints:
+        """Return where the engine answers."""
+        raise NotImplementedError
+
+    def start_broker(self, place: Place) -> Process:
+        """Start the bridge package's own broker."""
+        return start_own_broker(place, self.endpoints(place))
+
+    def start_bridge(self, place: Place) -> Process:
+        """Start the bridge; the broker tells it who published."""
+        return start_bridge(place, self.endpoints(place), names_publishers=True)
+
+    def start_data_plane(self, place: Place) -> Process:
+        """Start the data plane; the broker tells it who asks."""
+        return start_data_plane(place, self.endpoints(place), names_publishers=True)
+
+    def wait_admitted(self, place: Place, stations: Sequence[str]) -> None:
+        """Do nothing: the broker asks the registry at every connection."""
+
+    def this_machine(self, place: Place) -> str:  # noqa: ARG002  # the contract's
+        """Return loopback: they are child processes."""
+        return "127.0.0.1"
+
+
+class EmbeddedEngine(OwnBroker):
     """See `testbed.engines.base.Engine`."""
 
     name: EngineName = "embedded"
@@ -57,25 +84,6 @@ class EmbeddedEngine:
     def start_cloud(self, place: Place) -> list[Process]:
         """Start ministack, with its state kept over a graceful restart."""
         return [start_ministack(place, place.ports.aws, name=self.cloud)]
-
-    def start_broker(self, place: Place) -> Process:
-        """Start the bridge package's own broker."""
-        return start_own_broker(place, self.endpoints(place))
-
-    def start_bridge(self, place: Place) -> Process:
-        """Start the bridge; the broker tells it who published."""
-        return start_bridge(place, self.endpoints(place), names_publishers=True)
-
-    def start_data_plane(self, place: Place) -> Process:
-        """Start the data plane; the broker tells it who asks."""
-        return start_data_plane(place, self.endpoints(place), names_publishers=True)
-
-    def wait_admitted(self, place: Place, stations: Sequence[str]) -> None:
-        """Do nothing: the broker asks the registry at every connection."""
-
-    def this_machine(self, place: Place) -> str:  # noqa: ARG002  # the contract's
-        """Return loopback: they are child processes."""
-        return "127.0.0.1"
 
     def saved_state(self, place: Place, since: float) -> bool:
         """Look at its files: ministack 1.5.33 writes them when SIGTERM ends it, and no sooner."""

@@ -6,7 +6,6 @@ id than AWS does, and then no device gets in.
 
 import os
 import sys
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from testbed.engines import embedded
 from testbed.engines.base import Endpoints, EngineName, Lacks, Place, Runtime, ShardRunner
-from testbed.engines.bridge import data_plane_url, start_bridge, start_data_plane
+from testbed.engines.bridge import data_plane_url
 from testbed.errors import TestbedError
 from testbed.host import emulated, processes
 from testbed.host.processes import Process
@@ -25,7 +24,7 @@ _SETTINGS = ("AWS_ENDPOINT_URL", "AWS_CA_BUNDLE", "AWS_ACCESS_KEY_ID", "AWS_SECR
 _START_SECONDS = 60
 
 
-class ExternalEngine:
+class ExternalEngine(embedded.OwnBroker):
     """See `testbed.engines.base.Engine`."""
 
     name: EngineName = "external"
@@ -102,25 +101,6 @@ class ExternalEngine:
             process=front,
         )
         return [front, iot]
-
-    def start_broker(self, place: Place) -> Process:
-        """Start the bridge package's own broker."""
-        return embedded.start_own_broker(place, self.endpoints(place))
-
-    def start_bridge(self, place: Place) -> Process:
-        """Start the bridge; the broker tells it who published."""
-        return start_bridge(place, self.endpoints(place), names_publishers=True)
-
-    def start_data_plane(self, place: Place) -> Process:
-        """Start the data plane; the broker tells it who asks."""
-        return start_data_plane(place, self.endpoints(place), names_publishers=True)
-
-    def wait_admitted(self, place: Place, stations: Sequence[str]) -> None:
-        """Do nothing: the broker asks the registry at every connection."""
-
-    def this_machine(self, place: Place) -> str:  # noqa: ARG002  # the contract's
-        """Return loopback: they are child processes."""
-        return "127.0.0.1"
 
     def saved_state(self, place: Place, since: float) -> bool:  # noqa: ARG002  # the contract's
         """Return True: what the emulator keeps is not ours to forget."""

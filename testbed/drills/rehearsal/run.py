@@ -25,6 +25,7 @@ from testbed.dashboard import start_door
 from testbed.deploy import enforced_iam, policies, terraform
 from testbed.deploy.airgap.iot_proxy import iot_proxy
 from testbed.deploy.deployment import Deployment
+from testbed.deploy.local import start_at_once
 from testbed.drills.rehearsal import rights
 from testbed.drills.rehearsal.front import Front, aws_front
 from testbed.engines import embedded
@@ -385,9 +386,7 @@ def start_talk(stand_in: StandIn, deployed: Path) -> tuple[list[Process], Author
     authority = Authority.load_or_create(place.certificates / "authority", name="Stand-in CA")
     server = place.certificates / "server.crt"
     authority.server("localhost", "127.0.0.1").write(server, server.with_suffix(".key"))
-    engine = embedded.EmbeddedEngine()
-    talk = [engine.start_broker(place), engine.start_bridge(place), engine.start_data_plane(place)]
-    return talk, authority
+    return start_at_once(embedded.EmbeddedEngine(), place), authority
 
 
 def _door(stand_in: StandIn, deployed: Path, authority: Authority) -> Process:

@@ -2,18 +2,25 @@
 
 import json
 import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from tests.integration.bridge.conftest import Rules, Stack, drain, sqs, wait_for
+from testbed.engines.bridge import data_plane_options
+from testbed.host import ports
+from testbed.paths import REPOSITORY
+from tests.integration.bridge.conftest import PATIENCE_SECONDS, Rules, Stack, drain, sqs, wait_for
 from tests.integration.conftest import REGION
 
 # The long form has 2,000 (BRIDGE_MESSAGES).
@@ -108,3 +115,32 @@ def test_what_http_answered_is_there_whoever_is_killed(
 
     wait_for(all_there)
     assert (sorted(published.keys() - arrived), sorted(versions - told)) == ([], [])
+
+
+def test_a_second_data_plane_ends_and_the_first_goes_on(stack: Stack, name: str, tmp_path: Path) -> None:
+    """As a second bridge does: both have one session, and would end each other's connection for ever."""
+    other = replace(stack.place.ports, data=ports.choose(None, what="a second data plane"), https=0)
+    options = data_plane_options(replace(stack.place, ports=other), stack.engine.endpoints(stack.place))
+    command = [sys.executable, "-m", "bridge.data_plane", *options, "--state-dir", str(tmp_path)]
+    second = subprocess.Popen(
+        command if stack.is_mosquitto else [*command, "--names-publishers"],
+        cwd=REPOSITORY,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        output, _ = second.communicate(timeout=PATIENCE_SECONDS)
+    finally:
+        second.kill()
+    assert second.returncode == 1, output
+    assert "another data plane has the session" in output
+    client = stack.emulator.client("iot-data")
+
+    def answers() -> bool:
+        with suppress(ClientError, BotoCoreError):  # the first is on its way back
+            client.update_thing_shadow(thingName=name, payload=b'{"state":{}}')
+            return True
+        return False
+
+    assert wait_for(answers)

@@ -4,7 +4,10 @@
 """
 
 import json
+import os
 import ssl
+import subprocess
+import sys
 import threading
 from http import HTTPStatus
 from typing import Any
@@ -24,6 +27,9 @@ from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
 from bridge.front_door.presigned import sign
+from testbed.host import ports
+from testbed.identity.enrolment import Enrolment
+from testbed.paths import REPOSITORY
 from tests.integration.bridge.conftest import PATIENCE_SECONDS, Stack, wait_for
 from tests.integration.conftest import REGION
 
@@ -161,3 +167,35 @@ _TRUST = {
     "Version": "2012-10-17",
     "Statement": [{"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}],
 }
+
+
+def test_a_front_door_that_may_not_subscribe_says_so_and_ends(
+    stack: Stack, enrolment: Enrolment, name: str
+) -> None:
+    """Or its pages would stay silent, and look live."""
+    enrolment.enrol([name])
+    certificate = stack.place.certificates / "devices" / f"{name}.crt"
+    options = {
+        "port": ports.choose(None, what="a front door"),
+        "broker-port": stack.place.ports.mqtt,
+        "broker-ca": stack.authority.path,
+        "client-id": name,
+        "certificate": certificate,
+        "key": certificate.with_suffix(".key"),
+        "region": REGION,
+        # The broker's own, whatever a policy says.
+        "topic-filter": "$from/+/any",
+    }
+    words = [str(word) for option, value in options.items() for word in (f"--{option}", value)]
+    done = subprocess.run(
+        [sys.executable, "-m", "bridge.front_door", *words],
+        env=os.environ | {"FRONT_DOOR_ACCESS_KEY_ID": "test", "FRONT_DOOR_SECRET_ACCESS_KEY": "test"},
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE_SECONDS,
+    )
+    enrolment.remove([name])
+    assert done.returncode == 1, done.stderr
+    assert f"error: the broker refuses {name} a subscription to $from/+/any" in done.stderr
