@@ -52,7 +52,7 @@ data "aws_iam_policy_document" "telemetry_handler" {
 
   statement {
     sid       = "LatestState"
-    actions   = ["dynamodb:UpdateItem"]
+    actions   = ["dynamodb:PartiQLUpdate", "dynamodb:UpdateItem"]
     resources = [local.tables.stations.arn]
   }
 

@@ -16,6 +16,7 @@ import registry
 import resources
 import rules
 import server
+import statements
 import streams
 import tables
 import tags
@@ -34,4 +35,5 @@ credentials.patch()
 decisions.patch()
 resources.patch()
 tables.patch()
+statements.patch()
 server.main()

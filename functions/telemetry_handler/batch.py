@@ -20,7 +20,7 @@ from telemetry_handler.envelope import Message, Record
 from telemetry_handler.history import History, Window
 from telemetry_handler.presence import Presence
 from telemetry_handler.refusal import Refused
-from telemetry_handler.stations import Stations
+from telemetry_handler.stations import AT_ONCE, Move, Stations
 from telemetry_handler.telemetry import STATION_ID, Telemetry, as_text, validate
 
 _HOUR_MS = 3_600_000
@@ -221,11 +221,6 @@ def _make_safe(
     _send(first, stores, seconds_left, outcome)
 
     updated_at = as_text(now)
-    second = [
-        _Job("table", each.record_ids, stores.stations.move_forward, (each.newest, updated_at))
-        for each in batch.stations.values()
-        if outcome.failed.isdisjoint(each.record_ids)
-    ]
     # After the table: who connects and sends its first telemetry in one batch is a station.
     third = [
         _Job("presence", each.record_ids, stores.stations.show_connection, (each.latest, updated_at))
@@ -236,20 +231,54 @@ def _make_safe(
         for each in batch.connections.values()
         for event, record_id in each.events
     ]
-    for job, result in _run(second, stores.pool, seconds_left, outcome):
-        outcome.moved += result.moved
-        outcome.stale += not result.moved
-        station = batch.stations[job.arguments[0].station_id]
+    archived = [each for each in batch.stations.values() if outcome.failed.isdisjoint(each.record_ids)]
+    for station, move in _move(archived, updated_at, stores, seconds_left, outcome):
+        outcome.moved += move.moved
+        outcome.stale += not move.moved
         firsts = stores.history.firsts(station.messages, now)
         third += [
             _Job("history", station.record_ids, stores.history.put, point)
-            for point in stores.history.unknown(firsts, result.before).items()
+            for point in stores.history.unknown(firsts, move.before).items()
         ]
     for job, _ in _run(third, stores.pool, seconds_left, outcome):
         if job.doing == "presence":
             outcome.presence += len(job.record_ids)
         elif job.doing == "history":
             outcome.points += 1
+
+
+def _move(
+    stations: list[_Station],
+    updated_at: str,
+    stores: Stores,
+    seconds_left: Callable[[], float],
+    outcome: Outcome,
+) -> Iterable[tuple[_Station, Move]]:
+    """Show the stations' states, many by a call; give those of which it is known, note the others as failed."""
+    together: list[_Job] = []
+    alone: list[_Station] = []
+    for at in range(0, len(stations), AT_ONCE):
+        chunk = stations[at : at + AT_ONCE]
+        if len(chunk) == 1:
+            alone += chunk
+            continue
+        record_ids = [record_id for each in chunk for record_id in each.record_ids]
+        newest = [each.newest for each in chunk]
+        together.append(_Job("table", record_ids, stores.stations.move_all_forward, (newest, updated_at)))
+    of = {each.newest.station_id: each for each in stations}
+    for job, moves in _run(together, stores.pool, seconds_left, outcome):
+        for newest, move in zip(job.arguments[0], moves, strict=True):
+            station = of[newest.station_id]
+            if move is None:
+                alone.append(station)
+            else:
+                yield station, move
+    jobs = [
+        _Job("table", each.record_ids, stores.stations.move_forward, (each.newest, updated_at))
+        for each in alone
+    ]
+    for job, move in _run(jobs, stores.pool, seconds_left, outcome):
+        yield of[job.arguments[0].station_id], move
 
 
 def sort(records: list[Record], now: datetime, outcome: Outcome) -> Sorted:

@@ -1,4 +1,4 @@
-"""DynamoDB's two writes of the handler, signed and sent without what botocore does beside that.
+"""DynamoDB's writes of the handler, signed and sent without what botocore does beside that.
 
 A batch of a thousand stations is a thousand conditional writes, and botocore takes five times the CPU of this for each:
 parameters checked, handlers asked, a request built, an answer parsed by the service's model. Lambda bills it. What is
@@ -53,6 +53,10 @@ class Items(Protocol):
 
     @property
     def put_item(self) -> Callable[..., Any]:
+        """Make the call of that name, with the API's parameters."""
+
+    @property
+    def batch_execute_statement(self) -> Callable[..., Any]:
         """Make the call of that name, with the API's parameters."""
 
 
@@ -155,6 +159,10 @@ class DynamoDB:
     def put_item(self, **parameters: Any) -> dict[str, Any]:
         """Call PutItem; raises as `update_item` does."""
         return self._call("PutItem", parameters)
+
+    def batch_execute_statement(self, **parameters: Any) -> dict[str, Any]:
+        """Call BatchExecuteStatement; raises as `update_item` does, but not for what is said of one statement."""
+        return self._call("BatchExecuteStatement", parameters)
 
     def close(self) -> None:
         """Close the connections that are not in use."""

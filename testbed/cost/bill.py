@@ -7,6 +7,7 @@ same way.
 """
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cache
@@ -21,6 +22,8 @@ MINUTES_A_MONTH = 30 * 24 * 60
 
 # SQS hands out and deletes at most ten messages a request.
 _SQS_BATCH = 10
+# functions/telemetry_handler/stations.py: so many stations' states in a call, billed as so many writes.
+_AT_ONCE = 25
 # Lambda polls a queue with five pollers at first, each filling batches of its own
 # (https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-scaling.html).
 _POLLERS = 5
@@ -70,6 +73,7 @@ class Counted:
     """What a part really called for so many messages: calls and bytes of bodies by ``service:Operation``.
 
     ``bytes_received`` are of the answers. ``invocations``: of the handler; 0 where it is not the handler.
+    ``statements`` are in the calls of ``dynamodb:BatchExecuteStatement``: each is billed as a write of its own.
     """
 
     messages: int
@@ -77,6 +81,7 @@ class Counted:
     calls: dict[str, int]
     bytes_sent: dict[str, int]
     bytes_received: dict[str, int] = field(default_factory=dict)
+    statements: int = 0
 
     @classmethod
     def from_proxy(cls, messages: int, invocations: int, calls: dict[str, Any]) -> Self:
@@ -87,6 +92,7 @@ class Counted:
             {name: found["count"] for name, found in calls.items()},
             {name: found["bytes_in"] for name, found in calls.items()},
             {name: found["bytes_out"] for name, found in calls.items()},
+            sum(found["statements"] for found in calls.values()),
         )
 
     def a_million(self) -> list[tuple[str, str, float, float, float]]:
@@ -107,6 +113,11 @@ class Counted:
         return self.calls.get(operation, 0) / self.messages
 
     @property
+    def state_writes(self) -> float:
+        """Writes to the stations table that a message costs."""
+        return self.each("dynamodb:UpdateItem") + self.statements / self.messages
+
+    @property
     def archived_bytes(self) -> float:
         """Bytes a message in the archive."""
         return self.bytes_sent.get("s3:PutObject", 0) / self.messages
@@ -121,13 +132,16 @@ def from_design(workload: Workload, batch: float | None = None, speakers: float 
     messages = 10_000_000
     batch = batch or batch_of(workload)
     points = min(1.0, workload.interval / workload.history_resolution)
+    batches = round(messages / batch)
+    # Within a batch each station is written once: it saves only where a station speaks more often than that.
+    stations = min(batch, speakers or workload.stations)
     calls = {
-        "s3:PutObject": round(messages / batch),
-        # Within a batch each station is written once: it saves only where a station speaks more often than that.
-        "dynamodb:UpdateItem": round(messages * min(batch, speakers or workload.stations) / batch),
+        "s3:PutObject": batches,
+        "dynamodb:BatchExecuteStatement": batches * math.ceil(stations / _AT_ONCE),
         "dynamodb:PutItem": round(messages * points),
     }
-    return Counted(messages, round(messages / batch), calls, {"s3:PutObject": messages * _ARCHIVED_BYTES})
+    sent = {"s3:PutObject": messages * _ARCHIVED_BYTES}
+    return Counted(messages, batches, calls, sent, statements=round(messages * stations / batch))
 
 
 def baseline_from_design() -> Counted:
@@ -209,8 +223,7 @@ def bill(
         ("SQS", "send, and receive and delete by ten", (1 + 2 / _SQS_BATCH) * price["sqs_request"]),
         ("Lambda", f"a call for {batch:.0f} messages",
          (price["lambda_request"] + seconds * _MEMORY_GB * price["lambda_gb_second_arm"]) / batch),
-        ("DynamoDB", f"latest state: {found.each('dynamodb:UpdateItem'):.2f} writes a message",
-         found.each("dynamodb:UpdateItem") * write),
+        ("DynamoDB", f"latest state: {found.state_writes:.2f} writes a message", found.state_writes * write),
         ("DynamoDB", f"history: {points:.2f} points a message, kept for a day",
          points * (write + _POINT_BYTES / 1e9 * _POINT_MONTHS * price["dynamodb_gb_month"])),
         ("S3", f"a PUT for {1 / found.each('s3:PutObject'):.0f} messages",
@@ -230,7 +243,7 @@ def history_points(found: Counted) -> float:
 def batch_seconds(found: Counted) -> float:
     """Return how long a batch of the counted size takes, its PUT and its writes."""
     batch = found.messages / found.invocations
-    writes = (found.each("dynamodb:UpdateItem") + history_points(found)) * batch
+    writes = (found.state_writes + history_points(found)) * batch
     return _BATCH_SECONDS + writes * _UPDATE_SECONDS / _THREADS
 
 
@@ -245,8 +258,7 @@ def baseline_bill(workload: Workload, found: Counted | None = None) -> list[Line
         ("IoT Core", "rule and action", price["iot_rule"] + price["iot_action"]),
         ("Lambda", "a call a message",
          price["lambda_request"] + _BASELINE_SECONDS * _BASELINE_MEMORY_GB * price["lambda_gb_second_x86"]),
-        ("DynamoDB", f"{found.each('dynamodb:UpdateItem'):.2f} writes a message",
-         found.each("dynamodb:UpdateItem") * price["dynamodb_write"]),
+        ("DynamoDB", f"{found.state_writes:.2f} writes a message", found.state_writes * price["dynamodb_write"]),
         ("S3", f"{found.each('s3:PutObject'):.2f} PUTs a message", found.each("s3:PutObject") * price["s3_put"]),
         ("S3", f"a month of storage, {found.archived_bytes:.0f} bytes a message",
          found.archived_bytes / 1e9 * price["s3_gb_month"]),

@@ -136,7 +136,7 @@ def _stream(design: Design, workload: Workload, price: Mapping[str, float]) -> l
 def _provisioned(workload: Workload, found: Counted, price: Mapping[str, float]) -> tuple[float, list[Line]]:
     """Return the dollars that a write comes to, and the lines of what auto-scaling and reads cost beside it."""
     rate = workload.stations / workload.interval
-    writes = [rate * each for each in (found.each("dynamodb:UpdateItem"), bill.history_points(found))]
+    writes = [rate * each for each in (found.state_writes, bill.history_points(found))]
     units = sum(math.ceil(each / UTILIZATION) for each in writes)
     write = units * price["dynamodb_wcu_hour"] / 3600 / sum(writes)
     month = _TABLES * (

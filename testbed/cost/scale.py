@@ -90,7 +90,7 @@ def needs(workload: Workload) -> dict[str, Need]:
         "lambda_concurrency": batches * seconds,
         "max_concurrency": batches * seconds,
         # Of the busier of the two tables; an item of either is below 1 KB, so a write is a unit.
-        "dynamodb_table_writes": rate * max(map(handler.each, ("dynamodb:UpdateItem", "dynamodb:PutItem"))),
+        "dynamodb_table_writes": rate * max(handler.state_writes, handler.each("dynamodb:PutItem")),
         "s3_puts": rate * handler.each("s3:PutObject"),
     }
     needed["dynamodb_new_table_writes"] = needed["dynamodb_table_writes"]

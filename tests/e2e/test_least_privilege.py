@@ -5,6 +5,7 @@ with the role (to poll a queue, to write logs, to carry out a rule's action) no 
 are made here, by a role with the same policy.
 """
 
+import base64
 import copy
 import json
 import uuid
@@ -82,6 +83,30 @@ def handles(deployment: Deployment, **changes: Any) -> bool:
         FunctionName=proxy.telemetry_function(deployment), Payload=json.dumps(telemetry | changes)
     )
     return "FunctionError" not in answer
+
+
+def handles_several(deployment: Deployment) -> bool:
+    """Tell whether the telemetry handler makes a batch of two stations' messages safe."""
+    now = datetime.now(UTC)
+    records = []
+    for station in ("least-privilege-a", "least-privilege-b"):
+        message = {
+            "station_id": station,
+            "battery_available": 1,
+            "message_id": uuid.uuid4().hex,
+            "timestamp": now.isoformat(),
+        }
+        body = {
+            "payload_base64": base64.b64encode(json.dumps(message).encode()).decode(),
+            "client_id": station,
+            "received_at": int(now.timestamp() * 1000),
+            "topic": deployment.telemetry_topic(station),
+        }
+        records.append({"messageId": station, "body": json.dumps(body), "eventSource": "aws:sqs"})
+    answer = deployment.client("lambda").invoke(
+        FunctionName=proxy.telemetry_function(deployment), Payload=json.dumps({"Records": records})
+    )
+    return "FunctionError" not in answer and not json.load(answer["Payload"])["batchItemFailures"]
 
 
 def serves(path: str) -> Callable[[Deployment], bool]:
@@ -162,6 +187,7 @@ def fresh_command(deployment: Deployment) -> bool:
 BY_THE_FUNCTION: dict[tuple[str, str], Callable[[Deployment], bool]] = {
     ("telemetry-handler", "s3:PutObject"): handles,
     ("telemetry-handler", "dynamodb:UpdateItem"): handles,
+    ("telemetry-handler", "dynamodb:PartiQLUpdate"): handles_several,
     # A station of its own, so that the message begins an interval of the history.
     ("telemetry-handler", "dynamodb:PutItem"): lambda deployment: handles(
         deployment, station_id=f"least-privilege-{uuid.uuid4().hex[:8]}"

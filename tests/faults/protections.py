@@ -49,8 +49,8 @@ def _deployed(name: str, file: str, text: str, without: str, only: str) -> Prote
 PROTECTIONS = [
     Protection(
         "archive before table", _HANDLER + "batch.py",
-        "        for each in batch.stations.values()\n        if outcome.failed.isdisjoint(each.record_ids)\n",
-        "        for each in batch.stations.values()\n",
+        "for each in batch.stations.values() if outcome.failed.isdisjoint(each.record_ids)]",
+        "for each in batch.stations.values()]",
         _HANDLER_TESTS + "faults.py::test_without_the_archive_no_good_record_is_safe",
     ),
     Protection(
@@ -62,6 +62,11 @@ PROTECTIONS = [
         '_NEWER = (\n    "attribute_not_exists(#timestamp)', '_NEWER = (\n    "attribute_exists(station_id) OR '
         'attribute_not_exists(#timestamp)',
         _HANDLER_TESTS + "stores.py::test_the_table_only_moves_forward",
+    ),
+    Protection(
+        "many stations' states move forward only", _HANDLER + "stations.py",
+        'AND "timestamp"<?', 'AND "timestamp"<>?',
+        _HANDLER_TESTS + "faults.py::test_known_stations_are_written_by_one_call",
     ),
     Protection(
         "a batch's name is its content's digest", _HANDLER + "archive.py", "hashlib.sha256(text).hexdigest()[:32]",

@@ -9,11 +9,11 @@ from testbed.drills.faults.proxy import FaultProxy, Order
 from testbed.drills.faults.stations import Misbehaving
 
 _ARCHIVE = ("s3:PutObject",)
-# The stations table, and the history.
-_TABLE = ("dynamodb:UpdateItem", "dynamodb:PutItem")
+# The stations table, several stations or one, and the history.
+_TABLE = ("dynamodb:BatchExecuteStatement", "dynamodb:UpdateItem", "dynamodb:PutItem")
 # Where the caller is killed or frozen: the function's write alone, as the bridge puts answers to commands (PutItem),
 # and a bridge that stands still does so until the drill ends.
-_LATEST_STATE = ("dynamodb:UpdateItem",)
+_LATEST_STATE = ("dynamodb:BatchExecuteStatement", "dynamodb:UpdateItem")
 _QUEUE = ("sqs:SendMessageBatch",)
 _STREAM = ("kinesis:PutRecords",)
 

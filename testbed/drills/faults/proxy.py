@@ -54,7 +54,7 @@ class FaultProxy:
         self._call("POST", "gate", {"open": open})
 
     def counts(self) -> dict[str, Any]:
-        """Return ``hits``, broken calls by order, and ``calls``, count and bytes by ``service:Operation``."""
+        """Return ``hits``, broken calls by order, and ``calls``: count, statements, bytes by ``service:Operation``."""
         counts: dict[str, Any] = self._call("GET", "counts")
         return counts
 

@@ -11,6 +11,7 @@ at an exact point.
 import argparse
 import asyncio
 import contextlib
+import json
 import os
 import signal
 from collections import Counter
@@ -52,9 +53,10 @@ class Order:
 
 @dataclass
 class Calls:
-    """The calls of one operation; bytes are those of bodies."""
+    """The calls of one operation; bytes are those of bodies; ``statements`` are those of batches in PartiQL."""
 
     count: int = 0
+    statements: int = 0
     bytes_in: int = 0
     bytes_out: int = 0
     statuses: Counter[int] = field(default_factory=Counter)
@@ -117,6 +119,7 @@ class Proxy:
         calls = {
             name: {
                 "count": each.count,
+                "statements": each.statements,
                 "bytes_in": each.bytes_in,
                 "bytes_out": each.bytes_out,
                 "statuses": dict(each.statuses),
@@ -143,6 +146,8 @@ class Proxy:
         calls = self._calls.setdefault(operation, Calls())
         calls.count += 1
         calls.bytes_in += len(body)
+        if operation == "dynamodb:BatchExecuteStatement":
+            calls.statements += len(json.loads(body)["Statements"])
         order = self._order_for(operation)
         if order and not order.after:
             if order.action == "error":

@@ -18,6 +18,7 @@ from tests.unit.functions.samples import envelope, payload, presence, sqs_record
 
 PUT = "s3.PutObject"
 UPDATE = "dynamodb.UpdateItem"
+TOGETHER = "dynamodb.BatchExecuteStatement"
 SEND = "sqs.SendMessageBatch"
 
 
@@ -105,6 +106,78 @@ def test_a_lost_answer_of_the_table_does_no_harm(cloud: Cloud, event: dict[str, 
         failed = cloud.failed(event)
     assert failed == {"one-1", "one-2", "two-1", "two-2", "presence"}
     retry(cloud, event, failed)
+
+
+@pytest.fixture
+def known(cloud: Cloud) -> dict[str, Any]:
+    """Have both stations known, so that their states are written together; return the batch that did it."""
+    bodies = (
+        envelope(payload(each, timestamp="2025-11-23T11:00:00Z", message_id=f"{each}-0"), each)
+        for each in ("one", "two")
+    )
+    batch = {"Records": [sqs_record(body, body) for body in bodies]}
+    assert cloud.failed(batch) == set()
+    for key in cloud.archive():
+        cloud.s3.delete_object(Bucket=cloud.name, Key=key)
+    return batch
+
+
+def test_known_stations_are_written_by_one_call(
+    cloud: Cloud, event: dict[str, Any], known: dict[str, Any]
+) -> None:
+    """And it takes no other, but for the connection; what is older leaves them as they are, by one call, too."""
+    calls: list[str] = []
+
+    def note(model: Any, **_: Any) -> None:
+        calls.append(model.name)
+
+    with faults.hooked(cloud.dynamodb, "before-call.dynamodb", note):
+        assert cloud.failed(event) == set()
+        all_safe(cloud)
+        first = [each for each in calls if each in TOGETHER or each in UPDATE]
+        calls.clear()
+        assert cloud.failed(known) == set()
+    assert first == ["BatchExecuteStatement", "UpdateItem"]
+    assert [each for each in calls if each in TOGETHER or each in UPDATE] == ["BatchExecuteStatement"]
+    assert (cloud.outcomes[-1].moved, cloud.outcomes[-1].stale) == (0, 2)
+    assert (shown(cloud, "one"), shown(cloud, "two")) == ("one-2", "two-2")
+
+
+@pytest.mark.usefixtures("known")
+def test_states_whose_call_does_not_arrive_are_delivered_again(cloud: Cloud, event: dict[str, Any]) -> None:
+    """DynamoDB unreachable for many stations at once: their records fail, the connection's does not."""
+    with faults.hooked(cloud.dynamodb, f"before-call.{TOGETHER}", faults.unreachable()):
+        failed = cloud.failed(event)
+    assert failed == {"one-1", "one-2", "two-1", "two-2"}
+    assert (shown(cloud, "one"), shown(cloud, "two")) == ("one-0", "two-0")
+    retry(cloud, event, failed)
+
+
+@pytest.mark.usefixtures("known")
+def test_a_lost_answer_for_many_stations_does_no_harm(cloud: Cloud, event: dict[str, Any]) -> None:
+    before, after = faults.answer_lost()
+    with (
+        faults.hooked(cloud.dynamodb, f"before-call.{TOGETHER}", before),
+        faults.hooked(cloud.dynamodb, f"after-call.{TOGETHER}", after),
+    ):
+        failed = cloud.failed(event)
+    assert failed == {"one-1", "one-2", "two-1", "two-2"}
+    assert (shown(cloud, "one"), shown(cloud, "two")) == ("one-2", "two-2")
+    retry(cloud, event, failed)
+
+
+@pytest.mark.usefixtures("known")
+def test_a_call_that_one_statement_spoils_is_made_again_station_by_station(
+    cloud: Cloud, event: dict[str, Any]
+) -> None:
+    """What DynamoDB takes for no call at all must not take a station's neighbours."""
+
+    def spoil(params: dict[str, Any], **_: Any) -> None:
+        params["body"] = params["body"].replace(b'{"S": "two"}', b'{"S": 2}')
+
+    with faults.hooked(cloud.dynamodb, f"before-call.{TOGETHER}", spoil):
+        assert cloud.failed(event) == set()
+    all_safe(cloud)
 
 
 def test_a_bad_record_is_kept_while_the_dead_letter_queue_is_away(

@@ -211,6 +211,22 @@ def test_telemetry_by_another_region_shows_the_station_online_there(cloud: Cloud
     assert there.show_connection(Presence("one", NOW_MS + 3_000, 1, "OFFLINE"), "now")
 
 
+def test_several_stations_messages_by_another_region_are_left_to_the_write_that_mends(cloud: Cloud) -> None:
+    here, there = (Stations(cloud.dynamodb, cloud.name, name) for name in (_HERE, _THERE))
+    first, second = (
+        [
+            Telemetry(name, f"2025-11-23T12:00:0{n}.000000Z", n, f"m-{n}", _BATTERY, NOW_MS)
+            for name in ("one", "two")
+        ]
+        for n in (1, 2)
+    )
+    assert here.move_all_forward(first, "now") == [None, None]
+    assert all(here.move_forward(each, "now").moved for each in first)
+    assert there.move_all_forward(second, "now") == [None, None]
+    assert here.move_all_forward(second, "now") == [Move(moved=True, before=each.order) for each in first]
+    assert here.move_all_forward(first, "now") == [Move(moved=False)] * 2
+
+
 def _connection(cloud: Cloud) -> tuple[str, str]:
     item = cloud.item("one")
     assert item is not None

@@ -70,6 +70,9 @@ class World:
         self.table[telemetry.station_id] = telemetry.order
         return Move(moved=True)
 
+    def move_all_forward(self, newest: list[Telemetry], updated_at: str) -> list[Move]:
+        return [self.move_forward(each, updated_at) for each in newest]
+
     def firsts(self, *_: Any) -> dict[int, Telemetry]:
         return {}
 

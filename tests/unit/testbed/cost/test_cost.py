@@ -53,12 +53,23 @@ def test_what_was_counted_agrees_with_the_design_and_its_price() -> None:
     design = bill.from_design(TYPICAL)
     for operation in design.calls:
         assert round(ours.each(operation), 6) == round(design.each(operation), 6)
+    assert ours.state_writes == design.state_writes == 1
 
 
 def test_calls_and_bytes_are_scaled_to_a_million() -> None:
     """By service and operation."""
     found = bill.Counted.from_proxy(
-        1000, 1, {"s3:PutObject": {"count": 2, "bytes_in": 5000, "bytes_out": 100, "statuses": {"200": 2}}}
+        1000,
+        1,
+        {
+            "s3:PutObject": {
+                "count": 2,
+                "statements": 0,
+                "bytes_in": 5000,
+                "bytes_out": 100,
+                "statuses": {"200": 2},
+            }
+        },
     )
     assert found.a_million() == [("s3", "PutObject", 2000, 5, 0.1)]
 

@@ -101,7 +101,7 @@ def test_batches_are_done_before_the_next_one_is_full() -> None:
 def test_a_longer_window_saves_writes_because_a_stations_messages_meet() -> None:
     """A shard's batch has several messages of a station; the queue's five pollers share them out."""
     long = replace(THOUSAND, window=20, batch_size=10_000)
-    assert designs.calls(STREAM, long).each("dynamodb:UpdateItem") == pytest.approx(0.25)
+    assert designs.calls(STREAM, long).state_writes == pytest.approx(0.25)
 
 
 @pytest.mark.parametrize("interval", [5.0, 60.0])
