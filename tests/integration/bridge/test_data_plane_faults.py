@@ -118,7 +118,7 @@ def test_what_http_answered_is_there_whoever_is_killed(
 
 
 def test_a_second_data_plane_ends_and_the_first_goes_on(stack: Stack, name: str, tmp_path: Path) -> None:
-    """As a second bridge does: both have one session, and would end each other's connection for ever."""
+    """Both have one session, and would end each other's connection for ever; a second bridge ends, too."""
     other = replace(stack.place.ports, data=ports.choose(None, what="a second data plane"), https=0)
     options = data_plane_options(replace(stack.place, ports=other), stack.engine.endpoints(stack.place))
     command = [sys.executable, "-m", "bridge.data_plane", *options, "--state-dir", str(tmp_path)]
