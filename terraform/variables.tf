@@ -57,6 +57,17 @@ variable "primary_region" {
   }
 }
 
+variable "api_domain" {
+  description = "A name of your own for the API: its certificate (ACM, in this region) and the Route 53 zone that gets the record. Two regions say the same name and zone. null is API Gateway's own URL alone."
+  type        = object({ name = string, certificate_arn = string, zone_id = string })
+  default     = null
+
+  validation {
+    condition     = var.api_domain == null ? true : can(regex("^[a-z0-9-]+(\\.[a-z0-9-]+)+$", var.api_domain.name)) && can(regex("^arn:aws[a-z-]*:acm:", var.api_domain.certificate_arn))
+    error_message = "api_domain must have a name such as api.example.com and the ARN of its certificate."
+  }
+}
+
 variable "topic_root" {
   description = "What stands before a station's name in its topics. A second deployment in an account and region needs one of its own, or each hears the other's stations."
   type        = string

@@ -17,6 +17,12 @@ variables {
   load_test           = true
   load_test_image     = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/ev-swap-simulator@sha256:0000000000000000000000000000000000000000000000000000000000000000"
   load_test_subnet_id = "subnet-0123456789abcdef0"
+  api_domain = {
+    name            = "api.example.com"
+    certificate_arn = "arn:aws:acm:eu-central-1:123456789012:certificate/00000000-0000-4000-8000-000000000000"
+    zone_id         = "Z0123456789ABCDEFGHIJ"
+  }
+  silence_alarm_minutes = 15
 }
 
 run "the_first_of_two" {
@@ -37,6 +43,11 @@ run "the_first_of_two" {
   assert {
     condition     = aws_iam_role.telemetry_handler.name == "ev-swap-dev-telemetry-handler" && aws_s3_bucket.telemetry.bucket == "ev-swap-dev-telemetry-123456789012"
     error_message = "a region that gets a second one must keep its names: others would be made anew"
+  }
+
+  assert {
+    condition     = aws_route53_record.api["api"].failover_routing_policy[0].type == "PRIMARY" && aws_route53_health_check.api["api"].cloudwatch_alarm_name == "ev-swap-dev-nothing-arrives"
+    error_message = "the API's name must be the first region's while stations are heard there"
   }
 }
 
@@ -88,6 +99,11 @@ run "the_second" {
     condition     = length(aws_cloudwatch_metric_alarm.silence) == 0
     error_message = "a second region is silent until it is needed"
   }
+
+  assert {
+    condition     = aws_route53_record.api["api"].failover_routing_policy[0].type == "SECONDARY" && aws_route53_record.api["api"].set_identifier == "us-east-1" && length(aws_route53_health_check.api) == 0
+    error_message = "the API's name must be the second region's when the first one's check fails"
+  }
 }
 
 run "the_second_has_no_replicas_of_its_own" {
@@ -131,4 +147,15 @@ run "replicas_are_paid_by_the_write" {
   }
 
   expect_failures = [aws_dynamodb_table.stations]
+}
+
+run "a_name_follows_the_alarm_of_silence" {
+  command = plan
+
+  variables {
+    replica_regions       = ["us-east-1"]
+    silence_alarm_minutes = null
+  }
+
+  expect_failures = [aws_route53_health_check.api]
 }

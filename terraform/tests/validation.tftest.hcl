@@ -16,6 +16,7 @@ run "each_rule_refuses" {
     aws_region                       = "frankfurt"
     replica_regions                  = ["virginia"]
     primary_region                   = "frankfurt"
+    api_domain                       = { name = "https://api.example.com", certificate_arn = "arn:aws:acm:eu-central-1:123456789012:certificate/c", zone_id = "Z0" }
     topic_root                       = "stations/+"
     lambda_runtime                   = "python3.8"
     lambda_architecture              = "riscv"
@@ -71,6 +72,7 @@ run "each_rule_refuses" {
     var.aws_region,
     var.replica_regions,
     var.primary_region,
+    var.api_domain,
     var.topic_root,
     var.lambda_runtime,
     var.lambda_architecture,

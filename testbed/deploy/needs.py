@@ -78,6 +78,7 @@ SWITCHED = {
         Need("athena:CreateWorkGroup", "workgroup/${name}-archive", "athena"),
         Need("glue:CreateTable", "*", "glue"),
     ),
+    "api_domain": (Need("route53:ChangeResourceRecordSets", "*", "route53"),),
     "archive_compaction": (Need("events:PutRule", "rule/${name}-archive-compaction", "events"),),
     "dashboard_enabled": (Need("cloudfront:CreateDistribution", "*"),),
     "enable_waf": (Need("wafv2:CreateWebACL", "regional/webacl/${name}-api/*", "wafv2"),),
