@@ -185,7 +185,7 @@ def publish_command(
     deployment = current(Settings.from_environment())
     deployment.outputs.need("iot_policy_name")
     if device.publish(deployment, station, message.encode(), topic=topic, enrol=enrol):
-        say(f"Enrolled {station}, which was no station yet")
+        say(f"Enrolled {station}, which was no device yet")
     say(f"Acknowledged by the broker: {len(message.encode())} bytes from {station}")
 
 

@@ -1,5 +1,6 @@
 """The project that is deployed, as its ``testbed.toml`` describes it."""
 
+import difflib
 import os
 import re
 import tomllib
@@ -23,6 +24,9 @@ _WRITTEN = (".tfstate", ".backup", ".tfplan")
 _ADDRESS = re.compile(r"(module\.[\w\[\]\".-]+\.)*aws_\w+\.[\w\[\]\"-]+")
 _PROVIDER = re.compile(r'^provider\s+"aws"\s*\{(.*?)^\}', re.MULTILINE | re.DOTALL)
 _REGION = re.compile(r'^\s*region\s*=\s*(?:"([a-z0-9-]+)"|var\.(\w+))', re.MULTILINE)
+
+# msgspec's words of a key that a table has not, with the table's path.
+_UNKNOWN_KEY = re.compile(r"unknown field `([^`]*)`(?: - at `\$\.?([^`]*)`)?")
 
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 
@@ -235,7 +239,10 @@ def _read(file: Path, _changed: int) -> Here:
         read = tomllib.loads(file.read_text())
         described = msgspec.convert(read if file.name == PROJECT_FILE else read["tool"]["testbed"], Project)
     except (tomllib.TOMLDecodeError, msgspec.ValidationError, UnicodeDecodeError) as error:
-        raise TestbedError(f"{file}: {_in_words(error)}.", "docs/own-project.md lists the keys.") from error
+        raise TestbedError(
+            f"{file}: {_in_words(error)}.",
+            f"{_keys_there(error)}docs/own-project.md says what the keys mean.",
+        ) from error
     here = Here(file.parent, described)
     for problem in _problems(here):
         raise TestbedError(f"{file}: {problem}.", "docs/own-project.md lists the keys.")
@@ -245,6 +252,22 @@ def _read(file: Path, _changed: int) -> Here:
 def _in_words(error: Exception) -> str:
     """Return msgspec's error with the key in the file's own notation: `$.devices.topic` is devices.topic."""
     return re.sub(r" - at `\$\.?([^`]*)`", lambda found: f" in {found[1]}" if found[1] else "", str(error))
+
+
+def _keys_there(error: Exception) -> str:
+    """Return which keys a table has where one is unknown, the nearest first; empty for another error."""
+    found = _UNKNOWN_KEY.search(str(error))
+    if not found:
+        return ""
+    tables: dict[str, type[_Table]] = {
+        "terraform": TerraformTable,
+        "devices": DevicesTable,
+        "functions": FunctionTable,
+    }
+    table = tables.get((found[2] or "").partition("[")[0], Project)
+    keys = [field.name for field in msgspec.structs.fields(table)]
+    near = difflib.get_close_matches(found[1], keys, n=1)
+    return (f"Did you mean {near[0]}? " if near else "") + f"There are {', '.join(keys)}; "
 
 
 def _problems(here: Here) -> list[str]:

@@ -29,6 +29,9 @@ from testbed.host.processes import NO_ACCOUNT
 from testbed.paths import PROJECT_FILE, REPOSITORY
 from testbed.say import Say
 
+# Terraform's first error, and where it is, if it says so.
+_ERROR = re.compile(r"^Error: (.*)(?:\n\n(?:  with .*\n)?  (on .*?):?$)?", re.MULTILINE)
+
 # What a lost connection to an AWS API says in Terraform's error: the call may have been carried out, and nothing is
 # wrong with the configuration. Seen with hashicorp/aws 5.46 (three in 32,000 calls, none in 32,000 by today's SDK).
 _LOST_CONNECTION = re.compile(
@@ -433,8 +436,8 @@ class Workspace:
                     f"Terraform variables without a value: {', '.join(sorted(set(unset)))}.",
                     f"Set them in {PROJECT_FILE}, below [terraform.local], or as TF_VAR_{unset[0]}.",
                 )
-            errors = [line for line in said.splitlines() if line.startswith("Error: ")]
-            first = errors[0].removeprefix("Error: ") if errors else "see above"
+            error = _ERROR.search(said)
+            first = ", ".join(filter(None, error.groups())) if error else "see above"
             problem = LostConnectionError if _LOST_CONNECTION.search(said) else TestbedError
             raise problem(f"terraform {arguments[0]} failed: {first}", f"See {log}.")
         return status

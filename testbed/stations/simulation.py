@@ -52,7 +52,7 @@ def run(
     begun = time.monotonic()
     new = enrolment_of(deployment).enrol(ids)
     if new:
-        say(f"Enrolled {new} stations in {time.monotonic() - begun:.1f} s")
+        say(f"Enrolled {new} devices in {time.monotonic() - begun:.1f} s")
     process = subprocess.Popen(
         command(deployment, num_stations, interval, extra), cwd=REPOSITORY, env=_environment()
     )

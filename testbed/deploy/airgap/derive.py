@@ -5,9 +5,10 @@ Every dropped resource or argument becomes the input of a ``terraform_data`` bes
 the AWS API. What `finish` could not set is an error here, before anything is applied: nothing is dropped in silence.
 """
 
+import difflib
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -129,7 +130,7 @@ def derive(source: Path, schema: Json, left_out: Sequence[str] = ()) -> Derived:
         made.stand_ins |= module.stand_ins
         refused += module.refused
     if refused:
-        raise _refusal(refused)
+        raise _refusal(refused, schema)
     for folder, configuration in made.folders.items():
         configuration["terraform"] = [_terraform_block(configuration, made.stand_ins)]
         made.folders[folder] = {
@@ -168,7 +169,7 @@ def _in_a_folder(call: Json) -> bool:
     return str(call.get("source", "")).startswith(("./", "../"))
 
 
-def _refusal(refused: list[str]) -> TestbedError:
+def _refusal(refused: list[str], schema: Json) -> TestbedError:
     names = list(dict.fromkeys(refused))
     addresses = list(dict.fromkeys(_RESOURCE_OF.sub("", name.partition(" ")[0]) for name in names))
     to_leave = [
@@ -178,10 +179,29 @@ def _refusal(refused: list[str]) -> TestbedError:
     ]
     return TestbedError(
         f"The air-gapped mode cannot derive {', '.join(name.replace(_ATTRIBUTE, '.') for name in names)}.",
-        f"Apply where the Terraform registry can be reached; here there are provider aws {provider.VERSION}, "
+        f"{_typos(names, schema)}Apply where the Terraform registry can be reached; here there are provider aws "
+        f"{provider.VERSION}, "
         f"stand-ins for {', '.join(provider.STAND_INS)}, and modules in folders of the project. Or do without, below "
         f"[terraform] in testbed.toml: leave_out = [{', '.join(to_leave)}]",
     )
+
+
+def _typos(names: Iterable[str], schema: Json) -> str:
+    """Ask for each refused name that is nearly a resource, or an argument of one, whether that was meant."""
+    kinds = {**schema.get("data_source_schemas", {}), **schema["resource_schemas"]}
+    asked = {}
+    for name in names:
+        words = name.partition(" ")[0].replace(_ATTRIBUTE, ".").split(".")
+        kind = next((word for word in words if word.startswith("aws_")), "")
+        block = kinds[kind]["block"] if kind in kinds else {}
+        written, known = (
+            (words[-1], [*block.get("attributes", {}), *block.get("block_types", {})])
+            if block
+            else (kind, [*kinds])
+        )
+        if written not in known and (near := difflib.get_close_matches(written, known, n=1, cutoff=0.8)):
+            asked[written] = f"Did you mean {near[0]}, not {written}? "
+    return "".join(asked.values()) + ("If not: " if asked else "")
 
 
 def _terraform_block(configuration: Json, stand_ins: set[str]) -> Json:

@@ -282,6 +282,23 @@ def test_what_needs_the_registry_is_refused_by_name(tmp_path: Path) -> None:
             derived(tmp_path, text)
 
 
+@pytest.mark.parametrize(
+    ("text", "asked"),
+    [
+        ('resource "aws_sqs_queu" "q" {\n  name = "n"\n}\n', "Did you mean aws_sqs_queue, not aws_sqs_queu?"),
+        (
+            'resource "aws_lambda_function" "f" {\n  runtimes = "nodejs22.x"\n}\n',
+            "Did you mean runtime, not runtimes?",
+        ),
+        ('resource "aws_sqs_queue" "q" {\n  colour = "red"\n}\n', "Apply where"),
+    ],
+)
+def test_a_misspelt_name_is_asked_for_before_any_other_remedy(tmp_path: Path, text: str, asked: str) -> None:
+    with pytest.raises(TestbedError, match="cannot derive") as refused:
+        derived(tmp_path, text)
+    assert refused.value.remedy.startswith(asked)
+
+
 def test_modules_in_folders_are_derived_and_small_providers_played(tmp_path: Path) -> None:
     (tmp_path / "modules" / "queue").mkdir(parents=True)
     (tmp_path / "modules" / "queue" / "main.tf").write_text(

@@ -117,6 +117,25 @@ def test_what_is_wrong_is_told_in_a_line_with_its_key(
     assert "\n" not in refused.value.problem
 
 
+@pytest.mark.parametrize(
+    ("right", "wrong", "near", "there"),
+    [
+        ("unset =", "unsett =", "unset", "folder, local, aws, unset, api_key, leave_out"),
+        ('topic = "trucks', 'topics = "trucks', "topic", "name, topic, model, message, policy"),
+        ("[devices]", '[functions.f]\nsrc = "f"\n[devices]', "", "source, into, also"),
+        ("[devices]", "[device]", "devices", "name, terraform, functions, devices, outputs, api_route"),
+    ],
+)
+def test_an_unknown_key_is_told_with_those_that_there_are(
+    folder: Path, right: str, wrong: str, near: str, there: str
+) -> None:
+    (folder / "testbed.toml").write_text(GOOD.replace(right, wrong))
+    with pytest.raises(TestbedError, match="unknown field") as refused:
+        project()
+    assert there in refused.value.remedy
+    assert f"Did you mean {near}?" in refused.value.remedy or not near
+
+
 @pytest.mark.usefixtures("folder")
 def test_an_unknown_placeholder_is_refused() -> None:
     with pytest.raises(TestbedError, match=r"terraform.local.region has \{region\}"):

@@ -158,3 +158,12 @@ def workspace_of(
     cloud = terraform.Cloud("eu-central-1")
     variables = {"lambda_package_dir": str(folder)}
     return terraform.Workspace(work, cloud, variables, providers=RegistryProviders(), say=said.append)
+
+
+def test_terraforms_error_is_told_with_its_place() -> None:
+    said = (
+        'Error: Reference to undeclared resource\n\n  on main.tf line 3, in output "u":\n   3:   value = 1\n'
+    )
+    found = terraform._ERROR.search(said)
+    assert found
+    assert found.groups() == ("Reference to undeclared resource", 'on main.tf line 3, in output "u"')
