@@ -136,3 +136,36 @@ def test_a_python_function_finds_the_logger_of_awss_runtime(stack: Stack, name: 
     answer = lambda_.invoke(FunctionName=name, LogType="Tail")
     tail = base64.b64decode(answer["LogResult"]).decode()
     assert re.search(r"\[INFO\]\t[\dT:.-]+Z\t[0-9a-f-]{36}\ttoo warm", tail), tail
+
+
+@ONE_RULES_ENGINE
+def test_a_function_that_chose_json_logs_as_awss_runtime_does_from_its_level_on(
+    stack: Stack, name: str
+) -> None:
+    """Fields as awslambdaric's `JsonFormatter` writes them."""
+    package = io.BytesIO()
+    with zipfile.ZipFile(package, "w") as archive:
+        archive.writestr(
+            "logs.py",
+            "import logging\nlog = logging.getLogger('door')\ndef handler(event, context):\n"
+            "    log.debug('not said')\n    log.info('too %s', 'warm', extra={'station': 's1'})\n"
+            "    try:\n        1 / 0\n    except ZeroDivisionError:\n        log.exception('broken')\n",
+        )
+    lambda_ = stack.emulator.client("lambda")
+    lambda_.create_function(
+        FunctionName=name,
+        Runtime="python3.12",
+        Handler="logs.handler",
+        Role="arn:aws:iam::000000000000:role/logs",
+        Code={"ZipFile": package.getvalue()},
+        LoggingConfig={"LogFormat": "JSON"},
+    )
+    answer = lambda_.invoke(FunctionName=name, LogType="Tail")
+    tail = base64.b64decode(answer["LogResult"]).decode()
+    warm, broken = (json.loads(line) for line in tail.splitlines() if line.startswith("{"))
+    assert re.fullmatch(r"[\dT:.-]+\.\d{3}Z", warm.pop("timestamp"))
+    assert re.fullmatch(r"[0-9a-f-]{36}", warm.pop("requestId"))
+    assert warm == {"level": "INFO", "message": "too warm", "logger": "door", "station": "s1"}
+    assert (broken["errorType"], broken["errorMessage"]) == ("ZeroDivisionError", "division by zero")
+    assert "location" in broken
+    assert broken["stackTrace"]
