@@ -12,6 +12,7 @@ from testbed.deploy.outputs import Outputs
 from testbed.deploy.project import DevicesTable, FunctionTable, Project, TerraformTable, project
 from testbed.engines.base import Runtime
 from testbed.errors import TestbedError
+from testbed.paths import REPOSITORY
 
 GOOD = """
 name = "cold-chain"
@@ -222,3 +223,16 @@ def test_the_reference_has_every_key_and_no_other() -> None:
     }
     keys = {prefix + field for prefix, table in tables.items() for field in table.__struct_fields__}
     assert named == keys - {"terraform", "functions", "devices"} | {"functions.NAME"}
+
+
+def test_a_project_that_may_make_a_stream_is_known_before_the_apply(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not project().has_stream()
+    (folder / "terraform" / "stream.tf").write_text('resource "aws_kinesis_stream" "s" {\n  name = "s"\n}\n')
+    assert project().has_stream()
+    monkeypatch.chdir(REPOSITORY)
+    monkeypatch.delenv("TF_VAR_ingest", raising=False)
+    assert not project().has_stream(), "the own one's is a switch"
+    monkeypatch.setenv("TF_VAR_ingest", "kinesis")
+    assert project().has_stream()
