@@ -155,7 +155,8 @@ def region_lost_command(
         ("copies beyond the first", f"{audit.duplicates:,}"),
         ("missing", f"{audit.missing_count:,}"),
         ("in a dead-letter queue", f"{audit.dead_lettered:,}"),
-        ("wrong state while home was lost", f"{len(report.wrong_left):,}"),
+        ("wrong state or presence while home was lost", f"{len(report.wrong_left):,}"),
+        ("wrong state or presence when all are home", f"{len(report.wrong_back):,}"),
         *(
             (f"wrong state in {name} at the end", f"{len(wrong):,}")
             for name, wrong in audit.wrong_state.items()
@@ -169,6 +170,7 @@ def region_lost_command(
     for wrong in [
         *audit.missing,
         *report.wrong_left,
+        *report.wrong_back,
         *(one for some in audit.wrong_state.values() for one in some),
     ][:10]:
         say(f"  {wrong}")
