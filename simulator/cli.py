@@ -186,7 +186,10 @@ def run_fleet(options: FleetOptions) -> FleetSummary:
 
 
 async def _run(options: FleetOptions) -> FleetSummary:
-    with closing(Ledger(options.ledger)) as ledger, reporter(chatty=options.chatty) as tick:
+    with (
+        closing(Ledger(options.ledger)) as ledger,
+        reporter(chatty=options.chatty, alone=options.shard[1] == 1) as tick,
+    ):
         fleet = Fleet(options, ledger)
         # Hundreds of thousands of objects that live as long as the run: the collector need not look at them.
         gc.freeze()

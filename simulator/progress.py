@@ -30,8 +30,10 @@ class Progress:
         seconds = max(now - self._at, 1e-9)
         sent, acknowledged = summary.sent - self._sent, summary.acknowledged - self._acknowledged
         self._at, self._sent, self._acknowledged = now, summary.sent, summary.acknowledged
+        shard, shards = fleet.options.shard
         return (
-            f"{summary.seconds:.0f} s: connected {fleet.up}/{summary.stations}, sent {sent / seconds:.0f}/s, "
+            (f"shard {shard}/{shards}, " if shards > 1 else "")
+            + f"{summary.seconds:.0f} s: connected {fleet.up}/{summary.stations}, sent {sent / seconds:.0f}/s, "
             f"acknowledged {acknowledged / seconds:.0f}/s ({summary.acknowledged} in all), "
             f"outstanding {fleet.outstanding}, "
             f"ack p50 {1000 * summary.latencies.quantile(0.5):.1f} ms "
@@ -41,12 +43,16 @@ class Progress:
 
 
 @contextmanager
-def reporter(*, chatty: bool) -> Iterator[Callable[[Fleet], None]]:
-    """Make what `Fleet.run` calls every second. A chatty fleet, one that logs each publish, needs no more lines."""
+def reporter(*, chatty: bool, alone: bool) -> Iterator[Callable[[Fleet], None]]:
+    """Make what `Fleet.run` calls every second.
+
+    A chatty fleet, one that logs each publish, needs no more lines. A terminal has one live line, so a fleet that is
+    not ``alone`` there logs.
+    """
     progress, console = Progress(), Console()
     if chatty:
         yield lambda _: None
-    elif console.is_terminal:
+    elif console.is_terminal and alone:
         with Live(console=console, transient=True, auto_refresh=False) as live:
             yield lambda fleet: live.update(Text(progress.line(fleet)), refresh=True)
     else:

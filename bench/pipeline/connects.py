@@ -19,6 +19,7 @@ from testbed.deploy.deployment import Deployment
 from testbed.deploy.stations import enrolment_of
 from testbed.errors import TestbedError
 from testbed.pipeline import quiet
+from testbed.stations import simulation
 
 Say = Callable[[str], None]
 
@@ -95,7 +96,7 @@ def _measure(deployment: Deployment, scale: ConnectScale, prefix: str, *, listen
     now = Usage.of(deployment, own=_PARTS)
     idle = {part: spent / (now.at - before.at) for part, spent in now.spent(before).items()}
     ledger = deployment.path / "bench" / f"connects-{time.time_ns()}.ndjson"
-    more = () if listens else ("--no-shadow",)
+    more = [*simulation.spread(scale.stations, ()), *(() if listens else ("--no-shadow",))]
     before = Usage.of(deployment, own=_PARTS)
     with simulated.fleet(
         deployment, scale.stations, _INTERVAL_SECONDS, scale.ramp, prefix, ledger, more

@@ -17,7 +17,7 @@ from testbed.host.processes import last_line
 from testbed.stations import simulation
 
 _PATIENCE_SECONDS = 120.0
-_CONNECTED = re.compile(r"connected (\d+)/\d+")
+_CONNECTED = re.compile(r"(?:shard (\d+)/\d+, )?\d+ s: connected (\d+)/\d+")
 
 
 @dataclass
@@ -43,8 +43,9 @@ class Fleet:
         while time.monotonic() < deadline:
             if self.process.poll() is not None:
                 raise TestbedError(f"The simulator failed: {last_line(self.log)}", f"See {self.log}.")
-            said = _CONNECTED.findall(self.log.read_text(errors="replace"))
-            if said and int(said[-1]) >= self.size:
+            # The last word of each process counts.
+            said = dict(_CONNECTED.findall(self.log.read_text(errors="replace")))
+            if sum(map(int, said.values())) >= self.size:
                 return True
             time.sleep(0.2)
         return False

@@ -186,6 +186,33 @@ def _growth_a_station(steps: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
     )
 
 
+def connects(result: Result) -> str:
+    """Return what a connect costs in every part, beside a bare handshake, and how long the fleet took."""
+    fleets = result["figures"]["fleets"]
+    parts = ("simulator", "broker", "bridge", "data-plane", "emulator", "functions")
+    heads = (
+        "stations that",
+        "ratio",
+        *parts,
+        "together",
+        "bare handshake",
+        "connected in",
+        "a second",
+        "load average",
+    )
+    rows = [[
+        "listen" if fleet["listens"] else "only speak", f"**{fleet['ratio']:.1f}**",
+        *(f"{fleet['milliseconds'][part]:.2f}" for part in parts), f"{fleet['total']:.2f}",
+        f"{fleet['handshake']:.2f}", f"{fleet['seconds']:.1f} s", f"{fleet['stations'] / fleet['seconds']:.0f}",
+        f"{fleet['load_average']:.1f}",
+    ] for fleet in fleets]  # fmt: skip
+    return _blocks(
+        provenance(result),
+        f"{fleets[0]['stations']:,} stations; milliseconds of CPU a connect:",
+        _table(heads, rows),
+    )
+
+
 def summary(result: Result) -> str:
     """Return the pipeline's rows of the README."""
     found, held = result["figures"], result["figures"]["held"]
@@ -241,6 +268,7 @@ BLOCKS = {
     "pipeline-embedded": Block("pipeline-embedded", pipeline, "Carried against offered messages a second"),
     "pipeline-localstack": Block("pipeline-localstack", pipeline),
     "growth": Block("growth", growth, "CPU, memory, latency and connects by the fleet's size"),
+    "connects": Block("connects", connects),
     "growth-rate": Block("growth-rate", growth),
     "summary": Block("pipeline-embedded", summary),
     "day": Block("day", day),

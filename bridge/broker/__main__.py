@@ -1,6 +1,7 @@
 """``python -m bridge.broker``: run the broker until SIGTERM."""
 
 import asyncio
+import gc
 import logging
 import signal
 import sys
@@ -29,6 +30,10 @@ from bridge.registry import Registry
 from bridge.tls import CERTIFICATE_MQTT, server_context, websocket_context
 
 log = logging.getLogger(__name__)
+
+# Objects made before the collector of cycles looks. A connection is some fifty that live as long as it does: at
+# Python's 700 the collector took 7 % of the broker's time while a fleet connected.
+_MADE_BEFORE_COLLECTION = 50_000
 
 
 def main(
@@ -71,6 +76,7 @@ def main(
 ) -> None:
     """Run an MQTT 3.1.1 and 5 broker over mutual TLS, with AWS IoT's certificates, policies and limits."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    gc.set_threshold(_MADE_BEFORE_COLLECTION)
     state_dir.mkdir(parents=True, exist_ok=True)
     trusted = frozenset(
         x509.load_pem_x509_certificate(path.read_bytes()).fingerprint(hashes.SHA256()).hex()
