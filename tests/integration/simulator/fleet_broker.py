@@ -5,6 +5,7 @@ publish under its own name only, as the thing policy says; "collector" may do ev
 before it has subscribed.
 """
 
+import asyncio
 import ssl
 import sys
 from pathlib import Path
@@ -46,8 +47,8 @@ async def serve(port: int, folder: Path, state: Path) -> None:
     context.load_cert_chain(folder / "server.crt", folder / "server.key")
     context.verify_mode = ssl.CERT_REQUIRED
     broker = Broker(NameGuard(), state, required_clients=[COLLECTOR], limits=Limits(publishes=0))
-    listener = await listen(broker, "127.0.0.1", port, context)
-    await listener.wait_closed()
+    await listen(broker, "127.0.0.1", port, context)
+    await asyncio.Event().wait()
 
 
 if __name__ == "__main__":

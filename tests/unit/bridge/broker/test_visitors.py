@@ -112,13 +112,31 @@ def test_it_is_asked_about_again_and_its_new_policies_count(tmp_path: Path) -> N
         async with let_in(tmp_path, lambda _shown: answers.pop(0)) as (connection, wire):
             connection.deadline = float("inf")
             connection.data_received(SUBSCRIBE)
+            await settle()
             assert wire.written[-1][-1] == packets.Reason.NOT_AUTHORIZED
             connection.tick(later(310))
             await settle()
             connection.data_received(SUBSCRIBE)
+            await settle()
             assert wire.written[-1][0] == SUBSCRIBED
             assert wire.written[-1][-1] == 1
             assert not wire.closed
+
+    asyncio.run(run())
+
+
+def test_what_is_answered_at_once_goes_out_in_one_piece(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with let_in(tmp_path, lambda _shown: identity("iot:Subscribe")) as (connection, wire):
+            before = len(wire.written)
+            connection.data_received(SUBSCRIBE * 3)
+            await settle()
+            [together] = wire.written[before:]
+            assert together.count(bytes([SUBSCRIBED])) == 3
+            connection.data_received(SUBSCRIBE)
+            connection.end(packets.Reason.NOT_AUTHORIZED, "FORBIDDEN_ACCESS")
+            assert wire.written[-1][0] == SUBSCRIBED  # before it is closed
+            assert wire.closed
 
     asyncio.run(run())
 
