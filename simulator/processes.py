@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Callable
 from dataclasses import fields, replace
 from datetime import UTC, datetime
@@ -85,10 +86,19 @@ def add_up(parts: list[FleetSummary]) -> FleetSummary:
 def _child(run_one: Run, options: FleetOptions, pipe: Pipe) -> None:
     # A terminal's Ctrl-C goes to the parent alone, which hands it on: a second one would mean "at once".
     os.setpgrp()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         pipe.send(run_one(options))
     except Exception as error:  # told to the parent, who says it
         pipe.send(str(error) or type(error).__name__)
+
+
+def _end_with_parent() -> None:
+    """Wait until the parent is gone, which a kill gives no time to say so, and end as if told to."""
+    parent = multiprocessing.parent_process()
+    if parent:
+        parent.join()
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _receive(pipe: Pipe) -> FleetSummary | str:

@@ -25,6 +25,8 @@ Say = Callable[[str], None]
 
 _PARTS = ("broker", "bridge", "data-plane")
 _PATIENCE_SECONDS = 300.0
+# Connects a second of a machine with ten times as much to do as it can.
+_SLOWEST = 20.0
 # No station speaks while it is measured: it is connects that are.
 _INTERVAL_SECONDS = 100_000.0
 
@@ -101,7 +103,7 @@ def _measure(deployment: Deployment, scale: ConnectScale, prefix: str, *, listen
     with simulated.fleet(
         deployment, scale.stations, _INTERVAL_SECONDS, scale.ramp, prefix, ledger, more
     ) as fleet:
-        if not fleet.connected(_PATIENCE_SECONDS):
+        if not fleet.connected(_PATIENCE_SECONDS + scale.stations / _SLOWEST):
             raise TestbedError("Not all stations are connected.", f"See {fleet.log}.")
         quiet.wait_until_quiet(deployment)
         after = Usage.of(deployment, fleet.pid, own=_PARTS)
