@@ -22,6 +22,7 @@ _STATIONS = 500
 _ROUNDS = 5
 _VARIABLES = {
     "AWS_DEFAULT_REGION": "us-east-1",
+    "AWS_REGION": "us-east-1",
     "AWS_ACCESS_KEY_ID": "test",
     "AWS_SECRET_ACCESS_KEY": "test",
     "TELEMETRY_BUCKET": "b",
