@@ -32,7 +32,7 @@ def test_a_fleet_is_audited_clean_and_a_lost_message_is_found(deployment: Deploy
     report = audit(deployment, [ledger])
     assert report.acknowledged == 50
     assert report.acknowledged_archived == 50
-    assert report.clean
+    assert report.clean, repr(report)
     assert report.points_due >= 10
     _spoil_history(deployment, f"{prefix}02", f"{prefix}03")
     with ledger.open("a") as lines:
