@@ -92,6 +92,8 @@ def _shell(script: str, folder: Path, environment: dict[str, str]) -> str:
     ) as shell:
         try:
             said, _ = shell.communicate(timeout=SECONDS)
+        except subprocess.TimeoutExpired as late:
+            pytest.fail(f"not at its end after {SECONDS} s:\n{(late.output or b'').decode()}")
         finally:
             with suppress(ProcessLookupError):
                 os.killpg(shell.pid, signal.SIGTERM)
