@@ -26,7 +26,7 @@ log = structlog.get_logger()
 _WORKERS = 4
 
 # How long a request that is not full waits for more while another is on its way.
-_LINGER_SECONDS = 0.005
+_LINGER_SECONDS = 0.02
 
 # Threads that evaluate rules which ask other services: the others must not wait for them.
 _EVALUATORS = 8
