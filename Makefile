@@ -58,7 +58,7 @@ audit: $(INSTALLED) ## was anything lost that a station was promised?
 dashboard: $(INSTALLED) ## the stations live in a browser
 	@$(TESTBED) dashboard $(ARGS)
 
-# The last line of `make help` names these six.
+# The last line of `make help` names these six, and plots.
 .PHONY: status
 status: $(INSTALLED)
 	@$(TESTBED) status $(ARGS)
@@ -123,6 +123,10 @@ rehearse: $(INSTALLED) ## all of TARGET=aws, without an account
 docs: $(INSTALLED) ## draw pictures, plots, screenshots; check links
 	@scripts/docs $(ARGS)
 
+.PHONY: plots
+plots: $(INSTALLED)
+	@.venv/bin/python -m bench plots $(ARGS)
+
 .PHONY: lock
 lock: $(INSTALLED) ## remake every lock file
 	@scripts/lock $(ARGS)
@@ -132,4 +136,4 @@ help: ## this text
 	@awk 'BEGIN {FS = ":.*## "; print "make TARGET [SETTING=value ...] [ARGS=\"--option ...\"]"} \
 	  /^##@ / {printf "%s\n", substr($$0, 5)} \
 	  /^[a-z0-9-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo 'Also: status, logs, cost, clients, firmware, fleet-settings; scripts/testbed'
+	@echo 'Also: status logs cost clients firmware fleet-settings plots; scripts/testbed'
